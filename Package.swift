@@ -1,0 +1,37 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+// The order follows the data: bytes, streams, text, model, gradients, aggregates, plots, programs.
+let package = Package(
+  name: "gradient-filters",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+  ],
+  targets: [
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+
+    .target(name: "SystemIO", dependencies: ["CXXHash"]),
+    .target(name: "JSON", dependencies: ["SystemIO"]),
+    .target(name: "Safetensors", dependencies: ["SystemIO", "JSON"]),
+    .target(name: "TensorStream", dependencies: ["SystemIO", "Safetensors", "CZstd", "CXXHash"]),
+    .target(name: "Tokenization", dependencies: ["SystemIO", "JSON"]),
+    .target(name: "TensorOperations", dependencies: ["SystemIO", "COpenBLAS"]),
+    .target(name: "QwenModel", dependencies: ["TensorOperations", "Safetensors", "JSON", "SystemIO"]),
+    .target(name: "Aggregation", dependencies: ["TensorStream", "Safetensors", "SystemIO"]),
+    .target(name: "Plotting", dependencies: ["CCairo", "CPNG", "SystemIO"]),
+    .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", argumentParser]),
+
+    .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"]),
+    .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "QwenModel", "TensorStream"]),
+    .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "QwenModel", "TensorStream"]),
+    .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorStream"]),
+    .executableTarget(name: "grad-plot", dependencies: ["FilterSupport", "Aggregation", "Plotting", "TensorStream"]),
+    .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
+  ]
+)

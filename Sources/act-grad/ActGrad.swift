@@ -1,0 +1,1 @@
+@main struct ActGrad { static func main() {} }

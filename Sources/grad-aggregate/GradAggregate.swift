@@ -1,0 +1,1 @@
+@main struct GradAggregate { static func main() {} }

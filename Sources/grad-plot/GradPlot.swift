@@ -1,0 +1,1 @@
+@main struct GradPlot { static func main() {} }

@@ -1,0 +1,1 @@
+@main struct QwenCapture { static func main() {} }

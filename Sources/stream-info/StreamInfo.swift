@@ -1,0 +1,1 @@
+@main struct StreamInfo { static func main() {} }

@@ -1,0 +1,1 @@
+@main struct WtTokenize { static func main() {} }
