@@ -143,7 +143,7 @@ def new_model(tokenizer: Tokenizer) -> transformers.Qwen2ForCausalLM:
         tie_word_embeddings=True,
         bos_token_id=end,
         eos_token_id=end,
-        use_cache=False,
+        use_cache=False,  # while training
     )
     torch.manual_seed(SEED)
     return transformers.Qwen2ForCausalLM(config)
@@ -227,6 +227,7 @@ def make_model(out: Path, tokenizer: Tokenizer, lines: dict[str, list[str]], opt
     print(f"{len(stream)} tokens to train on, {len(held_out_stream)} held out", flush=True)
     model = new_model(tokenizer)
     train_model(model, stream, held_out, options)
+    model.config.use_cache = True
     model.to(torch.bfloat16).save_pretrained(out / "model")
     model.float()  # the rounded weights, computed with in float32
     return {
@@ -397,12 +398,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=["model", "saes"], default=["model", "saes"])
     parser.add_argument("--vocab-size", type=int, default=4096)
     parser.add_argument("--length", type=int, default=256, help="tokens in a training row")
-    parser.add_argument("--batch", type=int, default=8, help="rows in a training step")
-    parser.add_argument("--steps", type=int, default=2500)
-    parser.add_argument("--warmup", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=4, help="rows in a training step")
+    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--warmup", type=int, default=150)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)
-    parser.add_argument("--log-every", type=int, default=100)
+    parser.add_argument("--log-every", type=int, default=250)
     parser.add_argument("--sae-features", type=int, default=1024)
     parser.add_argument("--sae-k", type=int, default=16)
     parser.add_argument("--sae-length", type=int, default=128, help="tokens in a row whose activations are taken")

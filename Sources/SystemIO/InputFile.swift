@@ -24,6 +24,11 @@ public final class InputFile {
 
   public static func standardInput() -> InputFile { InputFile(standardInput: ()) }
 
+  /// The files at `paths`, `-` meaning standard input, which is also what no path at all means.
+  public static func standardInputOr(_ paths: [String]) throws -> [InputFile] {
+    try (paths.isEmpty ? ["-"] : paths).map { $0 == "-" ? standardInput() : try InputFile(path: $0) }
+  }
+
   deinit {
     if descriptor > STDERR_FILENO { close(descriptor) }
   }

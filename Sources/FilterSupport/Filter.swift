@@ -1,0 +1,60 @@
+import ArgumentParser
+import Glibc
+import SystemIO
+
+/// A program of the pipeline. Conforming types parse their options and do the work in `filter()`; what it throws
+/// becomes one line on standard error and the exit code of its kind.
+public protocol Filter: ParsableCommand {
+  mutating func filter() throws
+}
+
+/// The version of all programs.
+public let packageVersion = "0.1.0"
+
+extension Filter {
+  public static func main() {
+    var filter: Self
+    do {
+      let command = try parseAsRoot(dashed(Array(CommandLine.arguments.dropFirst())))
+      guard let parsed = command as? Self else {
+        // What ArgumentParser supplies itself, such as the help command.
+        var other = command
+        try other.run()
+        return
+      }
+      filter = parsed
+    } catch {
+      exit(withError: error)
+    }
+    do {
+      try filter.filter()
+    } catch {
+      let failure = error as? Failure ?? Failure(.bug, "\(error)")
+      complain(failure.description)
+      Glibc.exit(failure.kind.rawValue)
+    }
+  }
+
+  /// The Python scripts' spelling of a flag, `--num_samples`, means `--num-samples`; values are left alone.
+  static func dashed(_ arguments: [String]) -> [String] {
+    arguments.map { argument in
+      guard argument.hasPrefix("--") else { return argument }
+      let name = argument.prefix { $0 != "=" }
+      return name.map { $0 == "_" ? "-" : String($0) }.joined() + argument.dropFirst(name.count)
+    }
+  }
+}
+
+/// The program's name, as messages and provenance have it.
+public let programName = String(CommandLine.arguments.first?.split(separator: "/").last ?? "filter")
+
+/// One line on standard error, with the program's name before it, in one write: the lines of programs that share a
+/// terminal must not interleave.
+public func complain(_ message: String) {
+  writeToStandardError("\(programName): \(message)\n")
+}
+
+func writeToStandardError(_ text: String) {
+  // A failed write to standard error has nowhere to be reported.
+  _ = Array(text.utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+}

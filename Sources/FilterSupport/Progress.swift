@@ -1,0 +1,64 @@
+import Glibc
+
+/// Tells a waiting person how far the work is: one line that rewrites itself on a terminal, a line every ten seconds
+/// elsewhere, and a summary at the end.
+public final class Progress {
+  private let unit: String
+  private let total: Int?
+  private let isQuiet: Bool
+  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private let start = monotonicSeconds()
+  private var lastShown: Double
+  private var done = 0
+
+  /// - Parameters:
+  ///   - unit: what is counted, in the plural: "tokens".
+  ///   - total: how many there will be, where that is known.
+  public init(unit: String, total: Int? = nil, quiet: Bool) {
+    self.unit = unit
+    self.total = total
+    isQuiet = quiet
+    lastShown = start
+  }
+
+  public func advance(_ count: Int) {
+    done += count
+    let now = monotonicSeconds()
+    guard !isQuiet, now - lastShown >= (isTerminal ? 0.2 : 10) else { return }
+    lastShown = now
+    let line = "\(programName): \(line(at: now))"
+    writeToStandardError(isTerminal ? "\r\u{1b}[K\(line)" : "\(line)\n")
+  }
+
+  /// The closing line: `act-grad: 16 batches, 6,112 tokens in 80.2 s (76/s), …`.
+  public func finish(_ details: String = "") {
+    guard !isQuiet else { return }
+    let seconds = monotonicSeconds() - start
+    let rate = Double(done) / max(seconds, 1e-9)
+    let line = "\(programName): \(done) \(unit) in \(decimal(seconds, 1)) s (\(decimal(rate, 0))/s)\(details)\n"
+    writeToStandardError(isTerminal ? "\r\u{1b}[K\(line)" : line)
+  }
+
+  private func line(at now: Double) -> String {
+    let rate = Double(done) / max(now - start, 1e-9)
+    var line = total.map { "\(done) of \($0) \(unit)" } ?? "\(done) \(unit)"
+    line += ", \(decimal(rate, rate < 10 ? 1 : 0))/s"
+    if let total, done > 0 { line += ", \(decimal(Double(max(total - done, 0)) / rate, 0)) s left" }
+    return line
+  }
+}
+
+/// Seconds on a clock that never jumps.
+public func monotonicSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}
+
+/// `value` with that many digits after the point, always with a point and never in scientific notation.
+public func decimal(_ value: Double, _ digits: Int) -> String {
+  guard value.isFinite else { return "\(value)" }
+  var buffer = [CChar](repeating: 0, count: 400)
+  _ = withVaList([Int32(digits), value]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
+  return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

@@ -1,0 +1,26 @@
+import TensorStream
+
+/// The metadata that tells where a stream's numbers come from.
+public enum Provenance {
+  /// `upstream` with this program's command line added: `history.0` is the first program of the pipeline.
+  public static func extending(_ upstream: [String: String], with own: [String: String] = [:]) -> [String: String] {
+    let step = (0...).first { upstream["history.\($0)"] == nil }!
+    var provenance = upstream.merging(own) { _, own in own }
+    provenance["history.\(step)"] = commandLine
+    return provenance
+  }
+
+  /// This process's command line, quoted for a shell.
+  static var commandLine: String {
+    ([programName] + CommandLine.arguments.dropFirst().map(quoted)).joined(separator: " ")
+  }
+
+  private static func quoted(_ argument: String) -> String {
+    let plain = argument.utf8.allSatisfy { byte in
+      (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+        || "-_./=:,+@%".utf8.contains(byte)
+    }
+    if plain && !argument.isEmpty { return argument }
+    return "'\(argument.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''"))'"
+  }
+}

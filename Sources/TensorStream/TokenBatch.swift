@@ -1,0 +1,75 @@
+import SystemIO
+
+/// The token tensors of a batch: N tokens of B samples, packed one sample after another.
+public struct TokenBatch: Equatable, Sendable {
+  /// [N]
+  public var inputIDs: [Int32]
+  /// [B+1]: sample i has the tokens from `cuSeqlens[i]` up to `cuSeqlens[i + 1]`.
+  public var cuSeqlens: [Int32]
+  /// [B]: each sample's number in the text it was taken from.
+  public var sampleIndex: [Int64]
+  /// [B] where samples are padded: how many of a sample's tokens are real; the others are scored but never attended to.
+  public var validLengths: [Int32]?
+
+  public init(inputIDs: [Int32], cuSeqlens: [Int32], sampleIndex: [Int64], validLengths: [Int32]? = nil) {
+    self.inputIDs = inputIDs
+    self.cuSeqlens = cuSeqlens
+    self.sampleIndex = sampleIndex
+    self.validLengths = validLengths
+  }
+
+  public var tokenCount: Int { inputIDs.count }
+  public var sampleCount: Int { sampleIndex.count }
+
+  /// The rows of sample `sample`.
+  public func rows(of sample: Int) -> Range<Int> {
+    Int(cuSeqlens[sample])..<Int(cuSeqlens[sample + 1])
+  }
+
+  /// The number of real tokens of sample `sample`, from its first on.
+  public func validLength(of sample: Int) -> Int {
+    validLengths.map { Int($0[sample]) } ?? rows(of: sample).count
+  }
+
+  /// [B]: the predictions that the loss sums over, one fewer than the tokens.
+  public var predictions: [Int32] {
+    (0..<sampleCount).map { Int32(rows(of: $0).count - 1) }
+  }
+
+  /// Reads and checks the token tensors of a data record.
+  public init(_ record: Record) throws {
+    let ids = try record.tensor("input_ids", shape: [nil], of: Int32.self)
+    let samples = try record.tensor("sample_index", shape: [nil], of: Int64.self)
+    let cuSeqlens = try record.cumulativeLengths("cu_seqlens", samples: samples.count, total: ids.count)
+    for sample in 0..<samples.count where cuSeqlens[sample] == cuSeqlens[sample + 1] {
+      throw record.failure("cu_seqlens: expected at least one token in sample \(sample) of the batch, found none")
+    }
+    self.init(inputIDs: Array(ids), cuSeqlens: cuSeqlens, sampleIndex: Array(samples))
+    if record.has("valid_lengths") {
+      let lengths = try record.tensor("valid_lengths", shape: [samples.count], of: Int32.self)
+      for (sample, length) in lengths.enumerated() where !(1...rows(of: sample).count).contains(Int(length)) {
+        throw record.failure(
+          "valid_lengths[\(sample)]: expected a length from 1 to \(rows(of: sample).count), found \(length)")
+      }
+      validLengths = Array(lengths)
+    }
+  }
+
+  public func add(to record: inout OutputRecord) {
+    record.add("input_ids", inputIDs)
+    record.add("cu_seqlens", cuSeqlens)
+    record.add("sample_index", sampleIndex)
+    if let validLengths { record.add("valid_lengths", validLengths) }
+  }
+}
+
+extension Record {
+  /// An I32 [samples + 1] tensor that begins with 0, never falls, and ends with `total`.
+  func cumulativeLengths(_ name: String, samples: Int, total: Int) throws -> [Int32] {
+    let values = try tensor(name, shape: [samples + 1], of: Int32.self)
+    guard values[0] == 0, Int(values[samples]) == total, zip(values, values.dropFirst()).allSatisfy({ $0 <= $1 }) else {
+      throw failure("\(name): expected numbers that rise from 0 to \(total), found \(values[0]) to \(values[samples])")
+    }
+    return Array(values)
+  }
+}
