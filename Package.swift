@@ -22,8 +22,10 @@ let package = Package(
     .target(name: "TensorStream", dependencies: ["SystemIO", "Safetensors", "CZstd", "CXXHash"]),
     .target(name: "HubCache", dependencies: ["SystemIO"]),
     .target(name: "Tokenization", dependencies: ["SystemIO", "JSON"]),
-    .target(name: "TensorOperations", dependencies: ["SystemIO", "COpenBLAS"]),
-    .target(name: "QwenModel", dependencies: ["TensorOperations", "Safetensors", "JSON", "SystemIO"]),
+    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "COpenBLAS"]),
+    .target(
+      name: "QwenModel",
+      dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
     .target(name: "Aggregation", dependencies: ["TensorStream", "Safetensors", "SystemIO"]),
     .target(name: "Plotting", dependencies: ["CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),

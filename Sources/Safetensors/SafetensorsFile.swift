@@ -14,6 +14,9 @@ public final class SafetensorsFile: Sendable {
     }
   }
 
+  /// The header as it stands in the file: names, types, shapes and offsets of all tensors.
+  public var headerBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: map.bytes[..<header.dataOffset]) }
+
   /// The bytes of one of the header's tensors, valid as long as this object.
   public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer {
     let start = header.dataOffset + tensor.byteRange.lowerBound

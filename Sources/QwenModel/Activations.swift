@@ -1,0 +1,94 @@
+import TensorOperations
+
+/// What a layer's backward pass needs of its forward pass: N rows each.
+struct LayerActivations {
+  /// (N,D): the residual stream before the layer.
+  let input: Tensor
+  let inputInverseRMS: Tensor
+  /// (N, heads · headWidth), turned by position, as is `key`.
+  let query: Tensor
+  let key: Tensor
+  let value: Tensor
+  let attention: Tensor
+  let logSumExp: Tensor
+  /// (N,D): the residual stream between attention and MLP.
+  let middle: Tensor
+  let middleInverseRMS: Tensor
+  /// (N, intermediate size), as is `up`.
+  let gate: Tensor
+  let up: Tensor
+
+  init(rows N: Int, _ pass: Pass) {
+    let configuration = pass.configuration
+    let attentionShape = configuration.attention
+    func tensor(_ columns: Int) -> Tensor { pass.operations.makeTensor(rows: N, columns: columns) }
+    input = tensor(configuration.hiddenSize)
+    inputInverseRMS = tensor(1)
+    query = tensor(attentionShape.queryWidth)
+    key = tensor(attentionShape.keyValueWidth)
+    value = tensor(attentionShape.keyValueWidth)
+    attention = tensor(attentionShape.queryWidth)
+    logSumExp = tensor(attentionShape.heads)
+    middle = tensor(configuration.hiddenSize)
+    middleInverseRMS = tensor(1)
+    gate = tensor(configuration.intermediateSize)
+    up = tensor(configuration.intermediateSize)
+  }
+
+  private init(_ other: LayerActivations, rows: Int) {
+    input = other.input.first(rows: rows)
+    inputInverseRMS = other.inputInverseRMS.first(rows: rows)
+    query = other.query.first(rows: rows)
+    key = other.key.first(rows: rows)
+    value = other.value.first(rows: rows)
+    attention = other.attention.first(rows: rows)
+    logSumExp = other.logSumExp.first(rows: rows)
+    middle = other.middle.first(rows: rows)
+    middleInverseRMS = other.middleInverseRMS.first(rows: rows)
+    gate = other.gate.first(rows: rows)
+    up = other.up.first(rows: rows)
+  }
+
+  func first(rows: Int) -> LayerActivations { LayerActivations(self, rows: rows) }
+}
+
+/// Memory that every layer uses in turn and none keeps: N rows each.
+struct Workspace {
+  let normalized: Tensor
+  let hidden: Tensor
+  let mlpOutput: Tensor
+  let dAttention: Tensor
+  let dQuery: Tensor
+  let dKey: Tensor
+  let dValue: Tensor
+
+  init(rows N: Int, _ pass: Pass) {
+    let configuration = pass.configuration
+    func tensor(_ columns: Int) -> Tensor { pass.operations.makeTensor(rows: N, columns: columns) }
+    normalized = tensor(configuration.hiddenSize)
+    hidden = tensor(configuration.intermediateSize)
+    mlpOutput = tensor(configuration.hiddenSize)
+    dAttention = tensor(configuration.attention.queryWidth)
+    dQuery = tensor(configuration.attention.queryWidth)
+    dKey = tensor(configuration.attention.keyValueWidth)
+    dValue = tensor(configuration.attention.keyValueWidth)
+  }
+
+  private init(_ other: Workspace, rows: Int) {
+    normalized = other.normalized.first(rows: rows)
+    hidden = other.hidden.first(rows: rows)
+    mlpOutput = other.mlpOutput.first(rows: rows)
+    dAttention = other.dAttention.first(rows: rows)
+    dQuery = other.dQuery.first(rows: rows)
+    dKey = other.dKey.first(rows: rows)
+    dValue = other.dValue.first(rows: rows)
+  }
+
+  func first(rows: Int) -> Workspace { Workspace(self, rows: rows) }
+}
+
+/// What all layers of a pass have in common.
+struct Pass {
+  let configuration: QwenConfiguration
+  let operations: any TensorOperations
+}

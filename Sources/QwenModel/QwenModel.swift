@@ -1,0 +1,169 @@
+import Safetensors
+import SystemIO
+import TensorOperations
+
+/// A Qwen2 model, or those of its layers that a program needs.
+public final class QwenModel {
+  public let configuration: QwenConfiguration
+  private let checkpoint: Checkpoint
+  private let pass: Pass
+  /// By layer number.
+  private let layers: [Int: DecoderLayer]
+  /// The final norm's weight and the output head (V,D), where they were loaded.
+  private let output: (norm: Tensor, head: Tensor)?
+  /// Memory for as many rows as the largest batch so far.
+  private var capacity = 0
+  private var workspace: Workspace!
+  private var activations: [LayerActivations] = []
+  private var residual: Tensor!
+  private var dResidual: Tensor!
+
+  /// Widens the weights of `layers` and, where asked for, of the output head.
+  public init(
+    _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, operations: any TensorOperations
+  ) throws {
+    self.checkpoint = checkpoint
+    let configuration = checkpoint.configuration
+    self.configuration = configuration
+    pass = Pass(configuration: configuration, operations: operations)
+    func load(_ name: String, _ shape: [Int]) throws -> Tensor {
+      let (bytes, info, file) = try checkpoint.tensor(name, shape: shape)
+      return operations.makeWeight(
+        bytes, type: info.type, rows: shape.count == 1 ? 1 : shape[0], columns: shape[shape.count - 1], owner: file)
+    }
+    var layers: [Int: DecoderLayer] = [:]
+    for layer in wanted {
+      layers[layer] = try DecoderLayer(configuration) { name, rows, columns in
+        try load("model.layers.\(layer).\(name)", rows == 1 ? [columns] : [rows, columns])
+      }
+    }
+    self.layers = layers
+    output =
+      includingHead
+      ? (
+        try load("model.norm.weight", [configuration.hiddenSize]),
+        try load(
+          configuration.tiesWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight",
+          [configuration.vocabularySize, configuration.hiddenSize])
+      ) : nil
+  }
+
+  // MARK: - Forward
+
+  /// Runs layers 0 to `last` and shows what is captured of each.
+  ///
+  /// - Parameter capture: called with the layer's number, the residual stream between attention and MLP, and the
+  ///   MLP's output, (N,D) both, which are valid during the call.
+  public func forward(_ batch: Batch, through last: Int, capture: (Int, Tensor, Tensor) throws -> Void) throws {
+    prepare(rows: batch.rowCount, layers: 1)
+    let workspace = workspace.first(rows: batch.rowCount)
+    let saved = activations[0].first(rows: batch.rowCount)
+    try embed(batch, into: saved.input)
+    for layer in 0...last {
+      layers[layer]!.forward(saved, workspace, batch, pass)
+      try capture(layer, saved.middle, workspace.mlpOutput)
+      pass.operations.copy(saved.input, from: saved.middle)
+      pass.operations.add(saved.input, workspace.mlpOutput)
+    }
+  }
+
+  /// The logits (N,V) of a batch, by the same layers as everything else.
+  public func logits(_ batch: Batch) throws -> [Float] {
+    try forward(batch, through: configuration.layerCount - 1) { _, _, _ in }
+    let residual = activations[0].first(rows: batch.rowCount).input
+    let normalized = workspace.first(rows: batch.rowCount).normalized
+    let output = output!
+    pass.operations.rmsNorm(
+      y: normalized, inverseRMS: activations[0].inputInverseRMS.first(rows: batch.rowCount), x: residual,
+      weight: output.norm, epsilon: configuration.rmsNormEpsilon)
+    let logits = pass.operations.makeTensor(rows: batch.rowCount, columns: configuration.vocabularySize)
+    pass.operations.logits(logits, x: normalized, head: output.head)
+    return [Float](unsafeUninitializedCapacity: logits.count) { values, count in
+      pass.operations.download(values.baseAddress!, from: logits)
+      count = logits.count
+    }
+  }
+
+  /// Rows of the embedding matrix, taken from the checkpoint itself: a batch needs few of them.
+  private func embed(_ batch: Batch, into residual: Tensor) throws {
+    let D = configuration.hiddenSize
+    let (bytes, info, _) = try checkpoint.tensor(
+      "model.embed_tokens.weight", shape: [configuration.vocabularySize, D])
+    let rows = UnsafeMutablePointer<Float>.allocate(capacity: residual.count)
+    defer { rows.deallocate() }
+    for (row, id) in batch.inputIDs.enumerated() {
+      widen(rows + row * D, bytes.baseAddress! + Int(id) * D * info.type.size, D, info.type)
+    }
+    pass.operations.upload(residual, from: rows)
+  }
+
+  // MARK: - Loss and gradients
+
+  /// Goes on from the residual stream behind layer `start` to the loss, and back.
+  ///
+  /// - Parameters:
+  ///   - start: the layer behind which the residual stream is given; the layers above it must have been loaded.
+  ///   - residual: (N,D) in host memory.
+  ///   - stop: the lowest layer whose gradient is wanted, `start` or above.
+  ///   - record: called from the last layer down to `stop` with a layer's number and the gradient of the summed loss
+  ///     at its MLP's output, (N,D), valid during the call. It is the gradient in the residual stream behind that
+  ///     layer, since the MLP's output is added to it.
+  /// - Returns: each sample's loss in nats, summed over its predictions.
+  public func gradients(
+    _ batch: Batch, after start: Int, residual given: UnsafePointer<Float>, downTo stop: Int,
+    record: (Int, Tensor) throws -> Void
+  ) rethrows -> [Double] {
+    let ops = pass.operations
+    let above = start + 1..<configuration.layerCount
+    let N = batch.rowCount
+    prepare(rows: N, layers: above.count)
+    let workspace = workspace.first(rows: N)
+    let saved = activations.map { $0.first(rows: N) }
+    let (residual, dResidual) = (residual.first(rows: N), dResidual.first(rows: N))
+
+    ops.upload(residual, from: given)
+    for layer in above {
+      let saved = saved[layer - above.lowerBound]
+      ops.copy(saved.input, from: residual)
+      layers[layer]!.forward(saved, workspace, batch, pass)
+      ops.copy(residual, from: saved.middle)
+      ops.add(residual, workspace.mlpOutput)
+    }
+
+    let losses = lossGradient(batch, residual: residual, dResidual: dResidual, workspace)
+
+    for layer in (stop..<configuration.layerCount).reversed() {
+      if layer + 1 < configuration.layerCount {
+        layers[layer + 1]!.backward(dx: dResidual, saved[layer + 1 - above.lowerBound], workspace, batch, pass)
+      }
+      try record(layer, dResidual)
+    }
+    return batch.samples.samples.map { losses[$0.rows].reduce(0, +) }
+  }
+
+  /// The loss of every row, and the gradient of their sum at the residual stream behind the last layer.
+  private func lossGradient(_ batch: Batch, residual: Tensor, dResidual: Tensor, _ workspace: Workspace) -> [Double] {
+    let ops = pass.operations
+    let output = output!
+    // The width of a residual row is all that these two need; both are free between the passes.
+    let (normalized, dNormalized) = (workspace.normalized, workspace.mlpOutput)
+    let inverseRMS = ops.makeTensor(rows: batch.rowCount, columns: 1)
+    ops.rmsNorm(
+      y: normalized, inverseRMS: inverseRMS, x: residual, weight: output.norm, epsilon: configuration.rmsNormEpsilon)
+    let losses = ops.crossEntropy(dx: dNormalized, x: normalized, head: output.head, targets: batch.targets)
+    ops.clear(dResidual)
+    ops.rmsNormBackward(dx: dResidual, dy: dNormalized, x: residual, weight: output.norm, inverseRMS: inverseRMS)
+    return losses
+  }
+
+  /// Memory for a batch of `rows`, kept for the next one.
+  private func prepare(rows: Int, layers: Int) {
+    let needed = max(layers, 1)
+    guard rows > capacity || needed > activations.count else { return }
+    capacity = max(rows, capacity)
+    workspace = Workspace(rows: capacity, pass)
+    activations = (0..<max(needed, activations.count)).map { _ in LayerActivations(rows: capacity, pass) }
+    residual = pass.operations.makeTensor(rows: capacity, columns: configuration.hiddenSize)
+    dResidual = pass.operations.makeTensor(rows: capacity, columns: configuration.hiddenSize)
+  }
+}

@@ -1,0 +1,146 @@
+import Glibc
+
+/// Rows and keys of the square tiles that scores are computed in: 64 KB, so that a tile stays in cache and memory does
+/// not grow with the square of a sample's length.
+private let tile = 128
+
+extension CPUOperations {
+  /// For each sample and head, with scale 1/√headWidth and keys j ≤ t that are real tokens:
+  ///
+  ///     S[t,j] = scale · q_t · k_j,   L[t] = log Σ_j e^S[t,j],   P = e^(S − L),   o_t = Σ_j P[t,j]·v_j
+  ///
+  /// Computed by tiles of keys with a running maximum and sum, as in FlashAttention (Dao et al. 2022, algorithm 1).
+  /// HF: modeling_qwen2.py, `eager_attention_forward` with `repeat_kv`.
+  public func attention(
+    output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
+    shape: AttentionShape
+  ) {
+    let N = samples.rowCount
+    precondition(output.hasShape(N, shape.queryWidth) && query.hasShape(N, shape.queryWidth))
+    precondition(key.hasShape(N, shape.keyValueWidth) && value.hasShape(N, shape.keyValueWidth))
+    precondition(logSumExp.hasShape(N, shape.heads))
+    let W = shape.headWidth
+    let scale = Float(1 / Double(W).squareRoot())
+    let group = shape.heads / shape.keyValueHeads
+
+    distribute(samples.samples.count * shape.heads, scratchBytes: tile * tile * MemoryLayout<Float>.stride) {
+      task, memory in
+      let sample = samples.samples[task / shape.heads]
+      let head = task % shape.heads
+      let scores = memory.assumingMemoryBound(to: Float.self)
+      let k = key.address + sample.rows.lowerBound * shape.keyValueWidth + head / group * W
+      let v = value.address + sample.rows.lowerBound * shape.keyValueWidth + head / group * W
+      for start in stride(from: 0, to: sample.rows.count, by: tile) {
+        let rows = min(tile, sample.rows.count - start)
+        let firstRow = sample.rows.lowerBound + start
+        let q = query.address + firstRow * shape.queryWidth + head * W
+        let o = output.address + firstRow * shape.queryWidth + head * W
+        withUnsafeTemporaryAllocation(of: (maximum: Float, sum: Double).self, capacity: rows) { running in
+          running.initialize(repeating: (-.infinity, 0))
+          let keys = min(start + rows, sample.valid)
+          for firstKey in stride(from: 0, to: keys, by: tile) {
+            let count = min(tile, keys - firstKey)
+            // S(rows,count) = scale · q(rows,W) · k(count,W)ᵀ
+            matrixProduct(
+              rows, count, W, alpha: scale, q, shape.queryWidth, k + firstKey * shape.keyValueWidth,
+              shape.keyValueWidth, transposedB: true, into: scores, tile)
+            for row in 0..<rows {
+              let s = scores + row * tile
+              let allowed = min(max(start + row + 1 - firstKey, 0), count)
+              if allowed > 0 {
+                let largest = max(running[row].maximum, maximum(s, allowed))
+                let correction = Glibc.exp(running[row].maximum - largest)
+                let sum = exponentiate(s, allowed, minus: largest)
+                if firstKey > 0, correction != 1 { scaleRow(o + row * shape.queryWidth, W, by: correction) }
+                running[row] = (largest, running[row].sum * Double(correction) + sum)
+              }
+              (s + allowed).update(repeating: 0, count: count - allowed)
+            }
+            // o(rows,W) += P(rows,count) · v(count,W)
+            matrixProduct(
+              rows, W, count, scores, tile, v + firstKey * shape.keyValueWidth, shape.keyValueWidth,
+              beta: firstKey > 0 ? 1 : 0, into: o, shape.queryWidth)
+          }
+          for row in 0..<rows {
+            scaleRow(o + row * shape.queryWidth, W, by: Float(1 / running[row].sum))
+            logSumExp.address[(firstRow + row) * shape.heads + head] =
+              running[row].maximum + Float(log(running[row].sum))
+          }
+        }
+      }
+    }
+  }
+
+  /// P is computed again from L; with δ[t] = Σ_w do[t,w]·o[t,w] = Σ_j P[t,j]·dP[t,j]:
+  ///
+  ///     dv_j += Σ_t P[t,j]·do_t             dP[t,j] = do_t · v_j
+  ///     dS    = P ∘ (dP − δ) · scale
+  ///     dq_t += Σ_j dS[t,j]·k_j             dk_j   += Σ_t dS[t,j]·q_t
+  ///
+  /// A key head's gradient sums over the query heads that share it. FlashAttention, algorithm 4.
+  public func attentionBackward(
+    dQuery: Tensor, dKey: Tensor, dValue: Tensor, dOutput: Tensor, output: Tensor, logSumExp: Tensor, query: Tensor,
+    key: Tensor, value: Tensor, samples: PackedSamples, shape: AttentionShape
+  ) {
+    let N = samples.rowCount
+    precondition([dQuery, dOutput, output, query].allSatisfy { $0.hasShape(N, shape.queryWidth) })
+    precondition([dKey, dValue, key, value].allSatisfy { $0.hasShape(N, shape.keyValueWidth) })
+    precondition(logSumExp.hasShape(N, shape.heads))
+    let W = shape.headWidth
+    let scale = Float(1 / Double(W).squareRoot())
+    let group = shape.heads / shape.keyValueHeads
+    let (qWidth, kWidth) = (shape.queryWidth, shape.keyValueWidth)
+
+    // One task owns a key head of a sample, and with it all that is added to that head's gradients.
+    let tasks = samples.samples.count * shape.keyValueHeads
+    distribute(tasks, scratchBytes: 2 * tile * tile * MemoryLayout<Float>.stride) { task, memory in
+      let sample = samples.samples[task / shape.keyValueHeads]
+      let kvHead = task % shape.keyValueHeads
+      let p = memory.assumingMemoryBound(to: Float.self)
+      let dS = p + tile * tile
+      let kOffset = sample.rows.lowerBound * kWidth + kvHead * W
+      let (k, v) = (key.address + kOffset, value.address + kOffset)
+      let (dk, dv) = (dKey.address + kOffset, dValue.address + kOffset)
+      for row in 0..<sample.rows.count {
+        (dk + row * kWidth).update(repeating: 0, count: W)
+        (dv + row * kWidth).update(repeating: 0, count: W)
+      }
+      for head in kvHead * group..<(kvHead + 1) * group {
+        for start in stride(from: 0, to: sample.rows.count, by: tile) {
+          let rows = min(tile, sample.rows.count - start)
+          let firstRow = sample.rows.lowerBound + start
+          let qOffset = firstRow * qWidth + head * W
+          let (q, dq) = (query.address + qOffset, dQuery.address + qOffset)
+          let (o, dO) = (output.address + qOffset, dOutput.address + qOffset)
+          let keys = min(start + rows, sample.valid)
+          for firstKey in stride(from: 0, to: keys, by: tile) {
+            let count = min(tile, keys - firstKey)
+            // S(rows,count) = scale · q · kᵀ
+            matrixProduct(
+              rows, count, W, alpha: scale, q, qWidth, k + firstKey * kWidth, kWidth, transposedB: true, into: p, tile)
+            // dP(rows,count) = do · vᵀ
+            matrixProduct(rows, count, W, dO, qWidth, v + firstKey * kWidth, kWidth, transposedB: true, into: dS, tile)
+            for row in 0..<rows {
+              let (p_t, dS_t) = (p + row * tile, dS + row * tile)
+              let allowed = min(max(start + row + 1 - firstKey, 0), count)
+              _ = exponentiate(p_t, allowed, minus: logSumExp.address[(firstRow + row) * shape.heads + head])
+              let delta = Float(dot(dO + row * qWidth, o + row * qWidth, W))
+              for j in 0..<allowed { dS_t[j] = p_t[j] * (dS_t[j] - delta) * scale }
+              (p_t + allowed).update(repeating: 0, count: count - allowed)
+              (dS_t + allowed).update(repeating: 0, count: count - allowed)
+            }
+            // dv(count,W) += Pᵀ · do
+            matrixProduct(
+              count, W, rows, p, tile, transposedA: true, dO, qWidth, beta: 1, into: dv + firstKey * kWidth, kWidth)
+            // dq(rows,W) += dS · k
+            matrixProduct(
+              rows, W, count, dS, tile, k + firstKey * kWidth, kWidth, beta: firstKey > 0 ? 1 : 0, into: dq, qWidth)
+            // dk(count,W) += dSᵀ · q
+            matrixProduct(
+              count, W, rows, dS, tile, transposedA: true, q, qWidth, beta: 1, into: dk + firstKey * kWidth, kWidth)
+          }
+        }
+      }
+    }
+  }
+}

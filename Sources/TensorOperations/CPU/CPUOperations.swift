@@ -1,0 +1,93 @@
+import COpenBLAS
+import Dispatch
+import Synchronization
+import SystemIO
+
+/// The tensor operations on the processor: OpenBLAS for products, several threads that each take their own part.
+///
+/// Threads split the work here and OpenBLAS itself runs single-threaded in each of them, so that everything scales,
+/// not products alone. One instance is used from one thread at a time.
+public final class CPUOperations: TensorOperations {
+  public let threads: Int
+  /// Memory of each thread for what does not outlive an operation.
+  private let scratch: [AlignedBuffer]
+  /// Rotation angles, made for as many positions as were asked for so far.
+  var rotations: RotationTable?
+
+  public init(threads: Int) {
+    precondition(threads >= 1)
+    self.threads = threads
+    scratch = (0..<threads).map { _ in AlignedBuffer(capacity: 0) }
+    openblas_set_num_threads(1)
+  }
+
+  public func makeTensor(rows: Int, columns: Int) -> Tensor {
+    let buffer = AlignedBuffer(capacity: rows * columns * MemoryLayout<Float>.stride)
+    return Tensor(
+      rows: rows, columns: columns, address: buffer.address.assumingMemoryBound(to: Float.self), owner: buffer)
+  }
+
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
+    destination.address.update(from: source, count: destination.count)
+  }
+
+  public func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor) {
+    destination.update(from: source.address, count: source.count)
+  }
+
+  public func copy(_ destination: Tensor, from source: Tensor) {
+    precondition(destination.hasShape(source.rows, source.columns))
+    split(source.rows) { rows in
+      (destination.address + rows.lowerBound * source.columns)
+        .update(from: source.address + rows.lowerBound * source.columns, count: rows.count * source.columns)
+    }
+  }
+
+  public func clear(_ x: Tensor) {
+    x.address.update(repeating: 0, count: x.count)
+  }
+
+  public func add(_ y: Tensor, _ x: Tensor) {
+    precondition(y.hasShape(x.rows, x.columns))
+    split(x.rows) { rows in
+      let y = y.address
+      let x_ = x.address
+      for i in rows.lowerBound * x.columns..<rows.upperBound * x.columns { y[i] += x_[i] }
+    }
+  }
+
+  /// Runs `body` on consecutive parts of 0..<count, one a thread, each but the last a multiple of `multiple` long.
+  func split(_ count: Int, multiple: Int = 1, _ body: (Range<Int>) -> Void) {
+    let units = (count + multiple - 1) / multiple
+    let parts = min(threads, units)
+    if parts <= 1 { return body(0..<count) }
+    concurrently(parts) { part in
+      let start = units * part / parts * multiple
+      let end = min(units * (part + 1) / parts * multiple, count)
+      body(start..<end)
+    }
+  }
+
+  /// Runs `body` on every task of 0..<count, each thread taking the next one when it is free, with `scratchBytes` of
+  /// memory of its own.
+  func distribute(_ count: Int, scratchBytes: Int, _ body: (Int, UnsafeMutableRawPointer) -> Void) {
+    let next = Atomic(0)
+    for worker in 0..<min(threads, count) { scratch[worker].reserve(scratchBytes) }
+    concurrently(min(threads, count)) { worker in
+      let memory = scratch[worker].address
+      while true {
+        let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        if task >= count { return }
+        body(task, memory)
+      }
+    }
+  }
+
+  private func concurrently(_ count: Int, _ body: (Int) -> Void) {
+    withoutActuallyEscaping(body) { body in
+      // Parts write to different memory, which the compiler cannot see.
+      nonisolated(unsafe) let body = body
+      DispatchQueue.concurrentPerform(iterations: count) { body($0) }
+    }
+  }
+}

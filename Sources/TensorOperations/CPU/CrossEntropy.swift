@@ -1,0 +1,117 @@
+import Glibc
+import SystemIO
+
+/// Rows of x that are taken through the vocabulary together.
+private let rowBlock = 512
+/// Words of the vocabulary whose logits are computed at a time: 512 rows of them make 1 MB, which stays in cache.
+private let wordTile = 512
+
+extension CPUOperations {
+  /// With z = x·Wᵀ and p = softmax(z):
+  ///
+  ///     loss[t] = log Σ_v e^z[t,v] − z[t,target]
+  ///     dx[t]   = Σ_v p[t,v]·W[v] − W[target]
+  ///
+  /// PyTorch: F.cross_entropy(reduction="sum") behind a bias-free head.
+  ///
+  /// Forward and backward are one pass over the vocabulary by tiles, so that logits never exist but for a tile: the
+  /// sum Σ_v e^(z−m)·W[v] runs along with m, the largest logit so far, and shrinks when m grows, as the output of
+  /// FlashAttention does. Threads take parts of the vocabulary; their sums are joined at the end.
+  public func crossEntropy(dx: Tensor, x: Tensor, head: Tensor, targets: [Int32]) -> [Double] {
+    let (V, D) = (head.rows, head.columns)
+    precondition(dx.hasShape(x.rows, D) && x.columns == D && targets.count == x.rows)
+    precondition(targets.allSatisfy { $0 < V })
+    var losses = [Double](repeating: 0, count: x.rows)
+    for start in stride(from: 0, to: x.rows, by: rowBlock) {
+      let rows = min(rowBlock, x.rows - start)
+      let parts = min(threads, (V + wordTile - 1) / wordTile)
+      let states = (0..<parts).map { _ in SoftmaxSums(rows: rows, width: D) }
+      distribute(parts, scratchBytes: rows * wordTile * MemoryLayout<Float>.stride) { part, memory in
+        let tiles = (V + wordTile - 1) / wordTile
+        let words = tiles * part / parts * wordTile..<min(tiles * (part + 1) / parts * wordTile, V)
+        states[part].add(
+          words, of: head, x: x.address + start * D, targets: targets[start..<start + rows],
+          logits: memory.assumingMemoryBound(to: Float.self))
+      }
+      for row in 0..<rows {
+        let target = Int(targets[start + row])
+        let dx_t = dx.address + (start + row) * D
+        guard target >= 0 else {
+          dx_t.update(repeating: 0, count: D)
+          continue
+        }
+        losses[start + row] = SoftmaxSums.join(states, row: row, into: dx_t, width: D)
+        let w = head.address + target * D
+        for i in 0..<D { dx_t[i] -= w[i] }
+      }
+    }
+    return losses
+  }
+}
+
+/// Softmax over part of a vocabulary, row by row, and the words' vectors weighted by it.
+private final class SoftmaxSums {
+  let rows: Int
+  let width: Int
+  /// The largest logit so far.
+  var largest: [Float]
+  /// Σ_v e^(z − largest)
+  var sums: [Double]
+  /// The target's logit, once its tile has come.
+  var targetLogits: [Float?]
+  /// (rows, width): Σ_v e^(z − largest)·W[v]
+  let weighted: AlignedBuffer
+
+  init(rows: Int, width: Int) {
+    self.rows = rows
+    self.width = width
+    largest = Array(repeating: -.infinity, count: rows)
+    sums = Array(repeating: 0, count: rows)
+    targetLogits = Array(repeating: nil, count: rows)
+    weighted = AlignedBuffer(capacity: rows * width * MemoryLayout<Float>.stride)
+  }
+
+  var weightedRows: UnsafeMutablePointer<Float> { weighted.address.assumingMemoryBound(to: Float.self) }
+
+  /// - Parameter logits: memory for (rows, wordTile) numbers.
+  func add(
+    _ words: Range<Int>, of head: Tensor, x: UnsafePointer<Float>, targets: ArraySlice<Int32>,
+    logits: UnsafeMutablePointer<Float>
+  ) {
+    for first in stride(from: words.lowerBound, to: words.upperBound, by: wordTile) {
+      let count = min(wordTile, words.upperBound - first)
+      let w = head.address + first * width
+      // z(rows,count) = x(rows,D) · W(count,D)ᵀ
+      matrixProduct(rows, count, width, x, width, w, width, transposedB: true, into: logits, wordTile)
+      for row in 0..<rows {
+        let z = logits + row * wordTile
+        let target = Int(targets[targets.startIndex + row]) - first
+        if target >= 0, target < count { targetLogits[row] = z[target] }
+        let newLargest = max(largest[row], maximum(z, count))
+        let correction = Glibc.exp(largest[row] - newLargest)
+        sums[row] = sums[row] * Double(correction) + exponentiate(z, count, minus: newLargest)
+        if first > words.lowerBound, correction != 1 { scaleRow(weightedRows + row * width, width, by: correction) }
+        largest[row] = newLargest
+      }
+      // weighted(rows,D) += e^(z − largest)(rows,count) · W(count,D)
+      matrixProduct(
+        rows, width, count, logits, wordTile, w, width, beta: first > words.lowerBound ? 1 : 0, into: weightedRows,
+        width)
+    }
+  }
+
+  /// Writes the row's Σ_v p·W[v] over all parts and returns its loss.
+  static func join(_ parts: [SoftmaxSums], row: Int, into mean: UnsafeMutablePointer<Float>, width: Int) -> Double {
+    let largest = parts.map { Double($0.largest[row]) }.max()!
+    let factors = parts.map { Glibc.exp(Double($0.largest[row]) - largest) }
+    let sum = zip(parts, factors).reduce(0) { $0 + $1.0.sums[row] * $1.1 }
+    mean.update(repeating: 0, count: width)
+    for (part, factor) in zip(parts, factors) {
+      let weighted = part.weightedRows + row * width
+      let share = Float(factor / sum)
+      for i in 0..<width { mean[i] += share * weighted[i] }
+    }
+    let targetLogit = parts.lazy.compactMap { $0.targetLogits[row] }.first!
+    return largest + log(sum) - Double(targetLogit)
+  }
+}

@@ -1,0 +1,77 @@
+import Glibc
+
+/// cos and sin of every position's angles.
+struct RotationTable {
+  let headWidth: Int
+  let theta: Double
+  let positions: Int
+  /// [positions, headWidth / 2]
+  let cosines: [Float]
+  let sines: [Float]
+
+  /// The angle of position p and pair i is p · theta^(−2i/headWidth), rounded to Float twice as HF does
+  /// (Qwen2RotaryEmbedding: `inv_freq` and `inv_freq @ position_ids` are float32 in a model of any type).
+  init(headWidth: Int, theta: Double, positions: Int) {
+    self.headWidth = headWidth
+    self.theta = theta
+    self.positions = positions
+    let half = headWidth / 2
+    let frequencies = (0..<half).map { Float(1 / pow(theta, Double(2 * $0) / Double(headWidth))) }
+    let angles = (0..<positions).flatMap { p in frequencies.map { Double(Float(p) * $0) } }
+    cosines = angles.map { Float(cos($0)) }
+    sines = angles.map { Float(sin($0)) }
+  }
+}
+
+extension CPUOperations {
+  /// With i in 0..<headWidth/2 and angle a of the row's position, the pair (x[i], x[i + headWidth/2]) turns by a:
+  ///
+  ///     y[i]        = x[i]·cos a − x[i+half]·sin a
+  ///     y[i + half] = x[i+half]·cos a + x[i]·sin a
+  ///
+  /// HF: modeling_qwen2.py, `apply_rotary_pos_emb` with `rotate_half`.
+  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
+    turn(x, positions, headWidth, theta, direction: 1)
+  }
+
+  /// A rotation's transpose turns the other way.
+  public func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
+    turn(dx, positions, headWidth, theta, direction: -1)
+  }
+
+  private func turn(_ x: Tensor, _ positions: [Int32], _ headWidth: Int, _ theta: Double, direction: Float) {
+    precondition(positions.count == x.rows && x.columns % headWidth == 0)
+    let half = headWidth / 2
+    let table = rotationTable(headWidth: headWidth, theta: theta, positions: Int(positions.max() ?? 0) + 1)
+    table.cosines.withUnsafeBufferPointer { cosines in
+      table.sines.withUnsafeBufferPointer { sines in
+        split(x.rows) { rows in
+          for t in rows {
+            let c = cosines.baseAddress! + Int(positions[t]) * half
+            let s = sines.baseAddress! + Int(positions[t]) * half
+            for head in 0..<x.columns / headWidth {
+              let low = x.address + t * x.columns + head * headWidth
+              let high = low + half
+              for i in 0..<half {
+                let a = low[i]
+                let b = high[i]
+                let sine = direction * s[i]
+                low[i] = a * c[i] - b * sine
+                high[i] = b * c[i] + a * sine
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private func rotationTable(headWidth: Int, theta: Double, positions: Int) -> RotationTable {
+    if let rotations, rotations.headWidth == headWidth, rotations.theta == theta, rotations.positions >= positions {
+      return rotations
+    }
+    let table = RotationTable(headWidth: headWidth, theta: theta, positions: max(positions, 128))
+    rotations = table
+    return table
+  }
+}

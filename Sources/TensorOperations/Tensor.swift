@@ -1,0 +1,28 @@
+/// A dense row-major matrix of Float in a device's memory.
+///
+/// Small enough to pass around: it refers to memory that `owner` keeps alive, so a part of a larger buffer or of a
+/// memory-mapped file is a tensor too.
+public struct Tensor {
+  public let rows: Int
+  public let columns: Int
+  /// Where the first element lies, in the memory of the device that made the tensor.
+  public let address: UnsafeMutablePointer<Float>
+  private let owner: AnyObject
+
+  public init(rows: Int, columns: Int, address: UnsafeMutablePointer<Float>, owner: AnyObject) {
+    self.rows = rows
+    self.columns = columns
+    self.address = address
+    self.owner = owner
+  }
+
+  public var count: Int { rows * columns }
+
+  /// The first `rows` rows.
+  public func first(rows: Int) -> Tensor {
+    precondition(rows <= self.rows)
+    return Tensor(rows: rows, columns: columns, address: address, owner: owner)
+  }
+
+  func hasShape(_ rows: Int, _ columns: Int) -> Bool { self.rows == rows && self.columns == columns }
+}

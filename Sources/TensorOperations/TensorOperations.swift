@@ -1,0 +1,91 @@
+import Safetensors
+
+/// The shape of grouped-query attention: consecutive query heads share one key and value head.
+public struct AttentionShape: Equatable, Sendable {
+  public let heads: Int
+  public let keyValueHeads: Int
+  /// The width of one head.
+  public let headWidth: Int
+
+  public init(heads: Int, keyValueHeads: Int, headWidth: Int) {
+    precondition(keyValueHeads > 0 && heads % keyValueHeads == 0 && headWidth > 0 && headWidth % 2 == 0)
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headWidth = headWidth
+  }
+
+  public var queryWidth: Int { heads * headWidth }
+  public var keyValueWidth: Int { keyValueHeads * headWidth }
+}
+
+/// What a device must supply for the model's passes: they are written once, against these operations.
+///
+/// Letters in shapes: N rows (tokens), D model width, H heads, V vocabulary. Outputs come first, then inputs. An
+/// operation overwrites its outputs unless it says that it accumulates. Shapes are checked and a wrong one is a bug
+/// that traps; numbers are not checked.
+public protocol TensorOperations: AnyObject {
+  /// Memory for `rows` × `columns` numbers that are not set.
+  func makeTensor(rows: Int, columns: Int) -> Tensor
+
+  /// A weight matrix from the bytes of a checkpoint, widened to Float where it is bf16 or f16.
+  ///
+  /// - Parameter owner: keeps `bytes` alive; the tensor may go on using them.
+  func makeWeight(
+    _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, owner: AnyObject
+  ) -> Tensor
+
+  /// Copies `source` from host memory into `destination`.
+  func upload(_ destination: Tensor, from source: UnsafePointer<Float>)
+
+  /// Copies `source` into host memory.
+  func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor)
+
+  /// destination = source
+  func copy(_ destination: Tensor, from source: Tensor)
+
+  /// x = 0
+  func clear(_ x: Tensor)
+
+  /// y += x
+  func add(_ y: Tensor, _ x: Tensor)
+
+  /// y(N,out) = x(N,in) · W(out,in)ᵀ + b, or y += where `accumulate`.
+  func linear(y: Tensor, x: Tensor, weight: Tensor, bias: Tensor?, accumulate: Bool)
+
+  /// dx(N,in) = dy(N,out) · W(out,in), or dx += where `accumulate`.
+  func linearBackward(dx: Tensor, dy: Tensor, weight: Tensor, accumulate: Bool)
+
+  /// y = w ∘ x / rms(x) row by row; keeps 1 / rms(x) in `inverseRMS` (N,1).
+  func rmsNorm(y: Tensor, inverseRMS: Tensor, x: Tensor, weight: Tensor, epsilon: Float)
+
+  /// Accumulates into dx.
+  func rmsNormBackward(dx: Tensor, dy: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor)
+
+  /// Turns each head of `x` (N, heads · headWidth) in place by its row's position.
+  func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double)
+
+  /// Turns the gradient back.
+  func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double)
+
+  /// Causal attention within each sample; keeps log Σ exp of the scores in `logSumExp` (N, heads).
+  func attention(
+    output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
+    shape: AttentionShape)
+
+  func attentionBackward(
+    dQuery: Tensor, dKey: Tensor, dValue: Tensor, dOutput: Tensor, output: Tensor, logSumExp: Tensor, query: Tensor,
+    key: Tensor, value: Tensor, samples: PackedSamples, shape: AttentionShape)
+
+  /// y = silu(gate) ∘ up
+  func swiGLU(y: Tensor, gate: Tensor, up: Tensor)
+
+  /// dGate may be gate's memory and dUp up's.
+  func swiGLUBackward(dGate: Tensor, dUp: Tensor, dy: Tensor, gate: Tensor, up: Tensor)
+
+  /// Each row's loss in nats, −log softmax(x · Wᵀ)[target], and dx (N,D), the gradient of their sum. A target of −1
+  /// makes no prediction: its loss and gradient are 0.
+  func crossEntropy(dx: Tensor, x: Tensor, head: Tensor, targets: [Int32]) -> [Double]
+
+  /// logits(N,V) = x · Wᵀ, for those who want to see them.
+  func logits(_ logits: Tensor, x: Tensor, head: Tensor)
+}
