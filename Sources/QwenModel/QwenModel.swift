@@ -7,6 +7,8 @@ public final class QwenModel {
   public let configuration: QwenConfiguration
   private let checkpoint: Checkpoint
   private let pass: Pass
+  /// What the tensors that a pass shows belong to.
+  public var operations: any TensorOperations { pass.operations }
   /// By layer number.
   private let layers: [Int: DecoderLayer]
   /// The final norm's weight and the output head (V,D), where they were loaded.

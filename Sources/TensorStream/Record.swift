@@ -19,6 +19,16 @@ public struct Record {
     }
   }
 
+  /// The batch's number, as its metadata has it.
+  public var batch: Int {
+    get throws {
+      guard let batch = metadata["batch"].flatMap({ Int($0) }), batch >= 0 else {
+        throw failure("expected a number batch, found \(metadata["batch"] ?? "none")")
+      }
+      return batch
+    }
+  }
+
   public func has(_ name: String) -> Bool { header[name] != nil }
 
   public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer {
@@ -46,6 +56,11 @@ public struct Record {
       throw failure("tensor \(name): expected data aligned to \(MemoryLayout<Element>.alignment) bytes")
     }
     return bytes.assumingMemoryBound(to: Element.self)
+  }
+
+  /// Runs `body` and says of this record what it throws.
+  public func locating<T>(_ body: () throws -> T) throws -> T {
+    do { return try body() } catch let failure as Failure { throw failure.at("record \(number)") }
   }
 
   /// A malformed-input failure that says it of this record.

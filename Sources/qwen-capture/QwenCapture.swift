@@ -1,1 +1,82 @@
-@main struct QwenCapture { static func main() {} }
+import ArgumentParser
+import FilterSupport
+import GradientPasses
+import QwenModel
+import SystemIO
+import TensorOperations
+import TensorStream
+
+@main
+struct QwenCapture: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "qwen-capture",
+    abstract: "Run a Qwen2 model's layers over tokens and write their activations.",
+    discussion: """
+      Reads a tokens stream, writes an activations stream: for each layer the residual stream between attention and \
+      MLP, resid_mid.L, and the MLP's output, mlp_out.L. Layers above the highest one asked for are not run.
+
+      e.g.  wt-tokenize --tokenizer DIR text.raw | qwen-capture --model DIR --layers 0 | act-grad --model DIR > g.ts
+            qwen-capture --model DIR --split 'cap-{layer}.ts' < tokens.ts
+      """,
+    version: packageVersion)
+
+  @Option(help: "The model: a folder, or a hub id that is looked up in the local cache.")
+  var model: String
+
+  @Option(help: "Layers to capture: 0-23, 0,5,10 or a mix. (default: all)")
+  var layers: LayerList?
+
+  @Option(help: ArgumentHelp("One file a layer instead of standard output; {layer} is its number.", valueName: "path"))
+  var split: String?
+
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var messages: MessageOptions
+
+  func validate() throws {
+    if let split, !split.contains("{layer}") {
+      throw ValidationError("--split: expected {layer} in the path, found '\(split)'")
+    }
+  }
+
+  func filter() throws {
+    let checkpoint = try Checkpoint(model)
+    let layerCount = checkpoint.configuration.layerCount
+    let layers = try (layers ?? LayerList(0..<layerCount)).checked(layerCount: layerCount).layers
+    let outputs = try outputs(layers)
+    try compute.announceDevice()
+    let reader = StreamReader(.standardInput())
+    let model = try QwenModel(
+      checkpoint, layers: 0..<layers.last! + 1, includingHead: false,
+      operations: CPUOperations(threads: compute.threadCount))
+
+    let capture = ActivationCapture(model: model, layers: layers)
+
+    while let segment = try reader.nextSegment(.tokens) {
+      let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
+      for output in outputs {
+        let own = checkpoint.identity.merging(["layers": LayerList(output.layers).description]) { _, own in own }
+        try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
+      }
+      while let record = try reader.nextRecord() {
+        let tokens = try TokenBatch(record)
+        try record.locating { try capture.run(tokens) }
+        for output in outputs {
+          try output.writer.write(capture.record(tokens, layers: output.layers), batch: try record.batch)
+        }
+        progress.advance(tokens.sampleCount)
+      }
+      for output in outputs { try output.writer.end() }
+      progress.finish()
+    }
+    for output in outputs { try output.writer.finish() }
+  }
+
+  /// The streams to write and the layers in each.
+  private func outputs(_ layers: [Int]) throws -> [(writer: StreamWriter, layers: [Int])] {
+    guard let split else { return [(try .toStandardOutput(), layers)] }
+    return try layers.map { layer in
+      let path = split.split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(layer)")
+      return (StreamWriter(try OutputFile(path: path)), [layer])
+    }
+  }
+}
