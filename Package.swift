@@ -27,14 +27,18 @@ let package = Package(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
     .target(name: "Aggregation", dependencies: ["TensorStream", "Safetensors", "SystemIO"]),
-    .target(name: "Plotting", dependencies: ["CCairo", "CPNG", "SystemIO"]),
+    .target(name: "GradientStatistics"),
+    .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
+    .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
 
     .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"]),
     .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "QwenModel", "TensorStream"]),
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "QwenModel", "TensorStream"]),
     .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorStream"]),
-    .executableTarget(name: "grad-plot", dependencies: ["FilterSupport", "Aggregation", "Plotting", "TensorStream"]),
+    .executableTarget(
+      name: "grad-plot",
+      dependencies: ["FilterSupport", "NumPyFiles", "Plotting", "GradientStatistics", "TensorStream", argumentParser]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
   ]
 )
