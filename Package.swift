@@ -29,6 +29,7 @@ let package = Package(
     .target(name: "Aggregation", dependencies: ["TensorStream", "Safetensors", "SystemIO"]),
     .target(name: "GradientStatistics"),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
+    .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
     .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
 
@@ -37,8 +38,7 @@ let package = Package(
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "QwenModel", "TensorStream"]),
     .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorStream"]),
     .executableTarget(
-      name: "grad-plot",
-      dependencies: ["FilterSupport", "NumPyFiles", "Plotting", "GradientStatistics", "TensorStream", argumentParser]),
+      name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
   ]
 )

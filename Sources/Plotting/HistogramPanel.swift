@@ -13,15 +13,12 @@ extension Panel {
     let xAxis = Axis.gradients(
       minimum: statistics.count == 0 ? .nan : first, maximum: last, isCentredOnZero: isSigned, margin: 0.03)
     let yAxis = Axis.counts(maximum: histogram.counts.max() ?? 0, scale: countScale)
-    var entries = [Legend.Entry(mark: .dashedLine, text: "Mean: \(PlotText.number(statistics.mean))")]
-    if isSigned, !style.hasCompactHeader {
-      entries.insert(Legend.Entry(mark: .bar(Palette.bar), text: "increase lowers the loss"), at: 0)
-      entries.insert(Legend.Entry(mark: .bar(Palette.positiveBar), text: "increase raises the loss"), at: 1)
-    }
     let isCell = style.hasCompactHeader
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
-      legend: Legend(entries: entries),
+      legend: isCell
+        ? .mean("Mean: \(PlotText.number(statistics.mean))")
+        : histogramLegend(mode: gradients.mode, mean: "Mean: \(PlotText.number(statistics.mean))"),
       xText: AxisText(
         axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
         showsLossDirection: isSigned && !isCell),
@@ -39,6 +36,18 @@ extension Panel {
         dashes: Canvas.dashes(style))
     }
   }
+}
+
+extension Panel {
+  static func histogramLegend(mode: AveragingMode, mean: String) -> Legend {
+    let signs = [(Palette.bar, "increase lowers the loss"), (Palette.positiveBar, "increase raises the loss")]
+    let bars = mode == .mean ? signs.map { Legend.Entry(mark: .bar($0), text: $1) } : []
+    return Legend(entries: bars + Legend.mean(mean).entries)
+  }
+}
+
+extension Legend {
+  static func mean(_ text: String) -> Legend { Legend(entries: [Entry(mark: .dashedLine, text: text)]) }
 }
 
 extension LayerGradients {

@@ -31,3 +31,22 @@ enum PlotText {
     exponent == 0 ? text : "\(text)  (×\(power(exponent)))"
   }
 }
+
+extension GradientUnit {
+  var subject: String { self == .feature ? "SAE Feature" : "Activation" }
+  var countedThings: String { self == .feature ? "Features" : "Activation Dimensions" }
+  var shortThings: String { self == .feature ? "features" : "dimensions" }
+  var indexLabel: String { self == .feature ? "Feature Index" : "Activation Dimension Index" }
+}
+
+extension LayerGradients {
+  /// "Max |gradient|: 7.90×10⁻⁴   Mean: 3.47×10⁻⁴   Std: 2.99×10⁻⁵"
+  var numbers: String {
+    [
+      ("Max |gradient|", statistics.maximumMagnitude), ("Mean", statistics.mean), ("Std", statistics.standardDeviation),
+    ].map { "\($0): \(PlotText.number($1))" }.joined(separator: "    ")
+  }
+
+  /// "Total Features: 65,536"
+  var total: String { "Total \(unit == .feature ? "Features" : "Dimensions"): \(DecimalText.grouped(values.count))" }
+}

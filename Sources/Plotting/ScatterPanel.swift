@@ -19,24 +19,11 @@ extension Panel {
     let yAxis = Axis.gradients(
       minimum: statistics.minimum, maximum: statistics.maximum, isCentredOnZero: isSigned, margin: 0.07)
 
-    var entries: [Legend.Entry] = []
-    if !isCell {
-      let ramps =
-        isSigned
-        ? [(Palette.points, "increase lowers the loss"), (Palette.positivePoints, "increase raises the loss")]
-        : [(Palette.points, isCloud ? "sparse to dense" : gradients.unit == .feature ? "Feature" : "Dimension")]
-      entries += ramps.map { ramp, text in
-        Legend.Entry(mark: isCloud ? .ramp(ramp) : .dot(ramp.color(at: discShade)), text: text)
-      }
-      if !starred.isEmpty {
-        entries.append(Legend.Entry(mark: .star, text: "Top \(starred.count) \(gradients.unit.shortThings)"))
-      }
-    }
-    entries.append(Legend.Entry(mark: .dashedLine, text: "Mean: \(PlotText.number(statistics.mean))"))
-
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
-      legend: Legend(entries: entries),
+      legend: isCell
+        ? .mean("Mean: \(PlotText.number(statistics.mean))")
+        : scatterLegend(gradients, starred: starred.count, mean: "Mean: \(PlotText.number(statistics.mean))"),
       xText: AxisText(
         axis: Axis(low: -room, high: Double(max(count - 1, 0)) + room),
         label: isCell ? "Index" : gradients.unit.indexLabel, areIntegers: true),
@@ -57,6 +44,19 @@ extension Panel {
       let meanLine = Rectangle(x: plot.area.x, y: y - 1.5, width: plot.area.width, height: 3)
       plot.drawStars(starred, of: gradients.values, avoiding: meanLine, on: canvas)
     }
+  }
+
+  static func scatterLegend(_ gradients: LayerGradients, starred: Int, mean: String) -> Legend {
+    let isCloud = gradients.values.count > largestCloudOfDiscs
+    let ramps =
+      gradients.mode == .mean
+      ? [(Palette.points, "increase lowers the loss"), (Palette.positivePoints, "increase raises the loss")]
+      : [(Palette.points, isCloud ? "sparse to dense" : gradients.unit == .feature ? "Feature" : "Dimension")]
+    var entries = ramps.map { ramp, text in
+      Legend.Entry(mark: isCloud ? .ramp(ramp) : .dot(ramp.color(at: discShade)), text: text)
+    }
+    if starred > 0 { entries.append(Legend.Entry(mark: .star, text: "Top \(starred) \(gradients.unit.shortThings)")) }
+    return Legend(entries: entries + Legend.mean(mean).entries)
   }
 
   /// Where on the ramp the colour of single discs lies.

@@ -1,16 +1,9 @@
-import GradientStatistics
-
 /// What the values of a layer belong to.
 public enum GradientUnit: String, CaseIterable, Sendable {
   /// Features of a sparse autoencoder.
   case feature
   /// Dimensions of the MLP output.
   case activation
-
-  var subject: String { self == .feature ? "SAE Feature" : "Activation" }
-  var countedThings: String { self == .feature ? "Features" : "Activation Dimensions" }
-  var shortThings: String { self == .feature ? "features" : "dimensions" }
-  var indexLabel: String { self == .feature ? "Feature Index" : "Activation Dimension Index" }
 }
 
 /// One layer's averaged gradients, and what is said of them.
