@@ -28,14 +28,18 @@ let package = Package(
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
     .target(name: "GradientPasses", dependencies: ["QwenModel", "TensorOperations", "TensorStream"]),
     .target(name: "Aggregation", dependencies: ["TensorStream", "Safetensors", "SystemIO"]),
-    .target(name: "Plotting", dependencies: ["CCairo", "CPNG", "SystemIO"]),
+    .target(name: "GradientStatistics"),
+    .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
+    .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
+    .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
 
     .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"]),
     .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorStream"]),
-    .executableTarget(name: "grad-plot", dependencies: ["FilterSupport", "Aggregation", "Plotting", "TensorStream"]),
+    .executableTarget(
+      name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
   ]
 )

@@ -1,0 +1,110 @@
+import GradientStatistics
+import NumPyFiles
+import SystemIO
+import TensorStream
+
+/// The averaged gradients of several files, each layer and mode once.
+public struct GradientCollection {
+  /// What decides where a file does not say it.
+  public struct Defaults: Sendable {
+    /// Overrides what a stream says.
+    public var unit: GradientUnit?
+    public var mode: AveragingMode?
+    /// Of the next array whose name says none; those after it are the next layers.
+    public var nextLayer = 0
+
+    public init() {}
+  }
+
+  /// In the order in which they came.
+  public private(set) var all: [LayerGradients] = []
+  /// What the streams say of their origin, and which arrays were read.
+  public private(set) var provenance: [String: String] = [:]
+  private var defaults: Defaults
+  /// The file of each layer and mode.
+  private var origins: [String: String] = [:]
+
+  public init(_ defaults: Defaults = Defaults()) {
+    self.defaults = defaults
+  }
+
+  /// Reads an array where the name ends in `.npy`, and a stream of aggregates elsewhere; `-` is standard input.
+  public mutating func read(_ path: String) throws {
+    if path.hasSuffix(".npy") { return try readArray(path) }
+    try readStream(path == "-" ? .standardInput() : InputFile(path: path))
+  }
+
+  private mutating func readArray(_ path: String) throws {
+    let (values, precision): ([Double], Histogram.Precision) =
+      switch try NumPyVector(path: path) {
+      case .float32(let values): (values.map(Double.init), .single)
+      case .float64(let values): (values, .double)
+      }
+    let name = ArrayFileName(parsing: path)
+    let layer = name?.layer ?? defaults.nextLayer
+    if name == nil { defaults.nextLayer += 1 }
+    let mode = name?.mode ?? defaults.mode ?? (values.contains { $0 < 0 } ? .mean : .meanAbsolute)
+    provenance["array.\(layer).\(mode.rawValue)"] = path
+    try add(
+      LayerGradients(
+        layer: layer, mode: mode, unit: defaults.unit ?? .feature, values: values, precision: precision), from: path)
+  }
+
+  /// Reads the finished averages of every data record, the tensors `mean.L` and `mean_abs.L`.
+  public mutating func readStream(_ file: InputFile) throws {
+    let reader = StreamReader(file)
+    let before = all.count
+    while let segment = try reader.nextSegment(.aggregates) {
+      provenance.merge(segment.provenance) { first, _ in first }
+      let unit = defaults.unit ?? Self.unit(of: segment.provenance)
+      while let record = try reader.nextRecord() {
+        for tensor in record.header.tensors {
+          guard let (mode, layer) = Self.average(tensor.name) else { continue }
+          let values = try record.tensor(tensor.name, shape: [nil], of: Float.self)
+          try add(
+            LayerGradients(
+              layer: layer, mode: mode, unit: unit, values: values.map(Double.init), precision: .single),
+            from: file.name)
+        }
+      }
+    }
+    guard all.count > before else {
+      throw Failure(.malformed, "\(file.name): no finished averages: expected tensors mean.L or mean_abs.L, found none")
+    }
+  }
+
+  private mutating func add(_ gradients: LayerGradients, from file: String) throws {
+    let key = "layer \(gradients.layer), \(gradients.mode.rawValue)"
+    if let other = origins.updateValue(file, forKey: key) {
+      throw Failure(
+        .malformed, "\(file): \(key) was in \(other) already; grad-aggregate merges partial aggregates of one layer")
+    }
+    all.append(gradients)
+  }
+
+  /// "mean_abs.11"
+  private static func average(_ name: String) -> (AveragingMode, layer: Int)? {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 2, let mode = AveragingMode(rawValue: String(parts[0])), let layer = Int(parts[1]) else {
+      return nil
+    }
+    return (mode, layer)
+  }
+
+  /// Gradients of features come with the decoder that multiplied them, in the begin record's `basis.L`.
+  private static func unit(of provenance: [String: String]) -> GradientUnit {
+    if let unit = provenance["unit"].flatMap(GradientUnit.init(rawValue:)) { return unit }
+    return provenance.keys.contains { $0.hasPrefix("basis.") } ? .feature : .activation
+  }
+
+  /// Those of `layers` in ascending order; of every layer the signed ones first.
+  public func sorted(layers: [Int]? = nil) throws -> [LayerGradients] {
+    let present = Set(all.map(\.layer)).sorted()
+    if let missing = layers?.first(where: { !present.contains($0) }) {
+      throw Failure(
+        .usage, "--layers: layer \(missing) is not in the input, whose last layer is \(present.last.map(String.init) ?? "none")")
+    }
+    return all.filter { layers?.contains($0.layer) ?? true }
+      .sorted { ($0.layer, $0.mode) < ($1.layer, $1.mode) }
+  }
+}

@@ -1,0 +1,65 @@
+/// The statistics and the largest gradients as text, for a terminal without pictures.
+public enum GradientTable {
+  public enum Style: Sendable {
+    /// Columns for the eye.
+    case aligned
+    /// One header line, then one line a star with the layer's statistics repeated in it: for `cut`, `awk` and pandas.
+    case tabSeparated
+  }
+
+  /// - Parameter top: how many of the largest |values| of each layer are listed.
+  public static func text(_ gradients: [LayerGradients], top: Int, style: Style) -> String {
+    switch style {
+    case .aligned: gradients.map { aligned($0, top: top) }.joined(separator: "\n")
+    case .tabSeparated: tabSeparated(gradients, top: top)
+    }
+  }
+
+  private static func aligned(_ gradients: LayerGradients, top: Int) -> String {
+    let statistics = gradients.statistics
+    let number = { DecimalText.scientific($0, digits: 6) }
+    var lines = [
+      "layer \(gradients.layer)  \(gradients.mode.rawValue)  \(gradients.values.count) \(gradients.unit.rawValue)s",
+      "  max |gradient| \(number(statistics.maximumMagnitude))  mean \(number(statistics.mean))"
+        + "  std \(number(statistics.standardDeviation))"
+        + "  min \(number(statistics.minimum))  max \(number(statistics.maximum))",
+    ]
+    if let exclusions = statistics.exclusions { lines.append("  left out: \(exclusions)") }
+    let indices = gradients.top(top)
+    let width = max(gradients.unit.rawValue.count, String(max(gradients.values.count - 1, 0)).count)
+    if !indices.isEmpty { lines.append("  rank  \(padded(gradients.unit.rawValue, to: width))       gradient") }
+    for (rank, index) in indices.enumerated() {
+      let value = number(gradients.values[index])
+      lines.append("  \(padded(String(rank + 1), to: 4))  \(padded(String(index), to: width))  \(padded(value, to: 13))")
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private static func tabSeparated(_ gradients: [LayerGradients], top: Int) -> String {
+    let names = [
+      "layer", "mode", "unit", "count", "nan", "infinite", "max_abs", "mean", "std", "min", "max", "rank", "index",
+      "gradient",
+    ]
+    var text = names.joined(separator: "\t") + "\n"
+    for layer in gradients {
+      let statistics = layer.statistics
+      var fields = [String(layer.layer), layer.mode.rawValue, layer.unit.rawValue]
+      fields += [statistics.count, statistics.notANumber.count, statistics.infinite.count].map(String.init)
+      // Shortest text that reads back as the same number.
+      fields += [
+        statistics.maximumMagnitude, statistics.mean, statistics.standardDeviation, statistics.minimum,
+        statistics.maximum,
+      ].map { "\($0)" }
+      let indices = layer.top(top)
+      if indices.isEmpty { text += (fields + ["", "", ""]).joined(separator: "\t") + "\n" }
+      for (rank, index) in indices.enumerated() {
+        text += (fields + ["\(rank + 1)", "\(index)", "\(layer.values[index])"]).joined(separator: "\t") + "\n"
+      }
+    }
+    return text
+  }
+
+  private static func padded(_ text: String, to width: Int) -> String {
+    String(repeating: " ", count: max(0, width - text.count)) + text
+  }
+}

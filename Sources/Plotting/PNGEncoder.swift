@@ -1,0 +1,71 @@
+import CPNG
+
+/// Opaque pixels as a PNG file.
+enum PNGEncoder {
+  /// - Parameters:
+  ///   - pixels: Cairo's RGB24: 32 bits a pixel, the highest byte unused, `stride` bytes a row.
+  ///   - resolution: pixels an inch.
+  ///   - texts: keyword and value of each text chunk.
+  static func encode(
+    pixels: UnsafePointer<UInt8>, width: Int, height: Int, stride: Int, resolution: Double,
+    texts: [(key: String, value: String)]
+  ) -> [UInt8] {
+    let sink = Sink()
+    // Everything libpng could complain of here is a bug of ours, or memory that ran out: the bytes go to memory, and
+    // the header is made of numbers that Cairo has accepted. The handler may not return.
+    var png = png_create_write_struct(
+      PNG_LIBPNG_VER_STRING, nil, { _, message in fatalError("libpng: \(message.map { String(cString: $0) } ?? "")") },
+      { _, _ in })
+    var info = png_create_info_struct(png)
+    defer { png_destroy_write_struct(&png, &info) }
+    png_set_write_fn(
+      png, Unmanaged.passUnretained(sink).toOpaque(),
+      { png, bytes, count in
+        let sink = Unmanaged<Sink>.fromOpaque(png_get_io_ptr(png)!).takeUnretainedValue()
+        sink.bytes.append(contentsOf: UnsafeBufferPointer(start: bytes, count: count))
+      }, nil)
+    png_set_IHDR(
+      png, info, png_uint_32(width), png_uint_32(height), 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+      PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT)
+    let pixelsPerMetre = png_uint_32((resolution / 0.0254).rounded())
+    png_set_pHYs(png, info, pixelsPerMetre, pixelsPerMetre, PNG_RESOLUTION_METER)
+    set(texts, png, info)
+    // Flat areas and text: rows equal to the one above, which zlib finds by itself at any level.
+    png_set_compression_level(png, 3)
+    png_set_filter(png, 0, PNG_FILTER_NONE)
+    png_write_info(png, info)
+    png_set_filler(png, 0, PNG_FILLER_AFTER)
+    png_set_bgr(png)
+    for row in 0..<height { png_write_row(png, pixels + row * stride) }
+    png_write_end(png, info)
+    return sink.bytes
+  }
+
+  /// tEXt where Latin-1 can say it, which every tool shows; iTXt for the rest.
+  private static func set(_ texts: [(key: String, value: String)], _ png: png_structp?, _ info: png_infop?) {
+    for (key, value) in texts {
+      let isLatin = value.unicodeScalars.allSatisfy(\.isASCII)
+      // Keywords have at most 79 bytes.
+      var keyword = Array(key.utf8.prefix(79).map { CChar(bitPattern: $0) }) + [0]
+      var text = value.utf8.filter { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
+      var empty: [CChar] = [0]
+      keyword.withUnsafeMutableBufferPointer { keyword in
+        text.withUnsafeMutableBufferPointer { text in
+          empty.withUnsafeMutableBufferPointer { empty in
+            var chunk = png_text()
+            chunk.compression = isLatin ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE
+            chunk.key = keyword.baseAddress
+            chunk.text = text.baseAddress
+            chunk.lang = empty.baseAddress
+            chunk.lang_key = empty.baseAddress
+            png_set_text(png, info, &chunk, 1)
+          }
+        }
+      }
+    }
+  }
+
+  private final class Sink {
+    var bytes: [UInt8] = []
+  }
+}

@@ -1,0 +1,72 @@
+import Dispatch
+import GradientStatistics
+import Synchronization
+import SystemIO
+
+/// All the pictures of a run.
+public struct PlotSet: Sendable {
+  public struct Plot: Sendable {
+    /// Of the file, without the format's extension.
+    public let name: String
+    /// Binning and layout are done on demand, by the thread that draws.
+    public let figure: @Sendable () -> Figure
+  }
+
+  public let plots: [Plot]
+
+  /// A histogram and a scatter plot of each layer and mode; both modes side by side where a layer has both; and all
+  /// layers on one page where a mode has several.
+  /// - Parameter gradients: in the order in which they shall appear on the pages of many layers.
+  public init(_ gradients: [LayerGradients], _ options: PlotOptions = PlotOptions()) {
+    var plots: [Plot] = []
+    // The pages of many layers take longest: first, they leave no thread waiting at the end.
+    for mode in AveragingMode.allCases {
+      for unit in GradientUnit.allCases {
+        let layers = gradients.filter { $0.mode == mode && $0.unit == unit }
+        guard layers.count > 1 else { continue }
+        plots.append(Plot(name: PlotFileNames.allScatters(mode, unit)) { .scatters(layers, options) })
+        plots.append(Plot(name: PlotFileNames.allHistograms(mode)) { .histograms(layers, options) })
+      }
+    }
+    for layer in gradients {
+      plots.append(Plot(name: PlotFileNames.scatter(layer: layer.layer, layer.mode, layer.unit)) { .scatter(layer, options) })
+      plots.append(Plot(name: PlotFileNames.histogram(layer: layer.layer, layer.mode)) { .histogram(layer, options) })
+    }
+    for absolute in gradients where absolute.mode == .meanAbsolute {
+      guard let signed = gradients.first(where: { $0.mode == .mean && $0.layer == absolute.layer }) else { continue }
+      let pair = [signed, absolute]
+      plots.append(Plot(name: PlotFileNames.combinedScatter(layer: absolute.layer)) { .combinedScatter(pair, options) })
+      plots.append(
+        Plot(name: PlotFileNames.combinedHistogram(layer: absolute.layer)) { .combinedHistogram(pair, options) })
+    }
+    self.plots = plots
+  }
+
+  /// Writes every picture into `folder`.
+  /// - Parameters:
+  ///   - threads: that draw and encode side by side.
+  ///   - didWrite: called for each picture, by any of the threads.
+  public func write(
+    to folder: String, as format: PlotFormat, resolution: Double, metadata: [(key: String, value: String)],
+    threads: Int, didWrite: @Sendable (String) -> Void = { _ in }
+  ) throws {
+    let next = Atomic(0)
+    let failure = Mutex<Failure?>(nil)
+    // A thread on a page of many layers holds some 50 MB of pixels.
+    DispatchQueue.concurrentPerform(iterations: max(1, min(threads, plots.count, 8))) { _ in
+      while failure.withLock({ $0 == nil }) {
+        let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard index < plots.count else { return }
+        let name = "\(plots[index].name).\(format.rawValue)"
+        do {
+          try plots[index].figure()
+            .write(to: "\(folder)/\(name)", as: format, resolution: resolution, metadata: metadata)
+          didWrite(name)
+        } catch {
+          failure.withLock { $0 = $0 ?? error as? Failure ?? Failure(.bug, "\(error)") }
+        }
+      }
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+}

@@ -1,0 +1,126 @@
+import Glibc
+import GradientStatistics
+
+extension Panel {
+  /// Beyond this many points a cloud is drawn as pixels that show its density; below, as discs that can be told apart.
+  static let largestCloudOfDiscs = 4096
+
+  /// Every value of a layer at its index.
+  static func scatter(
+    _ gradients: LayerGradients, top: Int, style: PanelStyle, title: String, subtitle: String?
+  ) -> Panel {
+    let statistics = gradients.statistics
+    let isSigned = gradients.mode == .mean
+    let isCell = style.hasCompactHeader
+    let starred = gradients.top(top)
+    let count = gradients.values.count
+    let isCloud = count > largestCloudOfDiscs
+    let room = max(Double(count) * 0.015, 0.5)
+    let yAxis = Axis.gradients(
+      minimum: statistics.minimum, maximum: statistics.maximum, isCentredOnZero: isSigned, margin: 0.07)
+
+    return Panel(
+      style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
+      legend: isCell
+        ? .mean("Mean: \(PlotText.number(statistics.mean))")
+        : scatterLegend(gradients, starred: starred.count, mean: "Mean: \(PlotText.number(statistics.mean))"),
+      xText: AxisText(
+        axis: Axis(low: -room, high: Double(max(count - 1, 0)) + room),
+        label: isCell ? "Index" : gradients.unit.indexLabel, areIntegers: true),
+      yText: AxisText(
+        axis: yAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
+        showsLossDirection: isSigned && !isCell),
+      emptyNote: statistics.count == 0 ? "no finite values" : nil
+    ) { canvas, plot in
+      guard statistics.count > 0 else { return }
+      if isSigned { plot.drawZeroLine(on: canvas, isVertical: false) }
+      if isCloud {
+        plot.drawCloud(of: gradients.values, on: canvas)
+      } else {
+        plot.drawDiscs(of: gradients.values, on: canvas)
+      }
+      let y = plot.y(statistics.mean)
+      canvas.casedLine(from: Point(x: plot.area.x, y: y), to: Point(x: plot.area.maxX, y: y), style)
+      let meanLine = Rectangle(x: plot.area.x, y: y - 1.5, width: plot.area.width, height: 3)
+      plot.drawStars(starred, of: gradients.values, avoiding: meanLine, on: canvas)
+    }
+  }
+
+  static func scatterLegend(_ gradients: LayerGradients, starred: Int, mean: String) -> Legend {
+    let isCloud = gradients.values.count > largestCloudOfDiscs
+    let ramps =
+      gradients.mode == .mean
+      ? [(Palette.points, "increase lowers the loss"), (Palette.positivePoints, "increase raises the loss")]
+      : [(Palette.points, isCloud ? "sparse to dense" : gradients.unit == .feature ? "Feature" : "Dimension")]
+    var entries = ramps.map { ramp, text in
+      Legend.Entry(mark: isCloud ? .ramp(ramp) : .dot(ramp.color(at: discShade)), text: text)
+    }
+    if starred > 0 { entries.append(Legend.Entry(mark: .star, text: "Top \(starred) \(gradients.unit.shortThings)")) }
+    return Legend(entries: entries + Legend.mean(mean).entries)
+  }
+
+  /// Where on the ramp the colour of single discs lies.
+  fileprivate static let discShade = 0.4
+}
+
+extension Panel.Plot {
+  private func point(_ index: Int, _ value: Double) -> Point { Point(x: x(Double(index)), y: y(value)) }
+
+  /// Larger for fewer points, so that a small layer is no empty page.
+  private func pointRadius(count: Int) -> Double {
+    let crowding = area.width * area.height / Double(max(count, 1))
+    return min(max(crowding.squareRoot() * 0.16, 0.75), style.hasCompactHeader ? 1.1 : 2)
+  }
+
+  fileprivate func drawDiscs(of values: [Double], on canvas: Canvas) {
+    let radius = pointRadius(count: values.count)
+    let isSigned = yAxis.low == -yAxis.high
+    var below = Palette.points.color(at: Panel.discShade)
+    var above = Palette.positivePoints.color(at: Panel.discShade)
+    (below.alpha, above.alpha) = (0.85, 0.85)
+    for (index, value) in values.enumerated() where value.isFinite {
+      canvas.disc(at: point(index, value), radius: radius, isSigned && value > 0 ? above : below)
+    }
+  }
+
+  fileprivate func drawCloud(of values: [Double], on canvas: Canvas) {
+    let resolution = canvas.resolution
+    let width = Int((area.width * resolution).rounded(.up))
+    let height = Int((area.height * resolution).rounded(.up))
+    let cloud = PointCloud(
+      width: width, height: height, radius: max(pointRadius(count: values.count) * resolution, 0.75))
+    let isSigned = yAxis.low == -yAxis.high
+    var points: [Point] = []
+    points.reserveCapacity(values.count)
+    for (index, value) in values.enumerated() where value.isFinite {
+      let place = point(index, value)
+      points.append(Point(x: (place.x - area.x) * resolution, y: (place.y - area.y) * resolution))
+    }
+    let zeroRow = isSigned ? (y(0) - area.y) * resolution : -1
+    var pixels = cloud.pixels(points, below: Palette.points, above: Palette.positivePoints, zeroRow: zeroRow)
+    let box = Rectangle(x: area.x, y: area.y, width: Double(width) / resolution, height: Double(height) / resolution)
+    canvas.image(&pixels, width: width, height: height, in: box)
+  }
+
+  /// Stars, the largest on top, each with its index where there is room for it.
+  fileprivate func drawStars(_ indices: [Int], of values: [Double], avoiding line: Rectangle, on canvas: Canvas) {
+    let marks = indices.map { point($0, values[$0]) }
+    for mark in marks.reversed() { canvas.star(at: mark, radius: style.starRadius) }
+    guard !style.hasCompactHeader else { return }
+    let radius = style.starRadius
+    let obstacles = marks.map {
+      Rectangle(x: $0.x - radius, y: $0.y - radius, width: 2 * radius, height: 2 * radius).inset(by: radius * 0.1)
+    }
+    let height = Canvas.capHeight(size: style.starLabelSize)
+    let requests = zip(indices, marks).map { index, mark in
+      LabelRequest(
+        mark: mark, clearance: radius + 2, width: canvas.width(of: String(index), size: style.starLabelSize) + 2,
+        height: height + 2)
+    }
+    for (index, place) in zip(indices, placeLabels(requests, avoiding: obstacles + [line], within: area.inset(by: 1))) {
+      guard let place else { continue }
+      canvas.text(
+        String(index), at: Point(x: place.x + 1, y: place.maxY - 1), size: style.starLabelSize, halo: Palette.casing)
+    }
+  }
+}
