@@ -27,7 +27,7 @@ let package = Package(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
     .target(name: "GradientPasses", dependencies: ["QwenModel", "TensorOperations", "TensorStream"]),
-    .target(name: "Aggregation", dependencies: ["TensorStream", "Safetensors", "SystemIO"]),
+    .target(name: "Aggregation", dependencies: ["GradientStatistics", "TensorStream", "SystemIO"]),
     .target(name: "GradientStatistics"),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
     .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
@@ -37,7 +37,7 @@ let package = Package(
     .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"]),
     .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"]),
-    .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorStream"]),
+    .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "NumPyFiles"]),
     .executableTarget(
       name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the demo: a small Qwen2 language model, its tokenizer, and one sparse autoencoder a layer.
+r"""Make the demo: a small Qwen2 language model, its tokenizer, and one sparse autoencoder a layer.
 
 From plain text files in WikiText's raw form this script makes, in this order,
 
@@ -25,7 +25,7 @@ Packages (Python 3.11):
 The files in this folder come from (WikiText-2 raw: the first 1,000,000 bytes of the training split,
 blank lines dropped, and the whole validation split; the test split is held out entirely)
 
-    python train.py --train wiki.train.first-1MB.raw wiki.valid.raw --held-out wiki.test.raw \\
+    python train.py --train wiki.train.first-1MB.raw wiki.valid.raw --held-out wiki.test.raw \
         --sample sample.txt --out .
 
 where the first file is: grep -v '^ *$' wiki.train.raw | head -c 1000000. On one shared core the model
@@ -34,9 +34,14 @@ MALLOC_TRIM_THRESHOLD_=4294967296 in the environment glibc keeps the large buffe
 saves a fifth of the time and changes no number.) The learning rate is the better of two tried for
 200 steps; nothing else was chosen by looking at the held-out text.
 
-Measured by that command (report.json has every digit):
+Measured by that command, run in two halves (--parts model, then --parts saes; report.json has every digit):
 
-@RESULTS@
+    mean loss, nats per token     held-out 4.512, training text 3.360, sample.txt 4.839
+                                  (unigrams on held-out text 6.739, uniform 8.318)
+    SAE of layer 0, held-out text  variance explained 0.954, L0 15.8, dead features 0
+    SAE of layer 1, held-out text  variance explained 0.831, L0 14.8, dead features 0
+    SAE of layer 2, held-out text  variance explained 0.791, L0 15.7, dead features 0
+    SAE of layer 3, held-out text  variance explained 0.813, L0 15.5, dead features 0
 """
 
 import argparse

@@ -54,6 +54,11 @@ public func complain(_ message: String) {
   writeToStandardError("\(programName): \(message)\n")
 }
 
+/// A line on standard error without the program's name, for text whose form others rely on.
+public func writeLine(_ line: String) {
+  writeToStandardError("\(line)\n")
+}
+
 func writeToStandardError(_ text: String) {
   // A failed write to standard error has nowhere to be reported.
   _ = Array(text.utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }

@@ -102,7 +102,9 @@ public struct GradientCollection {
     let present = Set(all.map(\.layer)).sorted()
     if let missing = layers?.first(where: { !present.contains($0) }) {
       throw Failure(
-        .usage, "--layers: layer \(missing) is not in the input, whose last layer is \(present.last.map(String.init) ?? "none")")
+        .usage,
+        "--layers: layer \(missing) is not in the input, whose last layer is \(present.last.map(String.init) ?? "none")"
+      )
     }
     return all.filter { layers?.contains($0.layer) ?? true }
       .sorted { ($0.layer, $0.mode) < ($1.layer, $1.mode) }

@@ -30,7 +30,8 @@ public enum GradientTable {
     if !indices.isEmpty { lines.append("  rank  \(padded(gradients.unit.rawValue, to: width))       gradient") }
     for (rank, index) in indices.enumerated() {
       let value = number(gradients.values[index])
-      lines.append("  \(padded(String(rank + 1), to: 4))  \(padded(String(index), to: width))  \(padded(value, to: 13))")
+      lines.append(
+        "  \(padded(String(rank + 1), to: 4))  \(padded(String(index), to: width))  \(padded(value, to: 13))")
     }
     return lines.joined(separator: "\n") + "\n"
   }

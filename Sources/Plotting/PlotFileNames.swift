@@ -14,7 +14,9 @@ public enum PlotFileNames {
 
   public static func combinedScatter(layer: Int) -> String { "layer_\(layer)_gradient_scatter_combined" }
 
-  public static func allHistograms(_ mode: AveragingMode) -> String { "all_layers_\(mode.rawValue)_gradient_histograms" }
+  public static func allHistograms(_ mode: AveragingMode) -> String {
+    "all_layers_\(mode.rawValue)_gradient_histograms"
+  }
 
   public static func allScatters(_ mode: AveragingMode, _ unit: GradientUnit) -> String {
     "all_layers_\(mode.rawValue)_\(unit.rawValue)_scatter"

@@ -29,7 +29,8 @@ public struct PlotSet: Sendable {
       }
     }
     for layer in gradients {
-      plots.append(Plot(name: PlotFileNames.scatter(layer: layer.layer, layer.mode, layer.unit)) { .scatter(layer, options) })
+      plots.append(
+        Plot(name: PlotFileNames.scatter(layer: layer.layer, layer.mode, layer.unit)) { .scatter(layer, options) })
       plots.append(Plot(name: PlotFileNames.histogram(layer: layer.layer, layer.mode)) { .histogram(layer, options) })
     }
     for absolute in gradients where absolute.mode == .meanAbsolute {

@@ -84,9 +84,13 @@ public final class StreamWriter {
   /// Returns the size of the record's contents in bytes.
   @discardableResult
   private func write(_ metadata: [String: String], _ record: OutputRecord) throws -> Int {
-    let header = SafetensorsHeader(metadata: metadata, layingOut: record.tensors).encoded()
+    // Wide types first, as safetensors' own writers have it: each tensor is then aligned to its type.
+    let order = record.tensors.indices.sorted {
+      (-record.tensors[$0].type.size, $0) < (-record.tensors[$1].type.size, $1)
+    }
+    let header = SafetensorsHeader(metadata: metadata, layingOut: order.map { record.tensors[$0] }).encoded()
     try withExtendedLifetime(record) {
-      try header.withUnsafeBytes { try frames.write([$0] + record.contents) }
+      try header.withUnsafeBytes { header in try frames.write([header] + order.map { record.contents[$0] }) }
     }
     return header.count + record.contents.reduce(0) { $0 + $1.count }
   }

@@ -1,1 +1,154 @@
-@main struct GradAggregate { static func main() {} }
+import Aggregation
+import ArgumentParser
+import FilterSupport
+import GradientStatistics
+import NumPyFiles
+import SystemIO
+import TensorStream
+
+@main
+struct GradAggregate: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "grad-aggregate",
+    abstract: "Average gradients over positions, samples or batches, signed or absolute.",
+    discussion: """
+      Reads gradients, or aggregates to be merged; writes an aggregates stream, .npy files with --save, and each \
+      layer's statistics on standard error.
+
+      e.g.  grad-aggregate --mode both --save out gradients.ts | grad-plot --output out
+            cat shard-*.ts | grad-aggregate --partial > sums.ts && grad-aggregate --save out sums-*.ts > /dev/null
+      """,
+    version: packageVersion)
+
+  @Option(help: "mean_abs, mean or both: the average of |c·g|, of c·g, or both. (default: mean_abs)")
+  var mode: Modes?
+
+  @Option(help: "batch, sample or sum: c is 1/predictions of the batch, of the sample, or 1. (default: batch)")
+  var lossReduction: LossReduction?
+
+  @Option(
+    help: """
+      sample, position or batch: the mean over a sample's positions, then over samples; one pool of positions; the \
+      mean over a batch's positions, then over batches. (default: sample)
+      """)
+  var weighting: Weighting?
+
+  @Option(help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"))
+  var save: String?
+
+  @Flag(help: "Write sums only, to be merged by another grad-aggregate: no averages, no statistics.")
+  var partial = false
+
+  @Flag(help: "Go on when a gradient is NaN or infinite, instead of naming its place and failing.")
+  var allowNonfinite = false
+
+  @OptionGroup var messages: MessageOptions
+
+  @Argument(help: "Streams of gradients or aggregates; standard input where none is given.")
+  var files: [String] = []
+
+  func validate() throws {
+    if partial, save != nil { throw ValidationError("--partial makes no averages that --save could write") }
+  }
+
+  func filter() throws {
+    // Statistics and arrays are worth having without the stream.
+    let output = save != nil && standardOutputIsTerminal ? nil : try StreamWriter.toStandardOutput()
+    var sums: GradientSums?
+    var agreement = ProvenanceAgreement()
+    let progress = Progress(unit: "records", quiet: messages.quiet)
+    for file in try InputFile.standardInputOr(files) {
+      let reader = StreamReader(file)
+      while let segment = try reader.nextSegment() {
+        guard segment.kind == .gradients || segment.kind == .aggregates else {
+          throw Failure(
+            .malformed, "\(file.name): expected a stream of gradients or aggregates, found \(segment.kind.rawValue)")
+        }
+        let choices = try choices(segment)
+        let own = [
+          "mode": choices.modeName, "loss_reduction": choices.lossReduction.rawValue,
+          "weighting": choices.weighting.rawValue,
+        ]
+        do {
+          try agreement.add(segment.provenance.merging(own) { _, own in own })
+          if sums == nil { sums = GradientSums(choices, allowsNonfinite: allowNonfinite) }
+          while let record = try reader.nextRecord() {
+            if segment.kind == .gradients {
+              try sums!.add(gradients: record)
+            } else {
+              try sums!.merge(partial: record)
+            }
+            progress.advance(1)
+          }
+        } catch let failure as Failure where !failure.description.hasPrefix(file.name) {
+          throw failure.at(file.name)
+        }
+      }
+    }
+    try finish(sums!, provenance: agreement.joined!, to: output)
+    progress.finish()
+  }
+
+  /// The choices of the flags, where aggregates are merged those that made them.
+  private func choices(_ segment: Segment) throws -> AggregationChoices {
+    let known = segment.kind == .aggregates ? segment.provenance : [:]
+    let modes = try agreed("mode", mode?.modes, known["mode"].map(AggregationChoices.modes(named:)))
+    return AggregationChoices(
+      modes: modes ?? [.meanAbsolute],
+      lossReduction: try agreed(
+        "loss-reduction", lossReduction, known["loss_reduction"].map(LossReduction.init(rawValue:))) ?? .batch,
+      weighting: try agreed("weighting", weighting, known["weighting"].map(Weighting.init(rawValue:))) ?? .sample)
+  }
+
+  /// The value of a flag or that of an aggregates stream, which must not contradict each other.
+  private func agreed<Value: Equatable>(_ flag: String, _ asked: Value?, _ found: Value??) throws -> Value? {
+    guard let found else { return asked }
+    guard let found else { throw Failure(.malformed, "begin record: \(flag): an unknown value") }
+    guard asked == nil || asked == found else {
+      throw Failure(.malformed, "--\(flag): the aggregates were made with another value: rerun without the flag")
+    }
+    return found
+  }
+
+  private func finish(_ sums: GradientSums, provenance: [String: String], to output: StreamWriter?) throws {
+    let layers = sums.layers.sorted { $0.key < $1.key }
+    guard layers.contains(where: { $0.value.weight > 0 }) else {
+      throw Failure(.malformed, "no gradients: expected at least one recorded position, found none")
+    }
+    if let save { try makeFolder(save) }
+    if !partial {
+      for (layer, layerSums) in layers {
+        var statistics: [AveragingMode: Statistics] = [:]
+        for mode in sums.choices.modes {
+          let average = layerSums.average(mode).map { Float($0) }
+          statistics[mode] = Statistics(average)
+          if let save { try NumPyWriter.write(average, to: "\(save)/layer_\(layer)_\(mode.rawValue)_gradients.npy") }
+        }
+        if !messages.quiet { writeLine(LayerSummary.text(layer: layer, statistics)) }
+      }
+    }
+    guard let output else { return }
+    let own = [
+      "layers": LayerList(layers.map(\.key)).description,
+      "samples": String(layers.map(\.value.samples.count).max()!),
+    ]
+    try output.begin(
+      .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))
+    try output.write(sums.record(finished: !partial), batch: 0)
+    try output.end()
+    try output.finish()
+  }
+}
+
+/// The values of `--mode`.
+struct Modes: ExpressibleByArgument {
+  let modes: Set<AveragingMode>
+
+  init?(argument: String) {
+    guard let modes = AggregationChoices.modes(named: argument) else { return nil }
+    self.modes = modes
+  }
+}
+
+extension LossReduction: ExpressibleByArgument {}
+extension Weighting: ExpressibleByArgument {}

@@ -1,0 +1,168 @@
+import GradientStatistics
+import SystemIO
+import TensorStream
+
+/// Averages gradients of any number of records, and merges partial aggregates.
+public struct GradientSums {
+  public let choices: AggregationChoices
+  /// NaN and infinite gradients are refused, with their place, unless this says otherwise.
+  public let allowsNonfinite: Bool
+  public private(set) var layers: [Int: LayerSums] = [:]
+
+  public init(_ choices: AggregationChoices, allowsNonfinite: Bool = false) {
+    self.choices = choices
+    self.allowsNonfinite = allowsNonfinite
+  }
+
+  // MARK: - Gradients
+
+  /// Adds the `grad.L` tensors of a gradients record.
+  public mutating func add(gradients record: Record) throws {
+    let batch = try GradientBatch(record)
+    let names = record.header.tensors.map(\.name).filter { $0.hasPrefix("grad.") }
+    guard !names.isEmpty else { throw record.failure("expected tensors grad.L, found none") }
+    for name in names {
+      guard let layer = Int(name.dropFirst("grad.".count)) else {
+        throw record.failure("tensor \(name): expected a layer's number after grad.")
+      }
+      let rows = try record.tensor(name, shape: [batch.positionCount, nil], of: Float.self)
+      let width = record.header[name]!.shape[1]
+      if !allowsNonfinite { try refuseNonfinite(rows, name, width, batch, record) }
+      var sums = try take(layer, width: width, record)
+      try add(rows, batch, to: &sums, record)
+      layers[layer] = sums
+    }
+  }
+
+  private func add(
+    _ rows: UnsafeBufferPointer<Float>, _ batch: GradientBatch, to sums: inout LayerSums, _ record: Record
+  ) throws {
+    let batchPredictions = batch.predictions.reduce(0) { $0 + Int($1) }
+    for sample in 0..<batch.sampleCount {
+      let positions = batch.rows(of: sample)
+      let index = batch.sampleIndex[sample]
+      if let duplicate = sums.samples.insert(index..<index + 1) { throw Self.twice(duplicate, record) }
+      // A sample without predictions has no gradient: its rows are zeros and count as such.
+      let predictions =
+        switch choices.lossReduction {
+        case .batch: batchPredictions
+        case .sample: Int(batch.predictions[sample])
+        case .sum: 1
+        }
+      let weight =
+        switch choices.weighting {
+        case .sample: 1 / Double(max(positions.count, 1))
+        case .position: 1.0
+        case .batch: 1 / Double(max(batch.positionCount, 1))
+        }
+      sums.add(
+        rows.baseAddress! + positions.lowerBound * sums.width, rows: positions.count,
+        factor: weight / Double(max(predictions, 1)))
+      sums.positions += positions.count
+      if choices.weighting == .sample, !positions.isEmpty { sums.weight += 1 }
+    }
+    switch choices.weighting {
+    case .sample: break
+    case .position: sums.weight += Double(batch.positionCount)
+    case .batch: sums.weight += batch.positionCount > 0 ? 1 : 0
+    }
+    if let loss = batch.loss {
+      sums.loss += loss.reduce(0, +)
+      sums.predictions += batchPredictions
+    }
+  }
+
+  /// Names the first NaN or infinite gradient.
+  private func refuseNonfinite(
+    _ rows: UnsafeBufferPointer<Float>, _ name: String, _ width: Int, _ batch: GradientBatch, _ record: Record
+  ) throws {
+    // 0·x is 0 but for what is not finite; a sum of eight lanes finds out at the speed of memory.
+    var zeros = SIMD8<Float>.zero
+    let whole = rows.count / 8 * 8
+    for i in stride(from: 0, to: whole, by: 8) {
+      zeros += UnsafeRawPointer(rows.baseAddress! + i).loadUnaligned(as: SIMD8<Float>.self) * Float(0)
+    }
+    guard zeros != .zero || rows[whole...].contains(where: { !$0.isFinite }) else { return }
+    let place = rows.firstIndex { !$0.isFinite }!
+    let row = place / width
+    let sample = (0..<batch.sampleCount).first { batch.rows(of: $0).contains(row) }!
+    throw record.failure(
+      "tensor \(name): \(rows[place]) at sample \(batch.sampleIndex[sample]), position \(batch.position[row]), "
+        + "dimension \(place % width); --allow-nonfinite goes on")
+  }
+
+  // MARK: - Partial aggregates
+
+  /// Adds the sums of an aggregates record, which must come from the same choices.
+  public mutating func merge(partial record: Record) throws {
+    let names = record.header.tensors.map(\.name).filter { $0.hasPrefix("weight.") }
+    guard !names.isEmpty else { throw record.failure("expected tensors weight.L, found none") }
+    for name in names {
+      guard let layer = Int(name.dropFirst("weight.".count)) else {
+        throw record.failure("tensor \(name): expected a layer's number after weight.")
+      }
+      let sumNames = choices.modes.map { ($0, "\(Self.sumName($0)).\(layer)") }
+      guard let width = record.header[sumNames[0].1]?.shape.first else {
+        throw record.failure("tensor \(sumNames[0].1) is missing")
+      }
+      var sums = try take(layer, width: width, record)
+      for (mode, name) in sumNames {
+        let partial = try record.tensor(name, shape: [width], of: Double.self)
+        sums.sums[mode]!.withUnsafeMutableBufferPointer { sum in
+          for i in 0..<width { sum[i] += partial[i] }
+        }
+      }
+      let samples = try record.tensor("samples.\(layer)", shape: [nil, 2], of: Int64.self)
+      for range in 0..<samples.count / 2 {
+        let (start, end) = (samples[2 * range], samples[2 * range + 1])
+        guard start <= end else { throw record.failure("samples.\(layer): expected ranges, found \(start)..<\(end)") }
+        if let duplicate = sums.samples.insert(start..<end) { throw Self.twice(duplicate, record) }
+      }
+      sums.weight += try record.tensor(name, shape: [1], of: Double.self)[0]
+      sums.positions += Int(try record.tensor("positions.\(layer)", shape: [1], of: Int64.self)[0])
+      sums.loss += try record.tensor("loss.\(layer)", shape: [1], of: Double.self)[0]
+      sums.predictions += Int(try record.tensor("predictions.\(layer)", shape: [1], of: Int64.self)[0])
+      layers[layer] = sums
+    }
+  }
+
+  /// The data record of an aggregates stream: every layer's sums and, where asked for, its averages.
+  public func record(finished: Bool) -> OutputRecord {
+    var record = OutputRecord()
+    for (layer, sums) in layers.sorted(by: { $0.key < $1.key }) {
+      for mode in choices.modes.sorted() {
+        record.add("\(Self.sumName(mode)).\(layer)", sums.sums[mode]!)
+        if finished { record.add("\(mode.rawValue).\(layer)", sums.average(mode).map { Float($0) }) }
+      }
+      let samples = sums.samples.ranges.flatMap { [$0.lowerBound, $0.upperBound] }
+      record.add("samples.\(layer)", samples, shape: [samples.count / 2, 2])
+      record.add("weight.\(layer)", [sums.weight])
+      record.add("positions.\(layer)", [Int64(sums.positions)])
+      record.add("loss.\(layer)", [sums.loss])
+      record.add("predictions.\(layer)", [Int64(sums.predictions)])
+    }
+    return record
+  }
+
+  private static func sumName(_ mode: AveragingMode) -> String {
+    switch mode {
+    case .mean: "sum"
+    case .meanAbsolute: "sum_abs"
+    }
+  }
+
+  // MARK: -
+
+  /// A layer's sums, taken out while they change so that their arrays are not copied.
+  private mutating func take(_ layer: Int, width: Int, _ record: Record) throws -> LayerSums {
+    let sums = layers.removeValue(forKey: layer) ?? LayerSums(width: width, modes: choices.modes)
+    guard sums.width == width else {
+      throw record.failure("layer \(layer): expected \(sums.width) columns as before, found \(width)")
+    }
+    return sums
+  }
+
+  private static func twice(_ sample: Int64, _ record: Record) -> Failure {
+    record.failure("sample \(sample) was aggregated already: is an input given twice?")
+  }
+}

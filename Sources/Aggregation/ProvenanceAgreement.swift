@@ -1,0 +1,44 @@
+import SystemIO
+
+/// Joins the provenance of several segments that are averaged together, and refuses those that must not be.
+public struct ProvenanceAgreement {
+  public private(set) var joined: [String: String]?
+
+  public init() {}
+
+  /// - Throws: `Failure` of kind malformed that names the first difference which makes the numbers incomparable.
+  public mutating func add(_ provenance: [String: String]) throws {
+    guard var all = joined else {
+      joined = provenance
+      return
+    }
+    for key in Set(all.keys).union(provenance.keys).sorted() {
+      switch (all[key], provenance[key]) {
+      case (let first?, let other?) where first != other:
+        guard Self.mayDiffer(key) else { throw Self.difference(key, first, other) }
+        if !first.split(separator: "\n").contains(other[...]) { all[key] = "\(first)\n\(other)" }
+      case (nil, let other?):
+        guard Self.mayDiffer(key) || Self.mayBeMissing(key) else { throw Self.difference(key, "none", other) }
+        all[key] = other
+      case (let first?, nil):
+        guard Self.mayDiffer(key) || Self.mayBeMissing(key) else { throw Self.difference(key, first, "none") }
+      default: break
+      }
+    }
+    joined = all
+  }
+
+  /// What tells shards of one run apart: which samples and layers they hold and how they were called.
+  private static func mayDiffer(_ key: String) -> Bool {
+    ["samples", "batches", "layers", "model", "text", "skip"].contains(key) || key.hasPrefix("history.")
+  }
+
+  /// What belongs to a layer is known where that layer is.
+  private static func mayBeMissing(_ key: String) -> Bool {
+    key.hasPrefix("basis.")
+  }
+
+  private static func difference(_ key: String, _ first: String, _ other: String) -> Failure {
+    Failure(.malformed, "the inputs do not belong together: \(key): expected \(first) as before, found \(other)")
+  }
+}
