@@ -41,5 +41,20 @@ let package = Package(
     .executableTarget(
       name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
+
+    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"]),
+    .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
+    .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "TestSupport"]),
+    .testTarget(name: "TensorOperationsTests", dependencies: ["TensorOperations", "TestSupport"]),
+    .testTarget(
+      name: "QwenModelTests", dependencies: ["QwenModel", "GradientPasses", "TensorOperations", "TestSupport"]),
+    .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
+    .testTarget(
+      name: "FilterTests",
+      dependencies: [
+        "wt-tokenize", "qwen-capture", "act-grad", "grad-aggregate", "grad-plot", "stream-info", "TensorStream",
+        "FilterSupport", "TestSupport",
+      ]),
   ]
 )
