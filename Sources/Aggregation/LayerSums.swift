@@ -1,3 +1,4 @@
+import CVectorMath
 import GradientStatistics
 
 /// The weighted sums of one layer's gradients, in Double: what partial aggregates are made of.
@@ -26,23 +27,13 @@ public struct LayerSums: Sendable {
 
   /// Adds `rows` rows of gradients, each element multiplied by `factor` ≥ 0.
   mutating func add(_ gradients: UnsafePointer<Float>, rows: Int, factor: Double) {
-    if sums[.mean] != nil {
-      sums[.mean]!.withUnsafeMutableBufferPointer { sums in
-        for row in 0..<rows { accumulate(sums, gradients + row * sums.count) { factor * Double($0) } }
+    for row in 0..<rows {
+      sums[.mean]?.withUnsafeMutableBufferPointer {
+        vector_accumulate($0.baseAddress!, gradients + row * $0.count, $0.count, factor)
       }
-    }
-    if sums[.meanAbsolute] != nil {
-      sums[.meanAbsolute]!.withUnsafeMutableBufferPointer { sums in
-        for row in 0..<rows { accumulate(sums, gradients + row * sums.count) { factor * Double($0.magnitude) } }
+      sums[.meanAbsolute]?.withUnsafeMutableBufferPointer {
+        vector_accumulate_magnitude($0.baseAddress!, gradients + row * $0.count, $0.count, factor)
       }
     }
   }
-}
-
-@inline(__always)
-private func accumulate(
-  _ sums: UnsafeMutableBufferPointer<Double>, _ row: UnsafePointer<Float>, _ term: (Float) -> Double
-) {
-  let address = sums.baseAddress!
-  for i in 0..<sums.count { address[i] += term(row[i]) }
 }

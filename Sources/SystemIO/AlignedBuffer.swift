@@ -10,7 +10,7 @@ public final class AlignedBuffer {
   /// - Parameter capacity: bytes; the contents are not set.
   public init(capacity: Int) {
     self.capacity = max(capacity, Self.alignment)
-    address = .allocate(byteCount: self.capacity, alignment: Self.alignment)
+    address = Self.allocate(self.capacity)
   }
 
   deinit { address.deallocate() }
@@ -19,10 +19,21 @@ public final class AlignedBuffer {
   public func reserve(_ bytes: Int, preserving preserved: Int = 0) {
     guard bytes > capacity else { return }
     precondition(preserved <= capacity)
-    let larger = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: Self.alignment)
+    let larger = Self.allocate(bytes)
     larger.copyMemory(from: address, byteCount: preserved)
     address.deallocate()
     address = larger
     capacity = bytes
+  }
+
+  private static let hugePage = 2 << 20
+
+  /// Large buffers ask for huge pages: the kernel then clears and maps 2 MB at a time, which gigabytes of weights
+  /// would otherwise do half a million times.
+  private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
+    guard bytes >= 2 * hugePage else { return .allocate(byteCount: bytes, alignment: alignment) }
+    let address = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: hugePage)
+    madvise(address, bytes / hugePage * hugePage, MADV_HUGEPAGE)
+    return address
   }
 }

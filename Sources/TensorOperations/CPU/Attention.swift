@@ -1,3 +1,4 @@
+import CVectorMath
 import Glibc
 
 /// Rows and keys of the square tiles that scores are computed in: 64 KB, so that a tile stays in cache and memory does
@@ -48,10 +49,10 @@ extension CPUOperations {
               let s = scores + row * tile
               let allowed = min(max(start + row + 1 - firstKey, 0), count)
               if allowed > 0 {
-                let largest = max(running[row].maximum, maximum(s, allowed))
+                let largest = max(running[row].maximum, vector_maximum(s, allowed))
                 let correction = Glibc.exp(running[row].maximum - largest)
-                let sum = exponentiate(s, allowed, minus: largest)
-                if firstKey > 0, correction != 1 { scaleRow(o + row * shape.queryWidth, W, by: correction) }
+                let sum = vector_exponentiate(s, allowed, largest)
+                if firstKey > 0, correction != 1 { vector_scale(o + row * shape.queryWidth, W, correction) }
                 running[row] = (largest, running[row].sum * Double(correction) + sum)
               }
               (s + allowed).update(repeating: 0, count: count - allowed)
@@ -62,7 +63,7 @@ extension CPUOperations {
               beta: firstKey > 0 ? 1 : 0, into: o, shape.queryWidth)
           }
           for row in 0..<rows {
-            scaleRow(o + row * shape.queryWidth, W, by: Float(1 / running[row].sum))
+            vector_scale(o + row * shape.queryWidth, W, Float(1 / running[row].sum))
             logSumExp.address[(firstRow + row) * shape.heads + head] =
               running[row].maximum + Float(log(running[row].sum))
           }
@@ -123,9 +124,9 @@ extension CPUOperations {
             for row in 0..<rows {
               let (p_t, dS_t) = (p + row * tile, dS + row * tile)
               let allowed = min(max(start + row + 1 - firstKey, 0), count)
-              _ = exponentiate(p_t, allowed, minus: logSumExp.address[(firstRow + row) * shape.heads + head])
-              let delta = Float(dot(dO + row * qWidth, o + row * qWidth, W))
-              for j in 0..<allowed { dS_t[j] = p_t[j] * (dS_t[j] - delta) * scale }
+              _ = vector_exponentiate(p_t, allowed, logSumExp.address[(firstRow + row) * shape.heads + head])
+              let delta = Float(vector_dot(dO + row * qWidth, o + row * qWidth, W))
+              vector_softmax_backward(dS_t, p_t, allowed, delta, scale)
               (p_t + allowed).update(repeating: 0, count: count - allowed)
               (dS_t + allowed).update(repeating: 0, count: count - allowed)
             }

@@ -1,4 +1,5 @@
 import COpenBLAS
+import CVectorMath
 import Dispatch
 import Synchronization
 import SystemIO
@@ -50,9 +51,8 @@ public final class CPUOperations: TensorOperations {
   public func add(_ y: Tensor, _ x: Tensor) {
     precondition(y.hasShape(x.rows, x.columns))
     split(x.rows) { rows in
-      let y = y.address
-      let x_ = x.address
-      for i in rows.lowerBound * x.columns..<rows.upperBound * x.columns { y[i] += x_[i] }
+      let i = rows.lowerBound * x.columns
+      vector_add(y.address + i, x.address + i, rows.count * x.columns)
     }
   }
 

@@ -1,3 +1,4 @@
+import CVectorMath
 import Glibc
 import SystemIO
 
@@ -41,8 +42,7 @@ extension CPUOperations {
           continue
         }
         losses[start + row] = SoftmaxSums.join(states, row: row, into: dx_t, width: D)
-        let w = head.address + target * D
-        for i in 0..<D { dx_t[i] -= w[i] }
+        vector_add_scaled(dx_t, head.address + target * D, D, -1)
       }
     }
     return losses
@@ -87,10 +87,10 @@ private final class SoftmaxSums {
         let z = logits + row * wordTile
         let target = Int(targets[targets.startIndex + row]) - first
         if target >= 0, target < count { targetLogits[row] = z[target] }
-        let newLargest = max(largest[row], maximum(z, count))
+        let newLargest = max(largest[row], vector_maximum(z, count))
         let correction = Glibc.exp(largest[row] - newLargest)
-        sums[row] = sums[row] * Double(correction) + exponentiate(z, count, minus: newLargest)
-        if first > words.lowerBound, correction != 1 { scaleRow(weightedRows + row * width, width, by: correction) }
+        sums[row] = sums[row] * Double(correction) + vector_exponentiate(z, count, newLargest)
+        if first > words.lowerBound, correction != 1 { vector_scale(weightedRows + row * width, width, correction) }
         largest[row] = newLargest
       }
       // weighted(rows,D) += e^(z − largest)(rows,count) · W(count,D)
@@ -109,7 +109,7 @@ private final class SoftmaxSums {
     for (part, factor) in zip(parts, factors) {
       let weighted = part.weightedRows + row * width
       let share = Float(factor / sum)
-      for i in 0..<width { mean[i] += share * weighted[i] }
+      vector_add_scaled(mean, weighted, width, share)
     }
     let targetLogit = parts.lazy.compactMap { $0.targetLogits[row] }.first!
     return largest + log(sum) - Double(targetLogit)

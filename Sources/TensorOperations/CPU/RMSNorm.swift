@@ -1,3 +1,5 @@
+import CVectorMath
+
 extension CPUOperations {
   /// y[t,i] = w[i]·x[t,i]·r[t],  r[t] = 1 / sqrt(Σ_i x[t,i]² / D + ε)
   ///
@@ -10,9 +12,9 @@ extension CPUOperations {
       for t in rows {
         let x_t = x.address + t * D
         let y_t = y.address + t * D
-        let r = Float(1 / (dot(x_t, x_t, D) / Double(D) + Double(epsilon)).squareRoot())
+        let r = Float(1 / (vector_dot(x_t, x_t, D) / Double(D) + Double(epsilon)).squareRoot())
         inverseRMS.address[t] = r
-        for i in 0..<D { y_t[i] = w[i] * (x_t[i] * r) }
+        vector_rmsnorm(y_t, x_t, w, D, r)
       }
     }
   }
@@ -28,13 +30,10 @@ extension CPUOperations {
       let w = weight.address
       for t in rows {
         let x_t = x.address + t * D
-        let dx_t = dx.address + t * D
-        // dy is scaled in place: nobody needs it afterwards.
-        let g_t = dy.address + t * D
-        for i in 0..<D { g_t[i] *= w[i] }
+        let dy_t = dy.address + t * D
         let r = inverseRMS.address[t]
-        let c = Float(Double(r) * Double(r) * Double(r) / Double(D) * dot(g_t, x_t, D))
-        for k in 0..<D { dx_t[k] += r * g_t[k] - x_t[k] * c }
+        let c = Double(r) * Double(r) * Double(r) / Double(D) * vector_dot3(w, dy_t, x_t, D)
+        vector_rmsnorm_backward(dx.address + t * D, dy_t, w, x_t, D, r, Float(c))
       }
     }
   }

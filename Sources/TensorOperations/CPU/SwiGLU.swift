@@ -1,3 +1,5 @@
+import CVectorMath
+
 extension CPUOperations {
   /// y = silu(g) ∘ u,  silu(g) = g·σ(g),  σ(g) = 1 / (1 + e^−g)
   ///
@@ -5,12 +7,8 @@ extension CPUOperations {
   public func swiGLU(y: Tensor, gate: Tensor, up: Tensor) {
     precondition(y.hasShape(gate.rows, gate.columns) && up.hasShape(gate.rows, gate.columns))
     split(gate.count, multiple: 16) { range in
-      forEachLanes(range) { i, count in
-        let g = count == 16 ? load(gate.address + i) : load(gate.address + i, first: count)
-        let u = count == 16 ? load(up.address + i) : load(up.address + i, first: count)
-        let result = g / (Float(1) + exp(-g)) * u
-        if count == 16 { store(result, y.address + i) } else { store(result, y.address + i, first: count) }
-      }
+      let i = range.lowerBound
+      vector_swiglu(y.address + i, gate.address + i, up.address + i, range.count)
     }
   }
 
@@ -23,32 +21,9 @@ extension CPUOperations {
     precondition(dGate.hasShape(rows, columns) && dUp.hasShape(rows, columns))
     precondition(dy.hasShape(rows, columns) && up.hasShape(rows, columns))
     split(gate.count, multiple: 16) { range in
-      forEachLanes(range) { i, count in
-        let g = count == 16 ? load(gate.address + i) : load(gate.address + i, first: count)
-        let u = count == 16 ? load(up.address + i) : load(up.address + i, first: count)
-        let d = count == 16 ? load(dy.address + i) : load(dy.address + i, first: count)
-        let s = Float(1) / (Float(1) + exp(-g))
-        let du = d * (g * s)
-        let dg = d * u * (s * (Float(1) + g * (Float(1) - s)))
-        if count == 16 {
-          store(dg, dGate.address + i)
-          store(du, dUp.address + i)
-        } else {
-          store(dg, dGate.address + i, first: count)
-          store(du, dUp.address + i, first: count)
-        }
-      }
+      let i = range.lowerBound
+      vector_swiglu_backward(
+        dGate.address + i, dUp.address + i, dy.address + i, gate.address + i, up.address + i, range.count)
     }
-  }
-
-  /// Calls `body` with the start of every 16 of `range` and then with what is left over.
-  @inline(__always)
-  private func forEachLanes(_ range: Range<Int>, _ body: (Int, Int) -> Void) {
-    var i = range.lowerBound
-    while i + 16 <= range.upperBound {
-      body(i, 16)
-      i += 16
-    }
-    if i < range.upperBound { body(i, range.upperBound - i) }
   }
 }

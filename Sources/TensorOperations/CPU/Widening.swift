@@ -1,3 +1,4 @@
+import CVectorMath
 import Safetensors
 
 extension CPUOperations {
@@ -28,10 +29,7 @@ public func widen(
   case .f32:
     UnsafeMutableRawPointer(destination).copyMemory(from: source, byteCount: count * 4)
   case .bf16:
-    for i in 0..<count {
-      let bits = source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
-      destination[i] = Float(bitPattern: UInt32(bits) << 16)
-    }
+    vector_widen_bfloat16(destination, source.assumingMemoryBound(to: UInt8.self), count)
   case .f16:
     for i in 0..<count {
       destination[i] = widened(half: source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
