@@ -57,5 +57,8 @@ let package = Package(
         "wt-tokenize", "qwen-capture", "act-grad", "grad-aggregate", "grad-plot", "stream-info", "TensorStream",
         "FilterSupport", "TestSupport",
       ]),
+    .testTarget(
+      name: "TokenizationTests", dependencies: ["Tokenization", "JSON", "SystemIO"],
+      exclude: ["Fixtures", "compare_with_hf.py"]),
   ]
 )

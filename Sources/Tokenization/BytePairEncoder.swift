@@ -1,0 +1,155 @@
+/// Byte-level byte-pair encoding of one word: its bytes become symbols, and adjacent symbols are merged, the merge of
+/// the lowest rank first, of equal ones the leftmost, until none applies.
+struct BytePairEncoder {
+  private let vocabulary: Vocabulary
+  private let merges: MergeTable
+  /// A word that is itself in the vocabulary is one token, whatever the merges make of it (Llama 3's tokenizers).
+  private let ignoresMerges: Bool
+  /// The id of each byte's token; nil for a byte that the vocabulary lacks.
+  private let byteTokens: [Int32?]
+
+  /// The ids of words seen before: word i of `known` has the ids from `knownStarts[i]` up to `knownStarts[i + 1]`.
+  private var known = ByteStringTable(minimumCapacity: Self.rememberedWords)
+  private var knownStarts = [0]
+  private var knownIDs: [Int32] = []
+  private var word = Word()
+
+  /// Text repeats its words; those that it does not repeat must not fill memory.
+  private static let rememberedWords = 1 << 16
+  private static let longestRememberedWord = 64
+
+  init(vocabulary: Vocabulary, merges: MergeTable, ignoresMerges: Bool) {
+    self.vocabulary = vocabulary
+    self.merges = merges
+    self.ignoresMerges = ignoresMerges
+    byteTokens = ByteLevelAlphabet.spellings.map { vocabulary.id(of: $0) }
+  }
+
+  /// Appends the ids of `text`, which is one word. A byte that the vocabulary lacks is dropped, as Hugging Face
+  /// tokenizers drop it where no unknown token is set.
+  mutating func encode(_ text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
+    if let number = known.find(text) {
+      ids.append(contentsOf: knownIDs[knownStarts[number]..<knownStarts[number + 1]])
+      return
+    }
+    let start = ids.count
+    if ignoresMerges, let id = vocabulary.id(of: ByteLevelAlphabet.spelling(of: text)) {
+      ids.append(id)
+    } else {
+      word.load(text, byteTokens)
+      word.merge(by: merges)
+      word.append(to: &ids)
+    }
+    if text.count <= Self.longestRememberedWord { remember(text, ids[start...]) }
+  }
+
+  private mutating func remember(_ text: UnsafeRawBufferPointer, _ ids: ArraySlice<Int32>) {
+    if known.count == Self.rememberedWords {
+      known.removeAll()
+      knownIDs.removeAll(keepingCapacity: true)
+      knownStarts.removeLast(knownStarts.count - 1)
+    }
+    _ = known.insert(text)
+    knownIDs.append(contentsOf: ids)
+    knownStarts.append(knownIDs.count)
+  }
+}
+
+/// The symbols of a word while they are merged: a doubly linked list in arrays, and a heap of the merges that could
+/// come next. Time grows with n log n, so that a long run of Chinese or of letters is no trap.
+private struct Word {
+  private var symbols: [Int32] = []
+  /// The neighbours of each symbol; -1 before the first and behind the last.
+  private var previous: [Int32] = []
+  private var next: [Int32] = []
+  /// The rank of the merge of each symbol with its next; `noMerge` where there is none, or where the symbol is gone.
+  private var ranks: [UInt32] = []
+  /// What the merge of each symbol with its next makes.
+  private var results: [Int32] = []
+  /// A binary heap of rank × 2³² + place: the smallest is the lowest rank's leftmost merge. A merge whose rank is no
+  /// longer its place's is out of date.
+  private var heap: [UInt64] = []
+
+  private static let noMerge = UInt32.max
+
+  mutating func load(_ text: UnsafeRawBufferPointer, _ byteTokens: [Int32?]) {
+    symbols.removeAll(keepingCapacity: true)
+    for byte in text {
+      if let id = byteTokens[Int(byte)] { symbols.append(id) }
+    }
+  }
+
+  mutating func append(to ids: inout [Int32]) {
+    var place = symbols.isEmpty ? -1 : 0
+    while place >= 0 {
+      ids.append(symbols[place])
+      place = Int(next[place])
+    }
+  }
+
+  mutating func merge(by merges: MergeTable) {
+    let count = symbols.count
+    precondition(count < Int32.max, "a word of 2 GB")
+    previous.removeAll(keepingCapacity: true)
+    next.removeAll(keepingCapacity: true)
+    ranks.removeAll(keepingCapacity: true)
+    results.removeAll(keepingCapacity: true)
+    heap.removeAll(keepingCapacity: true)
+    for place in 0..<count {
+      previous.append(Int32(place) - 1)
+      next.append(place + 1 < count ? Int32(place) + 1 : -1)
+      ranks.append(Self.noMerge)
+      results.append(-1)
+    }
+    for place in 0..<count { consider(place, merges) }
+    while let lowest = popLowest() {
+      let place = Int(lowest & 0xffff_ffff)
+      guard ranks[place] == UInt32(lowest >> 32) else { continue }
+      let taken = Int(next[place])
+      symbols[place] = results[place]
+      ranks[taken] = Self.noMerge
+      next[place] = next[taken]
+      if next[place] >= 0 { previous[Int(next[place])] = Int32(place) }
+      consider(place, merges)
+      if previous[place] >= 0 { consider(Int(previous[place]), merges) }
+    }
+  }
+
+  /// Looks up the merge of the symbol at `place` with its next.
+  private mutating func consider(_ place: Int, _ merges: MergeTable) {
+    guard next[place] >= 0, let merge = merges[symbols[place], symbols[Int(next[place])]] else {
+      ranks[place] = Self.noMerge
+      return
+    }
+    ranks[place] = merge.rank
+    results[place] = merge.result
+    push(UInt64(merge.rank) << 32 | UInt64(place))
+  }
+
+  private mutating func push(_ value: UInt64) {
+    var hole = heap.count
+    heap.append(value)
+    while hole > 0, heap[(hole - 1) / 2] > value {
+      heap[hole] = heap[(hole - 1) / 2]
+      hole = (hole - 1) / 2
+    }
+    heap[hole] = value
+  }
+
+  private mutating func popLowest() -> UInt64? {
+    guard let lowest = heap.first else { return nil }
+    let value = heap.removeLast()
+    guard !heap.isEmpty else { return lowest }
+    var hole = 0
+    while true {
+      var child = 2 * hole + 1
+      guard child < heap.count else { break }
+      if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
+      guard heap[child] < value else { break }
+      heap[hole] = heap[child]
+      hole = child
+    }
+    heap[hole] = value
+    return lowest
+  }
+}

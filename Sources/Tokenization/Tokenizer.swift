@@ -1,0 +1,126 @@
+import SystemIO
+
+/// A byte-level BPE tokenizer of the Qwen2 family, from the files that Hugging Face tokenizers read, with its ids.
+///
+/// Added tokens are cut out of the text; the rest is normalized, split into words, and the words are encoded. No
+/// special tokens are added.
+public final class Tokenizer {
+  /// The file or folder it was read from.
+  public let path: String
+  /// XXH64 of the files it was read from, in hexadecimal.
+  public let contentHash: String
+  /// The largest id it can give: a model's embedding must have more rows.
+  public let largestID: Int32
+
+  private let vocabulary: Vocabulary
+  private let addedTokens: [AddedToken]
+  /// Looked for in the text as it comes, and in what is left of it after normalization.
+  private let plainMatcher: AddedTokenMatcher
+  private let normalizedMatcher: AddedTokenMatcher
+  private let normalizes: Bool
+  private let padToken: PadToken
+  private var encoder: BytePairEncoder
+
+  /// Where the padding token comes from.
+  enum PadToken {
+    case none(lookedIn: String)
+    case named([UInt8], by: String)
+  }
+
+  init(_ file: TokenizerFile) throws {
+    path = file.path
+    contentHash = file.contentHash
+    vocabulary = file.vocabulary
+    addedTokens = file.addedTokens
+    largestID = max(file.vocabulary.largestID, file.addedTokens.map(\.id).max() ?? -1)
+    normalizes = file.normalizes
+    padToken = file.padToken
+    encoder = BytePairEncoder(
+      vocabulary: file.vocabulary, merges: file.merges, ignoresMerges: file.ignoresMerges)
+    plainMatcher = AddedTokenMatcher(addedTokens.filter { !$0.isNormalized })
+    normalizedMatcher = AddedTokenMatcher(
+      addedTokens.filter(\.isNormalized).map { token in
+        var token = token
+        if file.normalizes { token.content = normalized(token.content) }
+        return token
+      })
+  }
+
+  /// The token ids of `text`.
+  public func encode(_ text: borrowing UTF8Span) -> [Int32] {
+    var ids: [Int32] = []
+    text.span.withUnsafeBytes { bytes in
+      if plainMatcher.isEmpty {
+        encodeNormalizing(bytes, into: &ids)
+      } else {
+        plainMatcher.split(bytes) { piece, id in
+          if let id { ids.append(id) } else { encodeNormalizing(piece, into: &ids) }
+        }
+      }
+    }
+    return ids
+  }
+
+  /// The token ids of `text`, which must be UTF-8.
+  public func encode(_ text: [UInt8]) throws -> [Int32] {
+    do { return encode(try UTF8Span(validating: text.span)) } catch {
+      throw Failure(.malformed, "not UTF-8: \(describe(error, in: text))")
+    }
+  }
+
+  /// The id that fills padded samples: of `pad_token` in tokenizer_config.json, else of `<|endoftext|>`, which is
+  /// what Qwen2's own tokenizer class takes.
+  public func padID() throws -> Int32 {
+    switch padToken {
+    case .named(let content, let source):
+      guard let id = id(of: content) else {
+        throw Failure(.malformed, "\(path): the pad token \(quoted(content)) of \(source) is not in the vocabulary")
+      }
+      return id
+    case .none(let source):
+      guard let id = id(of: Array("<|endoftext|>".utf8)) else {
+        throw Failure(
+          .malformed, "\(path): no token to pad with: expected pad_token in \(source), or a token <|endoftext|>")
+      }
+      return id
+    }
+  }
+
+  private func id(of content: [UInt8]) -> Int32? {
+    addedTokens.first { $0.content == content }?.id ?? vocabulary.id(of: content)
+  }
+
+  private func encodeNormalizing(_ text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
+    // The pieces between tokens of valid text are valid.
+    let span = UTF8Span(unchecked: Span(_unsafeBytes: text))
+    guard normalizes, let normalized = normalizedToNFC(span) else {
+      encodeNormalized(text, into: &ids)
+      return
+    }
+    normalized.withUnsafeBytes { encodeNormalized($0, into: &ids) }
+  }
+
+  private func encodeNormalized(_ text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
+    if normalizedMatcher.isEmpty {
+      encodeWords(of: text, into: &ids)
+    } else {
+      normalizedMatcher.split(text) { piece, id in
+        if let id { ids.append(id) } else { encodeWords(of: piece, into: &ids) }
+      }
+    }
+  }
+
+  private func encodeWords(of text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
+    var start = 0
+    while start < text.count {
+      let end = QwenSplitter.wordEnd(in: text, from: start)
+      encoder.encode(UnsafeRawBufferPointer(rebasing: text[start..<end]), into: &ids)
+      start = end
+    }
+  }
+}
+
+private func normalized(_ content: [UInt8]) -> [UInt8] {
+  guard let span = try? UTF8Span(validating: content.span) else { return content }
+  return normalizedToNFC(span) ?? content
+}

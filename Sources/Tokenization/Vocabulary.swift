@@ -1,0 +1,33 @@
+import JSON
+import SystemIO
+
+/// The tokens of a BPE model and their ids, by their spelling in the byte-level alphabet.
+struct Vocabulary {
+  private var spellings: ByteStringTable
+  private var ids: [Int32] = []
+  private(set) var largestID: Int32 = -1
+
+  /// - Parameter json: an object of ids by spelling.
+  init(_ json: JSON) throws {
+    guard let members = json.members else { throw Failure(.malformed, "vocabulary: expected an object of ids") }
+    spellings = ByteStringTable(minimumCapacity: members.count)
+    ids.reserveCapacity(members.count)
+    for member in members {
+      guard let id = member.value.int.flatMap({ Int32(exactly: $0) }), id >= 0 else {
+        throw Failure(
+          .malformed, "vocabulary: token \(quoted(member.key)): expected an id from 0 to \(Int32.max)")
+      }
+      // The JSON parser has refused duplicate keys.
+      _ = spellings.insert(member.key)
+      ids.append(id)
+      largestID = max(largestID, id)
+    }
+  }
+
+  func id(of spelling: [UInt8]) -> Int32? { spellings.find(spelling).map { ids[$0] } }
+}
+
+/// `text` in quotes, for a message.
+func quoted(_ text: some Sequence<UInt8>) -> String {
+  JSON.quote(String(decoding: Array(text), as: UTF8.self))
+}

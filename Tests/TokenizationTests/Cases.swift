@@ -1,0 +1,54 @@
+import Glibc
+import JSON
+import SystemIO
+import Testing
+import Tokenization
+
+/// A text and the ids that Hugging Face tokenizers give it, as the scripts beside this file record them.
+struct Case {
+  let text: [UInt8]
+  let ids: [Int32]
+
+  /// - Parameter path: a JSON array of `{"text": "…", "ids": […]}`.
+  static func read(_ path: String) throws -> [Case] {
+    let bytes = try InputFile(path: path).readAll(limit: 1 << 30)
+    let elements = try #require(try JSON(parsing: bytes).elements)
+    return try elements.map { element in
+      // A #require for each of millions of ids would take longer than all the rest.
+      let ids = element["ids"]?.elements?.compactMap { $0.int.flatMap(Int32.init(exactly:)) }
+      guard let text = element["text"]?.utf8, let ids, ids.count == element["ids"]?.elements?.count else {
+        throw Failure(.malformed, "\(path): expected {\"text\": …, \"ids\": […]}")
+      }
+      return Case(text: text, ids: ids)
+    }
+  }
+}
+
+/// Expects the tokenizer to give every case its ids; shows the first three that it does not.
+func expectAgreement(_ tokenizer: Tokenizer, _ cases: [Case], _ location: SourceLocation = #_sourceLocation) throws {
+  var differing = 0
+  for (number, expected) in cases.enumerated() {
+    let found = try tokenizer.encode(expected.text)
+    guard found != expected.ids else { continue }
+    differing += 1
+    guard differing <= 3 else { continue }
+    let text = String(decoding: expected.text, as: UTF8.self)
+    Issue.record(
+      "case \(number): \(text.debugDescription): expected \(expected.ids), found \(found)", sourceLocation: location)
+  }
+  #expect(differing == 0, "\(differing) of \(cases.count) cases differ", sourceLocation: location)
+}
+
+func environment(_ name: String) -> String? {
+  getenv(name).map { String(cString: $0) }
+}
+
+/// The project's root, from this file's place in it.
+let repository = String(#filePath.dropLast("/Tests/TokenizationTests/Cases.swift".count))
+let fixtures = "\(repository)/Tests/TokenizationTests/Fixtures"
+
+/// Real data that is not part of the project (its README says what); nil where it is not there.
+let sharedData: String? = {
+  let path = "\(repository)/../shared/data"
+  return access(path, F_OK) == 0 ? path : nil
+}()
