@@ -49,7 +49,7 @@ struct BytePairEncoder {
       knownIDs.removeAll(keepingCapacity: true)
       knownStarts.removeLast(knownStarts.count - 1)
     }
-    _ = known.insert(text)
+    known.insert(text)
     knownIDs.append(contentsOf: ids)
     knownStarts.append(knownIDs.count)
   }

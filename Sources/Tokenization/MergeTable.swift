@@ -16,7 +16,7 @@ struct MergeTable {
 
   init(minimumCapacity: Int) {
     var slots = 16
-    while slots < 2 * minimumCapacity { slots *= 2 }
+    while slots / 4 * 3 < minimumCapacity { slots *= 2 }
     pairs = Array(repeating: Self.free, count: slots)
     merges = Array(repeating: Merge(rank: 0, result: 0), count: slots)
   }
@@ -28,7 +28,7 @@ struct MergeTable {
 
   /// Adds a merge; of two for the same pair the later one counts, as in Hugging Face tokenizers.
   mutating func insert(_ left: Int32, _ right: Int32, _ merge: Merge) {
-    if 2 * (count + 1) > pairs.count { grow() }
+    if count + 1 > pairs.count / 4 * 3 { grow() }
     let pair = Self.pair(left, right)
     let slot = slot(of: pair)
     if pairs[slot] == Self.free {

@@ -178,13 +178,16 @@ extension MergeTable {
     }
     self.init(minimumCapacity: elements.count)
     for (rank, element) in elements.enumerated() {
-      let place = "model.merges[\(rank)]"
-      switch element {
-      case .string(let text): try insert(text, rank, vocabulary, at: place)
-      case .array(let pair):
-        guard pair.count == 2, let left = pair[0].utf8, let right = pair[1].utf8 else { fallthrough }
-        try insert(left, right, rank, vocabulary, at: place)
-      default: throw Failure(.malformed, "\(place): expected \"a b\" or [\"a\", \"b\"], found \(kind(of: element))")
+      if case .string(let text) = element {
+        try text.withUnsafeBytes { try insert(line: $0, rank, vocabulary, at: "model.merges[\(rank)]") }
+      } else if let pair = element.elements, pair.count == 2, let left = pair[0].utf8, let right = pair[1].utf8 {
+        let line = left + [UInt8(ascii: " ")] + right
+        try line.withUnsafeBytes {
+          try insert(line: $0, middle: left.count, rank, vocabulary, at: "model.merges[\(rank)]")
+        }
+      } else {
+        throw Failure(
+          .malformed, "model.merges[\(rank)]: expected \"a b\" or [\"a\", \"b\"], found \(kind(of: element))")
       }
     }
   }
@@ -198,31 +201,42 @@ extension MergeTable {
     for (number, line) in lines.enumerated() {
       if number == 0, line.starts(with: "#version".utf8) { continue }
       let text = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
-      try insert(Array(text), rank, vocabulary, at: "line \(number + 1)")
+      try insert(line: .init(rebasing: text), rank, vocabulary, at: "line \(number + 1)")
       rank += 1
     }
   }
 
-  private mutating func insert(_ text: [UInt8], _ rank: Int, _ vocabulary: Vocabulary, at place: String) throws
-  {
+  /// - Parameter line: `a b`.
+  private mutating func insert(
+    line: UnsafeRawBufferPointer, _ rank: Int, _ vocabulary: Vocabulary, at place: @autoclosure () -> String
+  ) throws {
     let space = UInt8(ascii: " ")
-    guard let middle = text.firstIndex(of: space), text.lastIndex(of: space) == middle else {
-      throw Failure(.malformed, "\(place): expected two tokens with a space between, found \(quoted(text))")
+    guard let middle = line.firstIndex(of: space), !line[(middle + 1)...].contains(space) else {
+      throw Failure(.malformed, "\(place()): expected two tokens with a space between, found \(quoted(line))")
     }
-    try insert(Array(text[..<middle]), Array(text[(middle + 1)...]), rank, vocabulary, at: place)
+    try insert(line: line, middle: middle, rank, vocabulary, at: place())
   }
 
+  /// - Parameter middle: where in `line` the space between the two tokens is.
   private mutating func insert(
-    _ left: [UInt8], _ right: [UInt8], _ rank: Int, _ vocabulary: Vocabulary, at place: String
+    line: UnsafeRawBufferPointer, middle: Int, _ rank: Int, _ vocabulary: Vocabulary,
+    at place: @autoclosure () -> String
   ) throws {
-    func id(_ token: [UInt8]) throws -> Int32 {
+    func id(_ token: UnsafeRawBufferPointer) throws -> Int32 {
       guard let id = vocabulary.id(of: token) else {
-        throw Failure(.malformed, "\(place): token \(quoted(token)) is not in the vocabulary")
+        throw Failure(.malformed, "\(place()): token \(quoted(token)) is not in the vocabulary")
       }
       return id
     }
-    guard rank < Int(UInt32.max) else { throw Failure(.malformed, "\(place): too many merges") }
-    insert(try id(left), try id(right), Merge(rank: UInt32(rank), result: try id(left + right)))
+    guard rank < Int(UInt32.max) else { throw Failure(.malformed, "\(place()): too many merges") }
+    let left = UnsafeRawBufferPointer(rebasing: line[..<middle])
+    let right = UnsafeRawBufferPointer(rebasing: line[(middle + 1)...])
+    let result = try withUnsafeTemporaryAllocation(byteCount: line.count, alignment: 1) { joined in
+      joined.copyBytes(from: left)
+      UnsafeMutableRawBufferPointer(rebasing: joined[middle...]).copyBytes(from: right)
+      return try id(.init(rebasing: joined[..<(line.count - 1)]))
+    }
+    insert(try id(left), try id(right), Merge(rank: UInt32(rank), result: result))
   }
 }
 

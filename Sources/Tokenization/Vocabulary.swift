@@ -18,11 +18,13 @@ struct Vocabulary {
           .malformed, "vocabulary: token \(quoted(member.key)): expected an id from 0 to \(Int32.max)")
       }
       // The JSON parser has refused duplicate keys.
-      _ = spellings.insert(member.key)
+      member.key.withUnsafeBytes { spellings.insert($0) }
       ids.append(id)
       largestID = max(largestID, id)
     }
   }
+
+  func id(of spelling: UnsafeRawBufferPointer) -> Int32? { spellings.find(spelling).map { ids[$0] } }
 
   func id(of spelling: [UInt8]) -> Int32? { spellings.find(spelling).map { ids[$0] } }
 }
