@@ -24,6 +24,8 @@ let package = Package(
     .target(name: "Tokenization", dependencies: ["SystemIO", "JSON"]),
     .target(name: "CVectorMath"),
     .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "COpenBLAS", "CVectorMath"]),
+    .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
+    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "COpenBLAS"]),
     .target(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
@@ -35,7 +37,7 @@ let package = Package(
     .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
 
-    .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"]),
+    .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
     .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "NumPyFiles"]),

@@ -63,7 +63,7 @@ struct AddedTokenMatcher {
   }
 
   private func isWord(before position: Int, in text: UnsafeRawBufferPointer) -> Bool {
-    previousScalar(before: position, in: text).map { $0.scalar.isWord } ?? false
+    scalarEnding(at: position, of: text).map { $0.scalar.isWord } ?? false
   }
 
   private func isWord(at position: Int, in text: UnsafeRawBufferPointer) -> Bool {
@@ -72,7 +72,7 @@ struct AddedTokenMatcher {
 
   private func startOfWhiteSpace(before position: Int, in text: UnsafeRawBufferPointer) -> Int {
     var start = position
-    while let (scalar, previous) = previousScalar(before: start, in: text), scalar.properties.isWhitespace {
+    while let (scalar, previous) = scalarEnding(at: start, of: text), scalar.properties.isWhitespace {
       start = previous
     }
     return start
@@ -86,15 +86,6 @@ struct AddedTokenMatcher {
       end += length
     }
     return end
-  }
-
-  private func previousScalar(
-    before position: Int, in text: UnsafeRawBufferPointer
-  ) -> (scalar: Unicode.Scalar, start: Int)? {
-    guard position > 0 else { return nil }
-    var start = position - 1
-    while text[start] & 0xc0 == 0x80 { start -= 1 }
-    return (decodeScalar(at: start, of: text).0, start)
   }
 }
 

@@ -49,23 +49,4 @@ extension Unicode.Scalar {
     guard let age = properties.age else { return false }
     return age.major < major || age.major == major && age.minor == 0
   }
-
-  /// Python's `str.isspace`: Unicode's White_Space and the four separators U+001C to U+001F.
-  var isPythonSpace: Bool {
-    ("\u{1c}"..."\u{1f}").contains(self) || properties.isWhitespace
-  }
-}
-
-/// The scalar that starts at `position` of valid UTF-8, and its length in bytes.
-func decodeScalar(at position: Int, of text: UnsafeRawBufferPointer) -> (Unicode.Scalar, length: Int) {
-  let first = UInt32(text[position])
-  func continuation(_ offset: Int) -> UInt32 { UInt32(text[position + offset]) & 0x3f }
-  switch first {
-  case ..<0x80: return (Unicode.Scalar(first)!, 1)
-  case ..<0xe0: return (Unicode.Scalar((first & 0x1f) << 6 | continuation(1))!, 2)
-  case ..<0xf0: return (Unicode.Scalar((first & 0x0f) << 12 | continuation(1) << 6 | continuation(2))!, 3)
-  default:
-    let high = (first & 0x07) << 18 | continuation(1) << 12
-    return (Unicode.Scalar(high | continuation(2) << 6 | continuation(3))!, 4)
-  }
 }
