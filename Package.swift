@@ -60,7 +60,7 @@ let package = Package(
         "FilterSupport", "TestSupport",
       ]),
     .testTarget(
-      name: "TokenizationTests", dependencies: ["Tokenization", "JSON", "SystemIO"],
-      exclude: ["Fixtures", "compare_with_hf.py"]),
+      name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO"],
+      exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
   ]
 )

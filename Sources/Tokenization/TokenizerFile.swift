@@ -46,7 +46,7 @@ struct TokenizerFile {
       try Self.check(preTokenizer: json["pre_tokenizer"] ?? .null)
       return (
         try Self.normalizes(json["normalizer"] ?? .null),
-        try (json["added_tokens"]?.elements ?? []).map { try AddedToken($0, id: $0["id"], vocabulary) }
+        try Self.addedTokens(json["added_tokens"] ?? .null, vocabulary)
       )
     }
     padToken = try Self.padToken(try Self.configuration(folder), folder)
@@ -91,7 +91,7 @@ struct TokenizerFile {
     try expect(model["ignore_merges"], at: "model.ignore_merges", "true or false") { $0.isNull || $0.boolean != nil }
     // Both say what becomes of a byte without a token; where every byte has one, they mean nothing.
     if let byte = ByteLevelAlphabet.spellings.firstIndex(where: { vocabulary.id(of: $0) == nil }) {
-      let expected = "none, for there is no token for byte 0x\(String(byte, radix: 16)),"
+      let expected = "none (there is no token for byte 0x\(String(byte, radix: 16)))"
       try expect(model["unk_token"], at: "model.unk_token", expected) { $0.isNull }
       try expect(model["byte_fallback"], at: "model.byte_fallback", expected) { $0.isNull || $0.boolean == false }
     }
@@ -129,6 +129,25 @@ struct TokenizerFile {
       // Both are true where the file does not say.
       try expect(byteLevel[key], at: "\(name) ByteLevel.\(key)", "false") { $0.boolean == false }
     }
+  }
+
+  /// Hugging Face tokenizers number added tokens themselves, from the vocabulary's end on, whatever id the file gives.
+  private static func addedTokens(_ json: JSON, _ vocabulary: Vocabulary) throws -> [AddedToken] {
+    var tokens: [AddedToken] = []
+    for element in json.elements ?? [] {
+      let token = try AddedToken(element, id: element["id"], vocabulary)
+      let name = "added token \(quoted(token.content))"
+      guard !tokens.contains(where: { $0.content == token.content }) else {
+        throw Failure(.malformed, "\(name) stands there twice")
+      }
+      let next = max(vocabulary.count, tokens.map { Int($0.id) + 1 }.max() ?? 0)
+      guard vocabulary.id(of: token.content) != nil || token.id == next else {
+        throw Failure(
+          .malformed, "\(name): expected the id \(next), which Hugging Face tokenizers give it, found \(token.id)")
+      }
+      tokens.append(token)
+    }
+    return tokens
   }
 
   private static func check(_ configuration: JSON) throws {

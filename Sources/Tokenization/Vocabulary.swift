@@ -24,6 +24,8 @@ struct Vocabulary {
     }
   }
 
+  var count: Int { ids.count }
+
   func id(of spelling: UnsafeRawBufferPointer) -> Int32? { spellings.find(spelling).map { ids[$0] } }
 
   func id(of spelling: [UInt8]) -> Int32? { spellings.find(spelling).map { ids[$0] } }

@@ -52,3 +52,46 @@ let sharedData: String? = {
   let path = "\(repository)/../shared/data"
   return access(path, F_OK) == 0 ? path : nil
 }()
+
+/// A folder for one test's files, removed with it.
+final class TemporaryFolder {
+  let path: String
+
+  init() throws {
+    var template = Array("/tmp/tokenization-tests.XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Failure(.inputOutput, "mkdtemp failed") }
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit {
+    for name in names { unlink("\(path)/\(name)") }
+    rmdir(path)
+  }
+
+  private var names: [String] = []
+
+  /// Writes a file and returns its path.
+  @discardableResult
+  func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
+    names.append(name)
+    let file = try OutputFile(path: "\(path)/\(name)")
+    try file.write(Array(bytes))
+    try file.finish()
+    return "\(path)/\(name)"
+  }
+}
+
+func readFile(_ path: String) throws -> [UInt8] {
+  try InputFile(path: path).readAll(limit: 1 << 30)
+}
+
+func text(of path: String) throws -> String {
+  String(decoding: try readFile(path), as: UTF8.self)
+}
+
+/// `text` with its one occurrence of `old` replaced, so that a test cannot miss what it means to change.
+func replacing(_ old: String, by new: String, in text: String) throws -> String {
+  let parts = Array(text.utf8).split(separator: Array(old.utf8), maxSplits: .max, omittingEmptySubsequences: false)
+  guard parts.count == 2 else { throw Failure(.bug, "\(old) occurs \(parts.count - 1) times") }
+  return String(decoding: parts[0] + Array(new.utf8) + parts[1], as: UTF8.self)
+}

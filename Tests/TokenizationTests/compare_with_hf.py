@@ -7,9 +7,15 @@
 writes random texts and their ids by Hugging Face tokenizers to a file, and runs the test `matchesRecordedCases`,
 which reads that file where TOKENIZATION_CASES names it. --exhaustive adds texts that hold every scalar of Unicode
 alone, between letters, and between combining marks.
+
+    Tests/TokenizationTests/compare_with_hf.py --tokenizer ../shared/data/qwen2.5-0.5b --lines wiki.test.raw
+
+prints instead what RealTokenizerTests expects of a file: the number of ids of its lines, and the XXH64 of all lines'
+ids, each line's count before them, as little-endian 32-bit numbers (needs xxhash).
 """
 
 import argparse
+import array
 import json
 import os
 import random
@@ -76,13 +82,30 @@ def exhaustive_texts() -> list[str]:
     return texts
 
 
+def print_hash(tokenizer: tokenizers.Tokenizer, path: Path) -> None:
+    import xxhash
+
+    lines = path.read_bytes().decode().split("\n")
+    lines = [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+    encodings = [tokenizer.encode(line, add_special_tokens=False).ids for line in lines]
+    numbers = array.array("i", [number for ids in encodings for number in [len(ids), *ids]])
+    assert sys.byteorder == "little" and numbers.itemsize == 4
+    print(path.name, len(lines), sum(map(len, encodings)), xxhash.xxh64(numbers.tobytes()).hexdigest())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", type=Path, required=True, help="a folder with tokenizer.json")
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--exhaustive", action="store_true")
+    parser.add_argument("--lines", type=Path, action="append")
     options = parser.parse_args()
+    tokenizer = tokenizers.Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
+    for path in options.lines or []:
+        print_hash(tokenizer, path)
+    if options.lines:
+        return 0
 
     generator = random.Random(options.seed)
     groups = scalars_by_category()
@@ -90,7 +113,6 @@ def main() -> int:
     texts = [random_text(generator, groups, marks) for _ in range(options.count)]
     if options.exhaustive:
         texts += exhaustive_texts()
-    tokenizer = tokenizers.Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
     cases = [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in texts]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cases.json"

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Make the fixtures of the tokenization tests: a small tokenizer in all its spellings, and texts with their ids.
+
+    pip install tokenizers==0.23.3
+    Tests/TokenizationTests/make_fixtures.py
+
+Trains a byte-level BPE of Qwen2's scheme on the sentences below (the same file comes out every time), saves it with
+merges as pairs (strings/, pairs/, and split/ for vocab.json + merges.txt), and records what Hugging Face tokenizers
+make of the texts. Variants of its settings (variants.json) go through the same texts.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+FIXTURES = Path(__file__).resolve().parent / "Fixtures"
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+TRAINING = [
+    "The lighthouse keeper counted forty ships before the fog came in, and none after it.",
+    "She's sure they'll say that we've seen what I'm told he'd hidden; it isn't so, and you're wrong.",
+    "A river does not hurry, and yet everything that falls into the river arrives at the sea.",
+    "In 1873 the village had 212 houses, three mills and a school; by 1901 only the school was left.",
+    "Café, naïve, façade, über, señor, Ångström: words that travelled and kept their accents.",
+    "def area(width, height):\n    return width * height  # in metres\n",
+    "東京は夜でも明るい。北京的冬天很冷。서울의 봄은 짧다.",
+    "Привет, мир! Река течёт медленно. Ελληνικά γράμματα. हिन्दी में लिखा हुआ वाक्य।",
+    "👩‍🚀 👨‍👩‍👧‍👦 🇯🇵 🇧🇷 👍🏽 and a plain ☺ beside them.",
+    " = Heading = \n\n = = Second heading = = \n The text goes on @-@ and on @,@ as it does . \n",
+    "the the the of of and and in in to to that that was was with with for for as as on on at at by by",
+] * 3
+
+ADDED = [
+    AddedToken("<|endoftext|>", special=True, normalized=False),
+    AddedToken("<|start|>", special=True, normalized=False),
+    AddedToken("<|start|>er", special=False, normalized=False),
+    AddedToken("<word>", special=False, normalized=False, single_word=True),
+    AddedToken("<left>", special=False, normalized=False, lstrip=True),
+    AddedToken("<right>", special=False, normalized=False, rstrip=True),
+    AddedToken("<both>", special=True, normalized=False, lstrip=True, rstrip=True),
+    AddedToken("caf\u00e9bar", special=False, normalized=True),
+    AddedToken("<e\u0301>", special=False, normalized=False),
+]
+
+TEXTS = [
+    "", " ", "  ", "   ", "a", " a", "  a", "a ", "a  ", "\n", "\n\n", "\r\n", "\r", " \n", "\n ", "\t", "\t\t", "\t\n\t",
+    "The lighthouse keeper counted ships.", "the river arrives at the sea\n", " = Heading = \n",
+    # Contractions, in all cases; U+017F is an s, U+212A (kelvin) is no letter of any of them.
+    "it's IT'S it'S isn't ISN'T we're WE'RE wE'rE we've WE'VE I'm I'M you'll YOU'LL yoU'lL he'd HE'D",
+    "'s's't'T're'RE've'm'll'd", "'sam 'tom 'return 'very 'mike 'llama 'dog", "''s ' s 'x ’s 'ſ 'ſo 'K 'L 'Ll 'r 'v",
+    "it's\n'", "'", "''", " '", " 's", "1's", "\u00e9's",
+    # Numbers stand alone, of every script and kind.
+    "1234567890", "3.14159, 1e-9", "٠١٢٣ ०१२३ 一二三 ①②③ ⅫⅫ ½¼ ²³ 𝟘𝟙 ᠐᠑", "a1b2 c3 4d", "\u0661\u0662a",
+    # White space of all kinds, in runs; the last one of a run goes to the next word.
+    "a\u00a0b\u2003c\u3000d\u2028e\u2029f\u0085g", "a  \u00a0 b", "x\n\n\ny", "x \n \n y", "x\n  \n  y  ", "x\r\n\r\ny\r\rz",
+    "end of line  \n", "tab\tbetween\t\ttwo", "   \n   \n", " " * 100 + "x", "\n" * 50, " \t" * 30 + "\n" + " " * 7,
+    "no break\u200bspace \u2060joiner \ufeffmark", "\x1c\x1d\x1e\x1f fs gs rs us", "\x0b\x0c vt ff",
+    # Control characters, NUL among them.
+    "\x00", "a\x00b", "\x00\x01\x02 \x7f\x80\x9f", "bell\x07 esc\x1b[0m", " \x00 ", "\n\x00\n",
+    # Punctuation.
+    "!!!\n\n???", " ...\n", "a,b;c", "(a)[b]{c}", "--- x --- y", "$1,000.00 @-@ @,@ <unk>", "\u00bf\u00a1\u2026 “quoted” ‘so’",
+    "http://example.org/?a=1&b=2#c", "x=y+z; // comment\r\n", "* * *\n", " \u00b7\u00b7\u00b7 ",
+    # NFC: decomposed accents, several marks in and out of order, marks that block, singletons, exclusions.
+    "cafe\u0301 nai\u0308ve fac\u0327ade u\u0308ber sen\u0303or A\u030angstro\u0308m", "e\u0323\u0301 e\u0301\u0323 \u00e9\u0323 \u1eb9\u0301",
+    "o\u0302\u0301 \u01a1\u0323 u\u031b\u0323\u0301", "a\u0301\u0301\u0301", "\u0301", "\u0301a", " \u0301", "\n\u0301", "1\u0301 '\u0301s",
+    "q\u0307\u0323 q\u0323\u0307", "\u1e9b\u0323", "d\u0307\u0323 \u1e0b\u0323 \u1e0d\u0307", "a\u0345\u0300\u0300\u0345",
+    "\u212b \u2126 \u212a \u00c5 \u03a9", "\u0340\u0341\u0343\u0344", "\u0958 \u095f \u0929 \u0928\u093c \u09c7\u09be", "\uf900\ufa0e \U0002f800 \ufb1d",
+    "\ufb01 \uff21 \u2460 \u3392 \u00aa \u01c4", "\u2adc \U0001d15e \U0001d1bb", "\u0f73\u0f75\u0f81 \u0fb2\u0f81 e\u0345\u0f73\u0301\u0323",
+    # Marks and letters that came after Unicode 9 and after Unicode 16.
+    "a\u1df6\u0323 e\u1abf\u0301 a\u08d3\u0301", "\U00011935\U00011930 \U000105d2\u0307", "\u088f \ua7cf \U000323b0 \U00016ff4",
+    # Hangul: jamo, syllables, a syllable and a final, old jamo that do not compose.
+    "\u1112\u1161\u11ab\u1100\u1173\u11af", "\uac00\u11a8 \uac01\u11a8 \u1100\u1161 \u1100 \u1161 \u11a8", "한글 漢字 \u115f\u1160 \ua960\ud7b0",
+    # Scripts.
+    "東京は夜でも明るい。", "北京的冬天很冷，但是我喜欢。", "서울의 봄은 짧다.", "Привет, мир!", "हिन्दी में लिखा हुआ वाक्य।", "العَرَبِيَّة ١٢٣", "עִבְרִית",
+    "ไทยภาษาไทย", "ქართული", "ελληνικά ΓΡΆΜΜΑΤΑ", "Tiê\u0301ng Viê\u0323t", "𝓜𝓪𝓽𝓱 𝔡𝕠𝖚𝗯𝘭𝙚", "ǅ ʰ ª ـ ー々〆〇", "𐍈 𒀀 𓀀 𖿠 𠀀",
+    # Emoji: joined by ZWJ, skin tones, flags, keycaps, variation selectors, tags.
+    "👩‍🚀", "👨‍👩‍👧‍👦!", "🇯🇵🇧🇷🇺", "👍👍🏽👍🏿", "1️⃣ #️⃣ ☺️ ☺︎", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "a👍b 👍 c", "\u200d\u200d", "❤️‍🔥\n",
+    # Added tokens: alone, inside words, doubled, cut short, longest first, stripping, single words, normalized.
+    "<|endoftext|>", "a<|endoftext|>b", "a <|endoftext|> b", "<|endoftext|><|endoftext|>\n", "<|endoftext|", "<|<|endoftext|>|>",
+    "<|start|> <|start|>er <|start|>e", "x<word>y x <word> y <word>", "<word>é é<word> _<word> -<word>- \u0301<word> 1<word>", "a  <left>  b <left><left>",
+    "a  <right>  b\n<right>\n\n<right>", "a \n <both> \u3000 b", " <both> <left> <right> <both> ", "caf\u00e9bar cafe\u0301bar cafebar xcaf\u00e9bary",
+    "e\u0301<|endoftext|>\u0301e", "<e\u0301> <\u00e9>", "caf<|endoftext|>\u00e9bar", "e<|start|>\u0301", "\u0301<|start|>er", " <|start|> 's",
+    # Long words.
+    "antidisestablishmentarianism" * 20, "ab" * 500, "東" * 300, "é" * 200, "e\u0301" * 200, "1" * 100, "!" * 300, "a\u0301\u0323" * 100,
+    "Supercalifragilistic\u0301expiali\u0308docious" * 10, "mixed東京12é\u0301👍 " * 40,
+    "\ufffd \ufffe \uffff \U0010ffff \ue000 \U000f0000", "\ud7ff\ue000", "\u0080\u07ff\u0800\uffff\U00010000",
+]  # fmt: skip
+
+
+def trained() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(TRAINING, trainer)
+    tokenizer.add_tokens(ADDED)
+    return tokenizer
+
+
+def splitmix64(seed: int):
+    state = seed
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+        value = state
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+        yield value ^ value >> 31
+
+
+def shuffled(total: int, seed: int) -> list[int]:
+    """The order that wt-tokenize --shuffle gives `total` candidate lines."""
+    bits = splitmix64(seed)
+    numbers = list(range(total))
+    for place in range(total):
+        span = total - place
+        value = next(value for value in bits if value < 2**64 - 2**64 % span)
+        other = place + value % span
+        numbers[place], numbers[other] = numbers[other], numbers[place]
+    return numbers
+
+
+def write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+def ids(description: dict) -> list[list[int]]:
+    tokenizer = Tokenizer.from_str(json.dumps(description))
+    return [tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS]
+
+
+def main() -> None:
+    shutil.rmtree(FIXTURES, ignore_errors=True)
+    description = json.loads(trained().to_str())
+    model = description["model"]
+    assert isinstance(model["merges"][0], list)
+    recorded = ids(description)
+    write(FIXTURES / "cases.json", [{"text": t, "ids": i} for t, i in zip(TEXTS, recorded, strict=True)])
+    write(FIXTURES / "pairs" / "tokenizer.json", description)
+    strings = [" ".join(pair) for pair in model["merges"]]
+    write(FIXTURES / "strings" / "tokenizer.json", description | {"model": model | {"merges": strings}})
+
+    split = FIXTURES / "split"
+    write(split / "vocab.json", model["vocab"])
+    (split / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{line}\n" for line in strings), encoding="utf-8")
+    write(
+        split / "tokenizer_config.json",
+        {
+            "added_tokens_decoder": {
+                str(token["id"]): {key: value for key, value in token.items() if key != "id"}
+                for token in description["added_tokens"]
+            },
+            "pad_token": "<|start|>",
+            "tokenizer_class": "Qwen2Tokenizer",
+        },
+    )
+
+    orders = [(60, 0), (60, 1), (60, 2**64 - 1), (1, 7)]
+    write(FIXTURES / "shuffles.json", [{"seed": str(seed), "order": shuffled(total, seed)} for total, seed in orders])
+    write(FIXTURES / "spaces.json", [value for value in range(0x3100) if chr(value).isspace()])
+
+    # Settings that change the ids, as changes to the description, with the ids of the same texts.
+    alphabet = {token: id for token, id in model["vocab"].items() if id not in (0, 5, 187, 200)}
+    merges = [pair for pair in model["merges"] if all(part in alphabet for part in [*pair, "".join(pair)])]
+    variants = {
+        "no normalizer": description | {"normalizer": None},
+        "no added tokens": description | {"added_tokens": []},
+        "ignore_merges": description | {"model": model | {"ignore_merges": True, "merges": model["merges"][:40]}},
+        "a later merge of the same pair counts": description
+        | {"model": model | {"merges": model["merges"] + model["merges"][:3]}},
+        "bytes without a token": description
+        | {
+            "model": model | {"vocab": alphabet, "merges": merges},
+            "added_tokens": [token | {"id": token["id"] - 4} for token in description["added_tokens"]],
+        },
+    }
+    write(
+        FIXTURES / "variants.json",
+        [
+            {"name": name, "tokenizer": variant, "ids": ids(variant)}
+            for name, variant in variants.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
