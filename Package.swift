@@ -21,11 +21,9 @@ let package = Package(
     .target(name: "Safetensors", dependencies: ["SystemIO", "JSON"]),
     .target(name: "TensorStream", dependencies: ["SystemIO", "Safetensors", "CZstd", "CXXHash"]),
     .target(name: "HubCache", dependencies: ["SystemIO"]),
-    .target(name: "Tokenization", dependencies: ["SystemIO", "JSON"]),
+    .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
     .target(name: "CVectorMath"),
     .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "COpenBLAS", "CVectorMath"]),
-    .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
-    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "COpenBLAS"]),
     .target(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),

@@ -30,7 +30,7 @@ public struct ProvenanceAgreement {
 
   /// What tells shards of one run apart: which samples and layers they hold and how they were called.
   private static func mayDiffer(_ key: String) -> Bool {
-    ["samples", "batches", "layers", "model", "text", "skip"].contains(key) || key.hasPrefix("history.")
+    ["samples", "batches", "layers", "model", "tokenizer", "text", "skip"].contains(key) || key.hasPrefix("history.")
   }
 
   /// What belongs to a layer is known where that layer is.
