@@ -61,7 +61,7 @@ struct ActGrad: Filter {
       while let record = try reader.nextRecord() {
         let tokens = try TokenBatch(record)
         try output.write(try pass.record(record, tokens), batch: try record.batch)
-        progress.advance(tokens.sampleCount)
+        progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
       }
       try output.end()
       progress.finish(", loss \(decimal(pass.loss / Double(max(pass.predictions, 1)), 4)) nats a token")

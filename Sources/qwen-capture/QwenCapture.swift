@@ -63,7 +63,7 @@ struct QwenCapture: Filter {
         for output in outputs {
           try output.writer.write(capture.record(tokens, layers: output.layers), batch: try record.batch)
         }
-        progress.advance(tokens.sampleCount)
+        progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
       }
       for output in outputs { try output.writer.end() }
       progress.finish()
