@@ -55,10 +55,10 @@ let package = Package(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "grad-aggregate", "grad-plot", "stream-info", "TensorStream",
-        "FilterSupport", "TestSupport",
+        "FilterSupport", "Tokenization", "SystemIO", "TestSupport",
       ]),
     .testTarget(
-      name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO"],
+      name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
   ]
 )
