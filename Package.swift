@@ -35,7 +35,8 @@ let package = Package(
     .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
 
-    .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
+    .executableTarget(
+      name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
     .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "NumPyFiles"]),
