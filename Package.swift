@@ -35,7 +35,8 @@ let package = Package(
     .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
 
-    .executableTarget(name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
+    .executableTarget(
+      name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
     .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "NumPyFiles"]),
@@ -55,10 +56,10 @@ let package = Package(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "grad-aggregate", "grad-plot", "stream-info", "TensorStream",
-        "FilterSupport", "TestSupport",
+        "FilterSupport", "Tokenization", "SystemIO", "TestSupport",
       ]),
     .testTarget(
-      name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO"],
+      name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
   ]
 )

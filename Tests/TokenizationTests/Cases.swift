@@ -1,6 +1,7 @@
 import Glibc
 import JSON
 import SystemIO
+import TestSupport
 import Testing
 import Tokenization
 
@@ -43,41 +44,16 @@ func environment(_ name: String) -> String? {
   getenv(name).map { String(cString: $0) }
 }
 
-/// The project's root, from this file's place in it.
-let repository = String(#filePath.dropLast("/Tests/TokenizationTests/Cases.swift".count))
-let fixtures = "\(repository)/Tests/TokenizationTests/Fixtures"
+let fixtures = "\(packageRoot)/Tests/TokenizationTests/Fixtures"
 
-/// Real data that is not part of the project (its README says what); nil where it is not there.
-let sharedData: String? = {
-  let path = "\(repository)/../shared/data"
-  return access(path, F_OK) == 0 ? path : nil
-}()
-
-/// A folder for one test's files, removed with it.
-final class TemporaryFolder {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/tokenization-tests.XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw Failure(.inputOutput, "mkdtemp failed") }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  deinit {
-    for name in names { unlink("\(path)/\(name)") }
-    rmdir(path)
-  }
-
-  private var names: [String] = []
-
+extension TemporaryFolder {
   /// Writes a file and returns its path.
   @discardableResult
   func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
-    names.append(name)
-    let file = try OutputFile(path: "\(path)/\(name)")
-    try file.write(Array(bytes))
-    try file.finish()
-    return "\(path)/\(name)"
+    let output = try OutputFile(path: file(name))
+    try output.write(Array(bytes))
+    try output.finish()
+    return file(name)
   }
 }
 

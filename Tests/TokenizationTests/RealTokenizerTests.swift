@@ -1,12 +1,13 @@
 import Glibc
 import SystemIO
+import TestSupport
 import Testing
 import Tokenization
 
 /// The tokenizer of Qwen2.5-0.5B on real text, where both are at hand.
-@Suite(.enabled(if: sharedData != nil, "needs ../shared/data, which is not part of the project"))
+@Suite(.enabled(if: exists(sharedData), "needs ../shared/data, which is not part of the project"))
 struct RealTokenizerTests {
-  private static func tokenizer() throws -> Tokenizer { try Tokenizer(path: "\(sharedData ?? "")/qwen2.5-0.5b") }
+  private static func tokenizer() throws -> Tokenizer { try Tokenizer(path: "\(sharedData)/qwen2.5-0.5b") }
 
   /// compare_with_hf.py --lines prints what is expected here.
   @Test(
@@ -18,7 +19,7 @@ struct RealTokenizerTests {
     ])
   func lines(file: String, lineCount: Int, idCount: Int, hash: String) throws {
     let tokenizer = try Self.tokenizer()
-    let text = try readFile("\(try #require(sharedData))/wikitext-2-raw/\(file)")
+    let text = try readFile("\(sharedData)/wikitext-2-raw/\(file)")
     var found = ContentHash()
     var lines = 0
     var ids = 0
@@ -34,7 +35,7 @@ struct RealTokenizerTests {
   }
 
   @Test func splitFilesGiveTheSameIDs() throws {
-    let data = try #require(sharedData)
+    let data = sharedData
     let folder = try TemporaryFolder()
     for name in ["vocab.json", "merges.txt", "tokenizer_config.json"] {
       try folder.write(try readFile("\(data)/qwen2.5-0.5b/\(name)"), to: name)
@@ -52,7 +53,7 @@ struct RealTokenizerTests {
   }
 
   @Test func wholeTestSplitAsOneText() throws {
-    let data = try #require(sharedData)
+    let data = sharedData
     let rows = splitIntoLines(try readFile("\(data)/wikitext-2-raw/wiki.test.raw")).map { line in
       // The data set's rows: nothing for a blank line, else the line.
       line.allSatisfy { [0x20, 0x0a].contains($0) } ? [] : line
@@ -64,7 +65,7 @@ struct RealTokenizerTests {
   }
 
   @Test func casesOfLlamaCpp() throws {
-    let folder = "\(try #require(sharedData))/tokenizer-vectors/ggml-vocab-qwen2.gguf"
+    let folder = "\(sharedData)/tokenizer-vectors/ggml-vocab-qwen2.gguf"
     let separator = Array("\n__ggml_vocab_test__\n".utf8)
     let texts = try readFile("\(folder).inp").split(separator: separator, omittingEmptySubsequences: false)
     let ids = try text(of: "\(folder).out").split(separator: "\n", omittingEmptySubsequences: false)

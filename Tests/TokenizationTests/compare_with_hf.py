@@ -122,7 +122,7 @@ def main() -> int:
             "TOKENIZATION_CASES": str(path),
             "TOKENIZATION_TOKENIZER": str(options.tokenizer.resolve()),
         }
-        command = ["swift", "test", "-c", "release", "--filter", "matchesRecordedCases"]
+        command = ["swift", "test", "-c", "release", "--disable-testable-imports", "--filter", "matchesRecordedCases"]
         return subprocess.run(command, cwd=REPOSITORY, env=environment).returncode
 
 
