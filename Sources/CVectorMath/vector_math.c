@@ -126,6 +126,22 @@ void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, const f
 }
 
 FOR_EACH_PROCESSOR
+size_t vector_indices_above(int32_t *indices, const float *p, const float *thresholds, size_t count) {
+  // Few are: a block without any is passed over by comparisons that vectorise.
+  enum { BLOCK = 64 };
+  size_t found = 0;
+  for (size_t start = 0; start < count; start += BLOCK) {
+    size_t end = count - start < BLOCK ? count : start + BLOCK;
+    uint32_t any = 0;
+    for (size_t i = start; i < end; i++) any |= !(p[i] <= thresholds[i]);
+    if (!any) continue;
+    for (size_t i = start; i < end; i++)
+      if (!(p[i] <= thresholds[i])) indices[found++] = (int32_t)i;
+  }
+  return found;
+}
+
+FOR_EACH_PROCESSOR
 void vector_widen_bfloat16(float *y, const uint8_t *x, size_t count) {
   for (size_t i = 0; i < count; i++) {
     uint16_t half;

@@ -9,7 +9,7 @@ public final class ActivationGradients {
   /// Ascending.
   private let layers: [Int]
   private let residual = HostTensor()
-  private let rows = HostTensor()
+  private let allRows = HostTensor()
   private var gradients: [Int: HostTensor] = [:]
   /// Totals over all batches so far; the loss in nats.
   public private(set) var loss = 0.0
@@ -29,11 +29,14 @@ public final class ActivationGradients {
   /// The gradients record of an activations record, valid until the next call.
   public func record(_ activations: Record, _ tokens: TokenBatch) throws -> OutputRecord {
     let batch = try activations.locating { try Batch(tokens, model.configuration) }
-    try sumResidual(activations, tokens)
-    let positions = RecordedPositions(tokens, stride: 1)
+    try activations.sumResidual(
+      after: start, rows: tokens.tokenCount, width: model.configuration.hiddenSize, in: residual)
+    let positions = RecordedPositions(tokens)
     let losses = model.gradients(batch, after: start, residual: residual.values.baseAddress!, downTo: layers[0]) {
       layer, gradient in
-      if let kept = gradients[layer] { keep(positions, of: gradient, in: kept) }
+      guard let kept = gradients[layer] else { return }
+      model.operations.download(allRows.resize(gradient.count), from: gradient)
+      positions.gather(allRows.values.baseAddress!, columns: gradient.columns, into: kept)
     }
     loss += losses.reduce(0, +)
     predictions += tokens.predictions.reduce(0) { $0 + Int($1) }
@@ -47,26 +50,14 @@ public final class ActivationGradients {
     }
     return record
   }
+}
 
-  /// The residual stream behind the layer, the sum of what was captured.
-  private func sumResidual(_ activations: Record, _ tokens: TokenBatch) throws {
-    let shape = [tokens.tokenCount, model.configuration.hiddenSize]
-    let middle = try activations.tensor("resid_mid.\(start)", shape: shape, of: Float.self)
-    let mlpOutput = try activations.tensor("mlp_out.\(start)", shape: shape, of: Float.self)
-    let sum = residual.resize(middle.count)
+extension Record {
+  /// Adds up the residual stream behind a captured layer, [rows, width].
+  func sumResidual(after layer: Int, rows: Int, width: Int, in sum: HostTensor) throws {
+    let middle = try tensor("resid_mid.\(layer)", shape: [rows, width], of: Float.self)
+    let mlpOutput = try tensor("mlp_out.\(layer)", shape: [rows, width], of: Float.self)
+    let sum = sum.resize(middle.count)
     for i in 0..<middle.count { sum[i] = middle[i] + mlpOutput[i] }
-  }
-
-  private func keep(_ positions: RecordedPositions, of gradient: Tensor, in kept: HostTensor) {
-    if positions.areAllRows(of: gradient.rows) {
-      model.operations.download(kept.resize(gradient.count), from: gradient)
-      return
-    }
-    let all = rows.resize(gradient.count)
-    model.operations.download(all, from: gradient)
-    let destination = kept.resize(positions.rows.count * gradient.columns)
-    for (index, row) in positions.rows.enumerated() {
-      (destination + index * gradient.columns).update(from: all + row * gradient.columns, count: gradient.columns)
-    }
   }
 }

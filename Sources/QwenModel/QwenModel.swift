@@ -115,47 +115,67 @@ public final class QwenModel {
     _ batch: Batch, after start: Int, residual given: UnsafePointer<Float>, downTo stop: Int,
     record: (Int, Tensor) throws -> Void
   ) rethrows -> [Double] {
+    let state = forward(batch, after: start, residual: given)
+    let losses = loss(batch, state, dResidual: state.dResidual)
+    for layer in (stop..<configuration.layerCount).reversed() {
+      if layer + 1 < configuration.layerCount {
+        layers[layer + 1]!.backward(dx: state.dResidual, state.saved[layer - start], state.workspace, batch, pass)
+      }
+      try record(layer, state.dResidual)
+    }
+    return losses
+  }
+
+  /// Goes on from the residual stream behind layer `start` to each sample's summed loss, without a way back.
+  public func losses(_ batch: Batch, after start: Int, residual given: UnsafePointer<Float>) -> [Double] {
+    loss(batch, forward(batch, after: start, residual: given), dResidual: nil)
+  }
+
+  /// A forward pass that is over: what its way back needs.
+  private struct Forward {
+    /// Of the layers above the one it started behind.
+    let saved: [LayerActivations]
+    let workspace: Workspace
+    /// (N,D), behind the last layer.
+    let residual: Tensor
+    let dResidual: Tensor
+  }
+
+  private func forward(_ batch: Batch, after start: Int, residual given: UnsafePointer<Float>) -> Forward {
     let ops = pass.operations
     let above = start + 1..<configuration.layerCount
     let N = batch.rowCount
     prepare(rows: N, layers: above.count)
-    let workspace = workspace.first(rows: N)
-    let saved = activations.map { $0.first(rows: N) }
-    let (residual, dResidual) = (residual.first(rows: N), dResidual.first(rows: N))
-
-    ops.upload(residual, from: given)
-    for layer in above {
-      let saved = saved[layer - above.lowerBound]
-      ops.copy(saved.input, from: residual)
-      layers[layer]!.forward(saved, workspace, batch, pass)
-      ops.copy(residual, from: saved.middle)
-      ops.add(residual, workspace.mlpOutput)
+    let state = Forward(
+      saved: activations.prefix(above.count).map { $0.first(rows: N) }, workspace: workspace.first(rows: N),
+      residual: residual.first(rows: N), dResidual: dResidual.first(rows: N))
+    ops.upload(state.residual, from: given)
+    for (layer, saved) in zip(above, state.saved) {
+      ops.copy(saved.input, from: state.residual)
+      layers[layer]!.forward(saved, state.workspace, batch, pass)
+      ops.copy(state.residual, from: saved.middle)
+      ops.add(state.residual, state.workspace.mlpOutput)
     }
-
-    let losses = lossGradient(batch, residual: residual, dResidual: dResidual, workspace)
-
-    for layer in (stop..<configuration.layerCount).reversed() {
-      if layer + 1 < configuration.layerCount {
-        layers[layer + 1]!.backward(dx: dResidual, saved[layer + 1 - above.lowerBound], workspace, batch, pass)
-      }
-      try record(layer, dResidual)
-    }
-    return batch.samples.samples.map { losses[$0.rows].reduce(0, +) }
+    return state
   }
 
-  /// The loss of every row, and the gradient of their sum at the residual stream behind the last layer.
-  private func lossGradient(_ batch: Batch, residual: Tensor, dResidual: Tensor, _ workspace: Workspace) -> [Double] {
+  /// Each sample's loss and, where asked for, the gradient of their sum at the residual stream behind the last layer.
+  private func loss(_ batch: Batch, _ state: Forward, dResidual: Tensor?) -> [Double] {
     let ops = pass.operations
     let output = output!
+    let residual = state.residual
     // The width of a residual row is all that these two need; both are free between the passes.
-    let (normalized, dNormalized) = (workspace.normalized, workspace.mlpOutput)
+    let (normalized, dNormalized) = (state.workspace.normalized, state.workspace.mlpOutput)
     let inverseRMS = ops.makeTensor(rows: batch.rowCount, columns: 1)
     ops.rmsNorm(
       y: normalized, inverseRMS: inverseRMS, x: residual, weight: output.norm, epsilon: configuration.rmsNormEpsilon)
-    let losses = ops.crossEntropy(dx: dNormalized, x: normalized, head: output.head, targets: batch.targets)
-    ops.clear(dResidual)
-    ops.rmsNormBackward(dx: dResidual, dy: dNormalized, x: residual, weight: output.norm, inverseRMS: inverseRMS)
-    return losses
+    let losses = ops.crossEntropy(
+      dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: batch.targets)
+    if let dResidual {
+      ops.clear(dResidual)
+      ops.rmsNormBackward(dx: dResidual, dy: dNormalized, x: residual, weight: output.norm, inverseRMS: inverseRMS)
+    }
+    return batch.samples.samples.map { losses[$0.rows].reduce(0, +) }
   }
 
   /// Memory for a batch of `rows`, kept for the next one.

@@ -83,9 +83,21 @@ public protocol TensorOperations: AnyObject {
   func swiGLUBackward(dGate: Tensor, dUp: Tensor, dy: Tensor, gate: Tensor, up: Tensor)
 
   /// Each row's loss in nats, −log softmax(x · Wᵀ)[target], and dx (N,D), the gradient of their sum. A target of −1
-  /// makes no prediction: its loss and gradient are 0.
-  func crossEntropy(dx: Tensor, x: Tensor, head: Tensor, targets: [Int32]) -> [Double]
+  /// makes no prediction: its loss and gradient are 0. Without dx, half the work.
+  func crossEntropy(dx: Tensor?, x: Tensor, head: Tensor, targets: [Int32]) -> [Double]
 
   /// logits(N,V) = x · Wᵀ, for those who want to see them.
   func logits(_ logits: Tensor, x: Tensor, head: Tensor)
+
+  /// y(N,out) = x(N,in) · M(in,out) + b.
+  func product(y: Tensor, x: Tensor, matrix: Matrix, bias: [Float]?)
+
+  /// The features that preactivations p (N,F) make active.
+  func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures
+
+  /// y(N,D) = f(N,F) · decoder(F,D) + b.
+  func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float])
+
+  /// sums[j] += Σ_n |(x · M)[n,j]|, x (N,in) and M (in,out), in Double, without ever holding (N,out).
+  func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>)
 }

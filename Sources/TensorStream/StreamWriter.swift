@@ -59,10 +59,12 @@ public final class StreamWriter {
     try write(fixed.merging(provenance) { fixed, _ in fixed }, OutputRecord())
   }
 
-  /// - Parameter batch: the batch's number, counted from 0.
-  public func write(_ record: OutputRecord, batch: Int) throws {
+  /// - Parameter batch: the batch's number, counted from 0; nil for a record that belongs to no batch.
+  public func write(_ record: OutputRecord, batch: Int?) throws {
     precondition(isInsideSegment, "no segment is open")
-    dataBytes += try write(["record": "data", "batch": String(batch)], record)
+    var metadata = ["record": "data"]
+    if let batch { metadata["batch"] = String(batch) }
+    dataBytes += try write(metadata, record)
     dataRecords += 1
   }
 

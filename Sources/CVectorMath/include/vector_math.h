@@ -45,6 +45,10 @@ void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, const f
 /// The sum of w[i]·dy[i]·x[i] in double.
 double vector_dot3(const float *w, const float *dy, const float *x, size_t count);
 
+/// Writes the indices of those p[i] that are larger than thresholds[i], ascending, and returns how many they are. A NaN
+/// is larger than every threshold: it must be seen.
+size_t vector_indices_above(int32_t *indices, const float *p, const float *thresholds, size_t count);
+
 /// bfloat16 as float, exactly.
 void vector_widen_bfloat16(float *y, const uint8_t *x, size_t count);
 

@@ -18,15 +18,15 @@ extension CPUOperations {
   /// Forward and backward are one pass over the vocabulary by tiles, so that logits never exist but for a tile: the
   /// sum Σ_v e^(z−m)·W[v] runs along with m, the largest logit so far, and shrinks when m grows, as the output of
   /// FlashAttention does. Threads take parts of the vocabulary; their sums are joined at the end.
-  public func crossEntropy(dx: Tensor, x: Tensor, head: Tensor, targets: [Int32]) -> [Double] {
+  public func crossEntropy(dx: Tensor?, x: Tensor, head: Tensor, targets: [Int32]) -> [Double] {
     let (V, D) = (head.rows, head.columns)
-    precondition(dx.hasShape(x.rows, D) && x.columns == D && targets.count == x.rows)
+    precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows)
     precondition(targets.allSatisfy { $0 < V })
     var losses = [Double](repeating: 0, count: x.rows)
     for start in stride(from: 0, to: x.rows, by: rowBlock) {
       let rows = min(rowBlock, x.rows - start)
       let parts = min(threads, (V + wordTile - 1) / wordTile)
-      let states = (0..<parts).map { _ in SoftmaxSums(rows: rows, width: D) }
+      let states = (0..<parts).map { _ in SoftmaxSums(rows: rows, width: D, keepsWords: dx != nil) }
       distribute(parts, scratchBytes: rows * wordTile * MemoryLayout<Float>.stride) { part, memory in
         let tiles = (V + wordTile - 1) / wordTile
         let words = tiles * part / parts * wordTile..<min(tiles * (part + 1) / parts * wordTile, V)
@@ -36,12 +36,13 @@ extension CPUOperations {
       }
       for row in 0..<rows {
         let target = Int(targets[start + row])
-        let dx_t = dx.address + (start + row) * D
+        let dx_t = dx.map { $0.address + (start + row) * D }
         guard target >= 0 else {
-          dx_t.update(repeating: 0, count: D)
+          dx_t?.update(repeating: 0, count: D)
           continue
         }
         losses[start + row] = SoftmaxSums.join(states, row: row, into: dx_t, width: D)
+        guard let dx_t else { continue }
         vector_add_scaled(dx_t, head.address + target * D, D, -1)
       }
     }
@@ -59,19 +60,21 @@ private final class SoftmaxSums {
   var sums: [Double]
   /// The target's logit, once its tile has come.
   var targetLogits: [Float?]
-  /// (rows, width): Σ_v e^(z − largest)·W[v]
-  let weighted: AlignedBuffer
+  /// (rows, width): Σ_v e^(z − largest)·W[v], where it is wanted.
+  private let weighted: AlignedBuffer?
 
-  init(rows: Int, width: Int) {
+  init(rows: Int, width: Int, keepsWords: Bool) {
     self.rows = rows
     self.width = width
     largest = Array(repeating: -.infinity, count: rows)
     sums = Array(repeating: 0, count: rows)
     targetLogits = Array(repeating: nil, count: rows)
-    weighted = AlignedBuffer(capacity: rows * width * MemoryLayout<Float>.stride)
+    weighted = keepsWords ? AlignedBuffer(capacity: rows * width * MemoryLayout<Float>.stride) : nil
   }
 
-  var weightedRows: UnsafeMutablePointer<Float> { weighted.address.assumingMemoryBound(to: Float.self) }
+  private var weightedRows: UnsafeMutablePointer<Float>? {
+    weighted?.address.assumingMemoryBound(to: Float.self)
+  }
 
   /// - Parameter logits: memory for (rows, wordTile) numbers.
   func add(
@@ -90,9 +93,12 @@ private final class SoftmaxSums {
         let newLargest = max(largest[row], vector_maximum(z, count))
         let correction = Glibc.exp(largest[row] - newLargest)
         sums[row] = sums[row] * Double(correction) + vector_exponentiate(z, count, newLargest)
-        if first > words.lowerBound, correction != 1 { vector_scale(weightedRows + row * width, width, correction) }
+        if let weightedRows, first > words.lowerBound, correction != 1 {
+          vector_scale(weightedRows + row * width, width, correction)
+        }
         largest[row] = newLargest
       }
+      guard let weightedRows else { continue }
       // weighted(rows,D) += e^(z − largest)(rows,count) · W(count,D)
       matrixProduct(
         rows, width, count, logits, wordTile, w, width, beta: first > words.lowerBound ? 1 : 0, into: weightedRows,
@@ -100,16 +106,16 @@ private final class SoftmaxSums {
     }
   }
 
-  /// Writes the row's Σ_v p·W[v] over all parts and returns its loss.
-  static func join(_ parts: [SoftmaxSums], row: Int, into mean: UnsafeMutablePointer<Float>, width: Int) -> Double {
+  /// Writes the row's Σ_v p·W[v] over all parts, where there is room for it, and returns the row's loss.
+  static func join(_ parts: [SoftmaxSums], row: Int, into mean: UnsafeMutablePointer<Float>?, width: Int) -> Double {
     let largest = parts.map { Double($0.largest[row]) }.max()!
     let factors = parts.map { Glibc.exp(Double($0.largest[row]) - largest) }
     let sum = zip(parts, factors).reduce(0) { $0 + $1.0.sums[row] * $1.1 }
-    mean.update(repeating: 0, count: width)
-    for (part, factor) in zip(parts, factors) {
-      let weighted = part.weightedRows + row * width
-      let share = Float(factor / sum)
-      vector_add_scaled(mean, weighted, width, share)
+    if let mean {
+      mean.update(repeating: 0, count: width)
+      for (part, factor) in zip(parts, factors) {
+        vector_add_scaled(mean, part.weightedRows! + row * width, width, Float(factor / sum))
+      }
     }
     let targetLogit = parts.lazy.compactMap { $0.targetLogits[row] }.first!
     return largest + log(sum) - Double(targetLogit)
