@@ -32,6 +32,12 @@ let package = Package(
     .target(name: "StoredTensors", dependencies: ["Safetensors", "SystemIO"]),
     .target(name: "ZipArchive", dependencies: ["StoredTensors", "SystemIO", "CZlib"]),
     .target(name: "TorchFiles", dependencies: ["ZipArchive", "StoredTensors", "Safetensors", "SystemIO"]),
+    .target(
+      name: "SparseAutoencoders",
+      dependencies: [
+        "TorchFiles", "NumPyFiles", "ZipArchive", "StoredTensors", "Safetensors", "TensorOperations", "HubCache", "JSON",
+        "SystemIO",
+      ]),
     .target(name: "Aggregation", dependencies: ["GradientStatistics", "TensorStream", "SystemIO", "CVectorMath"]),
     .target(name: "GradientStatistics"),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
@@ -58,6 +64,9 @@ let package = Package(
     .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"]),
+    .testTarget(
+      name: "SparseAutoencodersTests",
+      dependencies: ["SparseAutoencoders", "TorchFiles", "StoredTensors", "Safetensors", "SystemIO", "TestSupport"]),
     .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
     .testTarget(
       name: "FilterTests",
