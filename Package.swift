@@ -10,6 +10,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
@@ -28,6 +29,15 @@ let package = Package(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
     .target(name: "GradientPasses", dependencies: ["QwenModel", "TensorOperations", "TensorStream"]),
+    .target(name: "StoredTensors", dependencies: ["Safetensors", "SystemIO"]),
+    .target(name: "ZipArchive", dependencies: ["StoredTensors", "SystemIO", "CZlib"]),
+    .target(name: "TorchFiles", dependencies: ["ZipArchive", "StoredTensors", "Safetensors", "SystemIO"]),
+    .target(
+      name: "SparseAutoencoders",
+      dependencies: [
+        "TorchFiles", "NumPyFiles", "ZipArchive", "StoredTensors", "Safetensors", "TensorOperations", "HubCache", "JSON",
+        "SystemIO",
+      ]),
     .target(name: "Aggregation", dependencies: ["GradientStatistics", "TensorStream", "SystemIO", "CVectorMath"]),
     .target(name: "GradientStatistics"),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
@@ -51,6 +61,12 @@ let package = Package(
     .testTarget(name: "TensorOperationsTests", dependencies: ["TensorOperations", "TestSupport"]),
     .testTarget(
       name: "QwenModelTests", dependencies: ["QwenModel", "GradientPasses", "TensorOperations", "TestSupport"]),
+    .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
+    .testTarget(
+      name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"]),
+    .testTarget(
+      name: "SparseAutoencodersTests",
+      dependencies: ["SparseAutoencoders", "TorchFiles", "StoredTensors", "Safetensors", "SystemIO", "TestSupport"]),
     .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
     .testTarget(
       name: "FilterTests",

@@ -40,7 +40,7 @@ public struct NumPyHeader: Equatable, Sendable {
   }
 
   /// Reads the header at the start of `bytes`, and says where it ends.
-  static func parse(_ bytes: UnsafeRawBufferPointer) throws -> (header: NumPyHeader, end: Int) {
+  public static func parse(_ bytes: UnsafeRawBufferPointer) throws -> (header: NumPyHeader, end: Int) {
     guard bytes.count >= magic.count, bytes.prefix(magic.count).elementsEqual(magic) else {
       throw Failure(.malformed, "not a .npy file: it does not begin with \\x93NUMPY")
     }

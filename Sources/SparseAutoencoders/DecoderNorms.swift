@@ -1,0 +1,44 @@
+/// The Euclidean norms of rows of a decoder (F × D), summed in Double.
+func decoderNorms(_ decoder: MatrixView, features: Range<Int>) throws -> [Double] {
+  let bytes = try decoder.bytes()
+  guard let base = bytes.baseAddress, !features.isEmpty else { return [] }
+  func element(_ row: Int, _ column: Int) -> UnsafeRawPointer {
+    base + (row * decoder.rowStride + column * decoder.columnStride) * decoder.type.size
+  }
+  var squares = [Double](repeating: 0, count: features.count)
+  // Whichever index is contiguous is the inner one.
+  if decoder.lines?.order == .columnMajor {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: features.count) { line in
+      for column in 0..<decoder.columns {
+        decoder.copy(
+          line.baseAddress!, element(features.lowerBound, column), count: features.count, stride: decoder.rowStride)
+        for i in 0..<features.count { squares[i] += Double(line[i]) * Double(line[i]) }
+      }
+    }
+  } else {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: decoder.columns) { line in
+      for (i, row) in features.enumerated() {
+        decoder.copy(line.baseAddress!, element(row, 0), count: decoder.columns, stride: decoder.columnStride)
+        squares[i] = line.reduce(0) { $0 + Double($1) * Double($1) }
+      }
+    }
+  }
+  return squares.map { $0.squareRoot() }
+}
+
+/// Factors that give every feature the scale of a decoder row of norm 1: preactivations times the norms, and the
+/// features divided by them again on their way to the decoder.
+///
+/// - Returns: nil where the norms are all 1, by the tolerance of `torch.allclose`; and how many features have no
+///   norm, which are left as they are: dividing by it would make them NaN.
+func unitNormFactors(
+  _ decoder: MatrixView
+) throws -> (factors: (preactivation: [Float], decoder: [Float])?, range: ClosedRange<Double>, zeros: Int) {
+  let norms = try decoderNorms(decoder, features: 0..<decoder.rows)
+  let smallest = norms.min() ?? 1
+  let range = smallest...max(smallest, norms.max() ?? 1)
+  let zeros = norms.count { $0 == 0 }
+  guard norms.contains(where: { abs($0 - 1) > 1e-8 + 1e-5 }) else { return (nil, range, zeros) }
+  let factors = norms.map { $0 == 0 ? 1 : $0 }
+  return ((factors.map(Float.init), factors.map { Float(1 / $0) }), range, zeros)
+}

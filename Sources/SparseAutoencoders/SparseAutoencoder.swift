@@ -1,0 +1,196 @@
+import HubCache
+import JSON
+import SystemIO
+
+/// A trained sparse autoencoder as one of the libraries that make them saved it. Its matrices stay in the file.
+public final class SparseAutoencoder: Sendable {
+  public enum Format: String, Sendable {
+    case dictionaryLearning = "dictionary_learning"
+    case saeLens = "SAELens"
+    case sparsify = "sparsify"
+    case gemmaScope = "Gemma Scope"
+    case qwenScope = "Qwen-Scope"
+  }
+
+  /// What a file leaves open, or what there are two opinions on.
+  public struct Options: Sendable {
+    /// Whether an AutoEncoder of dictionary_learning is taken as `load_dictionary` gives it, its decoder's rows
+    /// divided by their norms and its features multiplied by them. Otherwise as it is stored.
+    public var normalizesDecoder = true
+    /// Whether transcoders may be opened, which read a module's input and rebuild its output.
+    public var acceptsTranscoders = false
+    /// The k of a top-k autoencoder whose files do not say it, as those of Qwen-Scope.
+    public var k: Int?
+
+    public init() {}
+  }
+
+  /// What the files say of where the autoencoder was trained; nil where they do not.
+  public struct Provenance: Equatable, Sendable {
+    public var modelName: String?
+    public var layer: Int?
+    /// The name of the place: `mlp_out_layer_3`, `blocks.3.hook_mlp_out`, `layers.3.mlp`.
+    public var site: String?
+  }
+
+  /// The file that holds the tensors.
+  public let path: String
+  public let format: Format
+  /// The library's name for what it is: `BatchTopKSAE`, `jumprelu`.
+  public let className: String
+  public let computation: Computation
+  /// How many features it was trained to have active, where known: its k, or a target that stands in for it.
+  public let k: Int?
+  public let provenance: Provenance
+  /// What a person should know who uses it, a line each.
+  public let warnings: [String]
+  public let isTranscoder: Bool
+  private let hasUnitDecoder: Bool
+
+  /// Opens what `name` stands for: a folder, a file in it, or a hub id (with a folder or file within the
+  /// repository after it) that is looked up in the local cache. The format is recognised by what the files hold.
+  ///
+  /// - Parameters:
+  ///   - name: `{layer}` in it stands for `layer`.
+  ///   - layer: the layer whose autoencoder is wanted, where there is one for each.
+  /// - Throws: `Failure` of kind cannotOpen or malformed that begins with the path.
+  public convenience init(_ name: String, layer: Int? = nil, options: Options = Options()) throws {
+    try self.init(files: Files(finding: layer.map { Self.substitute($0, in: name) } ?? name), options: options)
+  }
+
+  init(files: Files, options: Options) throws {
+    let weights = try Weights(path: files.weights)
+    let configuration = try files.configuration.map { try Self.readConfiguration($0) }
+    let source = Source(weights: weights, files: files, configuration: configuration, options: options)
+    let parts: Parts
+    do {
+      parts = try Self.read(source)
+    } catch let failure as Failure {
+      // Messages about one of the files already begin with its path.
+      let hasPath = ([files.weights] + (files.configuration.map { [$0] } ?? [])).contains {
+        failure.description.hasPrefix($0)
+      }
+      throw hasPath ? failure : failure.at(files.weights)
+    }
+    guard options.acceptsTranscoders || !parts.isTranscoder else {
+      throw Failure(
+        .malformed,
+        "\(files.weights): expected an autoencoder, found a transcoder (\(parts.className)), "
+          + "which reads a module's input and cannot stand at its output")
+    }
+    path = files.weights
+    format = parts.format
+    className = parts.className
+    computation = parts.computation
+    k = parts.k
+    provenance = parts.provenance
+    warnings = parts.warnings
+    isTranscoder = parts.isTranscoder
+    hasUnitDecoder = parts.hasUnitDecoder
+  }
+
+  /// `name` with every `{layer}` replaced.
+  public static func substitute(_ layer: Int, in name: String) -> String {
+    name.split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(layer)")
+  }
+
+  /// The features' number, F.
+  public var features: Int { computation.encoder.columns }
+  /// The width of what it rebuilds, D.
+  public var width: Int { computation.decoder.columns }
+
+  /// XXH64 of the file that holds the tensors, which is what `xxhsum` prints of it. Reads all of it.
+  public func contentHash() throws -> String {
+    withExtendedLifetime(try MappedFile(path: path)) { ContentHash.of($0.bytes) }
+  }
+
+  /// Whether this autoencoder can rebuild what a model's layer puts out.
+  ///
+  /// - Parameters:
+  ///   - width: of the activations.
+  ///   - layer, modelName: where they come from.
+  /// - Returns: `warnings`, and what speaks against the pairing without ruling it out, a line each.
+  /// - Throws: `Failure` of kind malformed where it cannot be: another width, a transcoder.
+  public func check(width: Int, layer: Int? = nil, modelName: String? = nil) throws -> [String] {
+    guard !isTranscoder else {
+      throw Failure(.malformed, "\(path): expected an autoencoder, found a transcoder (\(className))")
+    }
+    guard self.width == width, computation.encoder.rows == width else {
+      throw Failure(.malformed, "\(path): expected the activations' width of \(width), found \(self.width)")
+    }
+    var found = warnings + provenance.contradictions(layer: layer, modelName: modelName)
+    if hasUnitDecoder, let range = try sampledNorms(), range.lowerBound < 0.99 || range.upperBound > 1.01 {
+      found.append(
+        "decoder norms: expected 1, as \(className) is trained to have, "
+          + "found \(short(range.lowerBound)) to \(short(range.upperBound))")
+    }
+    return found.map { "\(path): \($0)" }
+  }
+
+  /// The smallest and the largest norm among features from all over the decoder.
+  private func sampledNorms() throws -> ClosedRange<Double>? {
+    let runLength = min(16, features)
+    let norms = try (0..<4).flatMap { run in
+      let start = (features - runLength) * run / 3
+      return try decoderNorms(computation.decoder, features: start..<start + runLength)
+    }
+    guard let smallest = norms.min(), let largest = norms.max(), smallest <= largest else { return nil }
+    return smallest...largest
+  }
+
+  private static func readConfiguration(_ path: String) throws -> JSON {
+    let text = try InputFile(path: path).readAll(limit: 16 << 20)
+    do { return try JSON(parsing: text) } catch { throw error.at(path) }
+  }
+
+  private static func read(_ source: Source) throws -> Parts {
+    let weights = source.weights
+    switch weights.container {
+    case .torch:
+      return isQwenScope(weights, source.configuration)
+        ? try readQwenScope(source) : try readDictionaryLearning(source)
+    case .numpy: return try readGemmaScope(source)
+    case .safetensors:
+      if weights.has("w_enc") { return try readGemmaScope(source) }
+      return weights.has("encoder.weight") ? try readSparsify(source) : try readSAELens(source)
+    }
+  }
+}
+
+/// What a format's reader has to go by.
+struct Source {
+  let weights: Weights
+  let files: Files
+  let configuration: JSON?
+  let options: SparseAutoencoder.Options
+
+  /// The configuration's path, for messages.
+  var configurationPath: String { files.configuration ?? files.weights }
+
+  /// Refuses a size in the configuration that is not the tensors'.
+  func check(_ key: String, in object: JSON?, equals found: Int) throws(Failure) {
+    guard let stated = object?[key]?.int, stated != found, stated != 0 else { return }
+    throw Failure(.malformed, "\(configurationPath): \(key): expected \(found), as the tensors have, found \(stated)")
+  }
+}
+
+/// What a format's reader makes of it.
+struct Parts {
+  let format: SparseAutoencoder.Format
+  let className: String
+  let computation: Computation
+  var k: Int?
+  var provenance = SparseAutoencoder.Provenance()
+  var warnings: [String] = []
+  var isTranscoder = false
+  /// Whether training leaves the rows of the decoder with norms of 1, and no other are to be expected.
+  var hasUnitDecoder = false
+}
+
+/// Three significant digits.
+func short(_ value: Double) -> String {
+  guard value.isFinite, value != 0 else { return "\(value)" }
+  var scale = 1.0
+  while abs(value) * scale < 100 { scale *= 10 }
+  return "\((value * scale).rounded() / scale)"
+}

@@ -1,0 +1,88 @@
+import CZlib
+import Synchronization
+import SystemIO
+
+/// A zip file of stored (uncompressed) entries, as `torch.save` and `numpy.savez` write it, in the page cache.
+///
+/// The central directory is the truth: torch leaves sizes and checksums out of the local headers, which serve only
+/// to find where the payload begins. Refused: compressed or encrypted entries, several disks, entries that share a
+/// name or bytes, and every offset, size or name that the two records of an entry do not bear out.
+public final class ZipArchive: Sendable {
+  public struct Entry: Equatable, Sendable {
+    public let name: String
+    /// Where the payload lies in the file.
+    public let byteRange: Range<Int>
+    /// CRC-32 of the payload; 0 means that the writer did not compute it.
+    public let checksum: UInt32
+  }
+
+  public let path: String
+  /// In the order of the central directory.
+  public let entries: [Entry]
+  private let map: MappedFile
+  private let indices: [String: Int]
+  /// The entries whose checksum has been compared.
+  private let verified = Mutex<Set<Int>>([])
+
+  /// - Throws: `Failure` of kind malformed that begins with the path.
+  public convenience init(path: String) throws {
+    try self.init(MappedFile(path: path))
+  }
+
+  public init(_ map: MappedFile) throws {
+    self.map = map
+    path = map.path
+    do {
+      entries = try CentralDirectory(of: map.bytes).entries()
+      indices = try Self.index(entries)
+    } catch { throw error.at(map.path) }
+  }
+
+  private static func index(_ entries: [Entry]) throws(Failure) -> [String: Int] {
+    var indices: [String: Int] = [:]
+    for (index, entry) in entries.enumerated() {
+      guard indices.updateValue(index, forKey: entry.name) == nil else {
+        throw Failure(.malformed, "zip: \(entry.name): expected one entry of that name, found two")
+      }
+    }
+    let inOrder = entries.sorted { $0.byteRange.lowerBound < $1.byteRange.lowerBound }
+    for (entry, next) in zip(inOrder, inOrder.dropFirst())
+    where entry.byteRange.upperBound > next.byteRange.lowerBound {
+      throw Failure(.malformed, "zip: \(entry.name) and \(next.name) overlap: expected bytes of their own")
+    }
+    return indices
+  }
+
+  public subscript(name: String) -> Entry? {
+    indices[name].map { entries[$0] }
+  }
+
+  /// The payload of an entry without its checksum being compared; valid as long as this object.
+  public func uncheckedBytes(of entry: Entry) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: map.bytes[entry.byteRange])
+  }
+
+  /// The payload of an entry, valid as long as this object. The first call compares its checksum, which reads it
+  /// all (1.6 GB/s with zlib 1.2.13).
+  ///
+  /// torch reads a file whose checksum is wrong without a word, so this is where damage is noticed.
+  public func bytes(of entry: Entry) throws -> UnsafeRawBufferPointer {
+    let bytes = uncheckedBytes(of: entry)
+    guard entry.checksum != 0, let index = indices[entry.name], !verified.withLock({ $0.contains(index) }) else {
+      return bytes
+    }
+    let found = UInt32(crc32_z(0, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count))
+    guard found == entry.checksum else {
+      throw Failure(
+        .malformed,
+        "\(path): \(entry.name): damaged: expected CRC-32 \(hexadecimal(entry.checksum)), found \(hexadecimal(found))")
+    }
+    verified.withLock { _ = $0.insert(index) }
+    return bytes
+  }
+}
+
+private func hexadecimal(_ value: UInt32) -> String {
+  let digits = String(value, radix: 16)
+  return String(repeating: "0", count: 8 - digits.utf8.count) + digits
+}

@@ -1,0 +1,46 @@
+import SparseAutoencoders
+import Testing
+
+/// What a library computed in float32: encode, decode of its own features, and autograd through decode.
+struct Expectation {
+  /// [positions][D]
+  var inputs: [[Double]]
+  var outputGradients: [[Double]]
+  /// [positions][F]
+  var features: [[Double]]
+  var featureGradients: [[Double]]
+  var decoded: [[Double]]
+
+  /// Compares every number. The libraries round to float32 where the reference does not, so a feature within
+  /// rounding of its threshold could be kept by one and dropped by the other: the inputs are required to leave a
+  /// margin above it, rather than such a feature left out.
+  func compare(
+    with autoencoder: SparseAutoencoder, tolerance: Double = 2e-5, margin: Double = 2e-5,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let reference = try ReferenceArithmetic(autoencoder.computation)
+    var worst = (features: 0.0, decoded: 0.0, gradients: 0.0)
+    var smallestMargin = Double.infinity
+    for (position, x) in inputs.enumerated() {
+      smallestMargin = min(smallestMargin, reference.margin(x))
+      worst.features = max(worst.features, distance(reference.encode(x), features[position]))
+      worst.decoded = max(worst.decoded, distance(reference.decode(features[position], x), decoded[position]))
+      let gradient = reference.featureGradient(outputGradients[position], x)
+      worst.gradients = max(worst.gradients, distance(gradient, featureGradients[position]))
+    }
+    #expect(smallestMargin > margin, sourceLocation: sourceLocation)
+    #expect(worst.features < tolerance, "features", sourceLocation: sourceLocation)
+    #expect(worst.decoded < tolerance, "decoded", sourceLocation: sourceLocation)
+    #expect(worst.gradients < tolerance, "gradients of the features", sourceLocation: sourceLocation)
+    #expect(features.joined().contains { $0 != 0 }, sourceLocation: sourceLocation)
+  }
+
+  /// The largest difference; NaN, which no tolerance lets pass, where there is one.
+  private func distance(_ found: [Double], _ expected: [Double]) -> Double {
+    guard found.count == expected.count else { return .nan }
+    return zip(found, expected).reduce(0) { largest, pair in
+      let difference = abs(pair.0 - pair.1)
+      return difference.isNaN ? .nan : max(largest, difference)
+    }
+  }
+}
