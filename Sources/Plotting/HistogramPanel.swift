@@ -16,7 +16,7 @@ extension Panel {
     let isCell = style.hasCompactHeader
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
-      legend: isCell
+      legend: style.sharesLegend
         ? .mean("Mean: \(PlotText.number(statistics.mean))")
         : histogramLegend(mode: gradients.mode, mean: "Mean: \(PlotText.number(statistics.mean))"),
       xText: AxisText(

@@ -52,22 +52,23 @@ extension Figure {
         Panel.histogram(
           $0, bins: options.bins, countScale: options.countScale, style: .half, title: $0.mode.title,
           subtitle: $0.numbers)
-      }, of: pair)
+      }, of: pair, legend: Panel.histogramLegend(mode: .mean, mean: "Mean"))
   }
 
   public static func combinedScatter(_ pair: [LayerGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.scatter($0, top: options.top, style: .half, title: $0.mode.title, subtitle: $0.numbers)
-      }, of: pair)
+      }, of: pair,
+      legend: Panel.scatterLegend(pair[0], starred: min(options.top, pair[0].statistics.count), mean: "Mean"))
   }
 
-  private static func combined(_ panels: [Panel], of pair: [LayerGradients]) -> Figure {
+  private static func combined(_ panels: [Panel], of pair: [LayerGradients], legend: Legend) -> Figure {
     let first = pair[0]
     return rows(
       of: panels, columns: panels.count, cellWidth: 8.6 * inch, cellHeight: 5.4 * inch,
       title: "Layer \(first.layer): \(first.unit.subject) Gradient Comparison", subtitle: first.total,
-      legend: Legend(entries: []))
+      legend: legend)
   }
 }
 

@@ -24,10 +24,13 @@ package struct PointCloud {
   /// The picture, premultiplied ARGB.
   /// - Parameters:
   ///   - points: in pixels; those outside are not drawn.
+  ///   - span: from the first index to the last.
   ///   - zeroRow: rows above it are drawn with `above`, the others with `below`.
-  package func pixels(_ points: [Point], below: ColorRamp, above: ColorRamp, zeroRow: Double) -> [UInt32] {
+  package func pixels(
+    _ points: [Point], span: ClosedRange<Double>, below: ColorRamp, above: ColorRamp, zeroRow: Double
+  ) -> [UInt32] {
     let coverage = coverage(points)
-    let (density, columns) = relativeDensity(points)
+    let (density, columns) = relativeDensity(points, span: span)
     let ramps = [below, above].map { ramp in (0..<256).map { ramp.color(at: Double($0) / 255) } }
     var pixels = [UInt32](repeating: 0, count: width * height)
     let scale = 1 / Float(Self.cell)
@@ -91,7 +94,7 @@ package struct PointCloud {
   }
 
   /// 0 where a point is alone, 1 where the cloud is densest, the square root between; a grid of cells, row by row.
-  private func relativeDensity(_ points: [Point]) -> (cells: [Float], columns: Int) {
+  private func relativeDensity(_ points: [Point], span: ClosedRange<Double>) -> (cells: [Float], columns: Int) {
     let columns = max(2, (width + Self.cell - 1) / Self.cell)
     let rows = max(2, (height + Self.cell - 1) / Self.cell)
     var cells = [Float](repeating: 0, count: columns * rows)
@@ -103,6 +106,14 @@ package struct PointCloud {
       cells = Self.averaged(cells, lines: rows, length: columns, lineStride: columns, stride: 1)
       cells = Self.averaged(cells, lines: columns, length: rows, lineStride: 1, stride: columns)
     }
+    // Beside the first and the last index there are no points because there are no indices: the mean is taken over
+    // the indices there are, or the cloud would fade at both ends.
+    var presence = (0..<columns).map { column in
+      let (left, right) = (Double(column * Self.cell), Double((column + 1) * Self.cell))
+      return Float(max(0, min(right, span.upperBound) - max(left, span.lowerBound)) / Double(Self.cell))
+    }
+    for _ in 0..<2 { presence = Self.averaged(presence, lines: 1, length: columns, lineStride: columns, stride: 1) }
+    for index in cells.indices where cells[index] > 0 { cells[index] /= max(presence[index % columns], 0.1) }
     // Twice a mean of n is a triangle whose peak is 1/n, in both directions.
     let single = 1 / Float((2 * Self.reach + 1) * (2 * Self.reach + 1))
     let span = (cells.max() ?? 0) - single
