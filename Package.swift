@@ -61,5 +61,15 @@ let package = Package(
     .testTarget(
       name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
+    .testTarget(
+      name: "GradientStatisticsTests", dependencies: ["GradientStatistics", "JSON", "SystemIO"],
+      exclude: ["Fixtures", "make_fixtures.py"]),
+    .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO"]),
+    .testTarget(
+      name: "GradientSourcesTests",
+      dependencies: ["GradientSources", "GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
+    .testTarget(
+      name: "PlottingTests", dependencies: ["Plotting", "GradientStatistics", "SystemIO", "CPNG"],
+      exclude: ["Pictures", "compare_with_matplotlib.py"]),
   ]
 )

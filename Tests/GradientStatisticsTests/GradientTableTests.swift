@@ -11,7 +11,7 @@ import Testing
     #expect(
       GradientTable.text(gradients, top: 2, style: .aligned) == """
         layer 3  mean  4 activations
-          max |gradient| 2.00000e+00  mean -4.16667e-01  std 1.12422e+00  min -2.00000e+00  max 5.00000e-01
+          max |gradient| 2.00000e+00  mean -4.16667e-01  std 1.12423e+00  min -2.00000e+00  max 5.00000e-01
           left out: 1 NaN (at 3)
           rank  activation       gradient
              1           1   -2.00000e+00

@@ -19,7 +19,8 @@ import Testing
     let histogram = Histogram(values, bins: 33)
     let oracle = (0..<33).map { bin in
       values.count { value in
-        value >= histogram.edges[bin] && (value < histogram.edges[bin + 1] || (bin == 32 && value == histogram.edges[33]))
+        value >= histogram.edges[bin]
+          && (value < histogram.edges[bin + 1] || (bin == 32 && value == histogram.edges[33]))
       }
     }
     #expect(histogram.counts == oracle)
@@ -29,7 +30,7 @@ import Testing
   @Test func extremesOfDouble() {
     let large = Histogram([-1.7e308, 0, 1.7e308], bins: 3)
     #expect(large.counts == [1, 1, 1])
-    let tiny = Histogram([0, 5e-324, 1e-310], bins: 4)
+    let tiny = Histogram([0, .leastNonzeroMagnitude, .leastNormalMagnitude / 4], bins: 4)
     #expect(tiny.counts.reduce(0, +) == 3)
     let halfPrecision = Histogram([Double(-3e38 as Float), Double(3e38 as Float)], bins: 2, precision: .single)
     #expect(halfPrecision.counts == [1, 1])

@@ -37,7 +37,8 @@ import Testing
   }
 
   @Test func ofNothingAreNaN() {
-    for values in [[], [Double.nan], [.infinity, .nan]] {
+    let none: [[Double]] = [[], [Double.nan], [Double.infinity, Double.nan]]
+    for values in none {
       let statistics = Statistics(values)
       #expect(statistics.count == 0)
       #expect("\(statistics.mean) \(statistics.standardDeviation) \(statistics.maximumMagnitude)" == "nan nan nan")
@@ -46,7 +47,7 @@ import Testing
 
   @Test func nameWhatIsLeftOut() {
     #expect(Statistics([1.0, 2]).exclusions == nil)
-    #expect(Statistics([1, .nan, -.infinity, .nan]).exclusions == "2 NaN (at 1, 3), 1 infinite (at 2)")
+    #expect(Statistics([1.0, .nan, -Double.infinity, .nan]).exclusions == "2 NaN (at 1, 3), 1 infinite (at 2)")
     #expect(
       Statistics([Double](repeating: .nan, count: 700)).exclusions == "700 NaN (at 0, 1, 2, 3, 4, …)")
   }
@@ -55,7 +56,7 @@ import Testing
     let absolute = Statistics([0.002, 0.004, 0.123456])
     #expect(
       LayerSummary.text(layer: 0, [.meanAbsolute: absolute])
-        == "Layer 0: Mean abs gradient = 0.043152, Max gradient = 0.123456, Std gradient = 0.056791")
+        == "Layer 0: Mean abs gradient = 0.043152, Max gradient = 0.123456, Std gradient = 0.056789")
     let signed = Statistics([-0.25, 0.05])
     #expect(
       LayerSummary.text(layer: 7, [.mean: signed])
@@ -65,7 +66,7 @@ import Testing
         == """
         Layer 7:
           Mean gradient (signed) = -0.100000, Max = 0.250000, Std = 0.150000
-          Mean gradient (abs) = 0.043152, Max = 0.123456, Std = 0.056791
+          Mean gradient (abs) = 0.043152, Max = 0.123456, Std = 0.056789
         """)
   }
 }

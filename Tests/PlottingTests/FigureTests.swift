@@ -6,16 +6,19 @@ import Testing
 
 @Suite struct FigureLayoutTests {
   /// Every kind of page, over data of every kind.
-  private static let figures: [(name: String, figure: Figure)] = {
+  private static func figures() -> [(name: String, figure: Figure)] {
     let scales: [Double] = [1e-12, 3.3e-5, 0.02, 1, 7e4, 1e30]
     let samples = scales.flatMap { scale in
       AveragingMode.allCases.flatMap { mode in
-        [sampleGradients(mode, .feature, count: 5000, scale: scale), sampleGradients(mode, .activation, count: 300, scale: scale)]
+        [
+          sampleGradients(mode, .feature, count: 5000, scale: scale),
+          sampleGradients(mode, .activation, count: 300, scale: scale),
+        ]
       }
     }
     let odd: [[Double]] = [
       [], [0], [.nan, 1], [Double](repeating: 0, count: 50), [Double](repeating: 3.3e-5, count: 50),
-      [.infinity, -1, 2, .nan], [1, 1 + 1e-12], [-1e308, 1.7e308], [5e-324, 0],
+      [.infinity, -1, 2, .nan], [1, 1 + 1e-12], [-1e308, 1.7e308], [.leastNonzeroMagnitude, 0],
     ]
     let oddSamples = odd.flatMap { values in
       AveragingMode.allCases.map { LayerGradients(layer: 7, mode: $0, unit: .feature, values: values) }
@@ -39,10 +42,10 @@ import Testing
       figures.append(("all scatters \(mode)", .scatters(layers)))
     }
     return figures
-  }()
+  }
 
   @Test func noTextMeetsAnotherOrLeavesThePage() {
-    for (name, figure) in Self.figures {
+    for (name, figure) in Self.figures() {
       let texts = figure.texts()
       let page = Rectangle(x: 0, y: 0, width: figure.width, height: figure.height)
       #expect(texts.count > 4, "\(name)")
