@@ -38,6 +38,14 @@ final class Canvas {
 
   deinit { cairo_destroy(context) }
 
+  /// Without a page, for the widths of texts.
+  static func forMeasuring() -> Canvas {
+    let surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1)!
+    // The canvas holds on to the surface.
+    defer { cairo_surface_destroy(surface) }
+    return Canvas(surface: surface, resolution: 1, isRaster: false)
+  }
+
   /// The nearest edge between two pixels.
   func snapped(_ coordinate: Double) -> Double {
     snapsToPixels ? (coordinate * resolution).rounded() / resolution : coordinate

@@ -114,9 +114,7 @@ public struct Figure {
 
   /// Every text on the page and the place it takes, from the base line to the height of capitals.
   package func texts() -> [(text: String, place: Rectangle)] {
-    let surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1)!
-    defer { cairo_surface_destroy(surface) }
-    let canvas = Canvas(surface: surface, resolution: 1, isRaster: true)
+    let canvas = Canvas.forMeasuring()
     var texts: [(String, Rectangle)] = []
     canvas.textObserver = { texts.append(($0, $1)) }
     draw(canvas)

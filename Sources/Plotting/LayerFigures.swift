@@ -114,9 +114,9 @@ extension Figure {
     legend: Legend
   ) -> Figure {
     let rows = (panels.count + columns - 1) / columns
-    let (titleSize, style) = (18.0, PanelStyle.page)
-    let header = border + titleSize * 1.4 + style.textSize * 2.2
     let width = Double(columns) * cellWidth + border
+    let heading = Heading(title: title, subtitle: subtitle, legend: legend, width: width - 8 * border)
+    let header = border + heading.height + border
     return Figure(width: width, height: header + Double(rows) * cellHeight + border, title: title) { canvas in
       let cells = panels.indices.map { index in
         Rectangle(
@@ -126,12 +126,7 @@ extension Figure {
       }
       let margins = zip(panels, cells).map { $0.margins(on: canvas, in: $1) }
         .reduce(Panel.Margins(top: 0, left: 0, bottom: 0, right: 0)) { $0.maximum($1) }
-      let left = border + margins.left
-      canvas.text(title, at: Point(x: left, y: border + titleSize), size: titleSize, weight: .bold)
-      let baseline = border + titleSize * 1.4 + style.textSize * 1.2
-      canvas.text(subtitle, at: Point(x: left, y: baseline), size: style.textSize, color: Palette.quietText)
-      let legendLeft = left + canvas.width(of: subtitle, size: style.textSize) + 3 * style.gap
-      legend.draw(on: canvas, left: legendLeft, baseline: baseline, style)
+      heading.draw(on: canvas, at: Point(x: border + margins.left, y: border))
       for (panel, cell) in zip(panels, cells) { panel.draw(on: canvas, in: cell, margins: margins) }
     }
   }

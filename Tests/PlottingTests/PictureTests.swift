@@ -45,7 +45,7 @@ private let resolution = 72.0
   @Test func aFontAPixelOffIsNoDifference() throws {
     let figure = Self.figure("signed-scatter")
     let reference = try Picture(png: figure.encoded(as: .png, resolution: resolution))
-    for text in figure.texts() where text.place.x > 10 {
+    for text in figure.texts().enumerated().filter({ $0.offset % 4 == 0 }).map(\.element) {
       var moved = reference
       moved.nudge(
         x: Int(text.place.x) - 1..<Int(text.place.maxX) + 2, y: Int(text.place.y) - 2..<Int(text.place.maxY) + 3)
@@ -59,7 +59,8 @@ private let resolution = 72.0
       let figure = Self.figure(name)
       let reference = try Picture(png: figure.encoded(as: .png, resolution: resolution))
       #expect(reference.difference(from: reference) == nil)
-      for text in figure.texts() {
+      // A third of the texts, in turn, is enough to wait for.
+      for text in figure.texts().enumerated().filter({ $0.offset % 3 == 0 }).map(\.element) {
         var incomplete = reference
         incomplete.erase(
           x: Int(text.place.x)..<Int(text.place.maxX) + 1, y: Int(text.place.y) - 1..<Int(text.place.maxY) + 2)
