@@ -32,10 +32,12 @@ package struct PointCloud {
     let coverage = coverage(points)
     let (density, columns) = relativeDensity(points, span: span)
     let ramps = [below, above].map { ramp in (0..<256).map { ramp.color(at: Double($0) / 255) } }
+    let opaque = ramps.map { $0.map { Self.premultiplied($0, opacity: 255) } }
     var pixels = [UInt32](repeating: 0, count: width * height)
     let scale = 1 / Float(Self.cell)
     for y in 0..<height {
-      let ramp = Double(y) + 0.5 < zeroRow ? ramps[1] : ramps[0]
+      let sign = Double(y) + 0.5 < zeroRow ? 1 : 0
+      let (ramp, opaqueRamp) = (ramps[sign], opaque[sign])
       let gridY = max((Float(y) + 0.5) * scale - 0.5, 0)
       let row = min(Int(gridY), density.count / columns - 2)
       let down = min(gridY - Float(row), 1)
@@ -49,8 +51,9 @@ package struct PointCloud {
         let upper = density[corner] + (density[corner + 1] - density[corner]) * across
         let lower =
           density[corner + columns] + (density[corner + columns + 1] - density[corner + columns]) * across
-        let color = ramp[Int((upper + (lower - upper) * down) * 255)]
-        pixels[y * width + x] = Self.premultiplied(color, opacity: opacity)
+        let shade = Int((upper + (lower - upper) * down) * 255)
+        pixels[y * width + x] =
+          opacity == 255 ? opaqueRamp[shade] : Self.premultiplied(ramp[shade], opacity: opacity)
       }
     }
     return pixels
@@ -68,7 +71,7 @@ package struct PointCloud {
     let phases = 4
     let reach = Int(radius.rounded(.up)) + 1
     let side = 2 * reach + 1
-    let discs = (0..<phases * phases).map { phase in
+    let discs = (0..<phases * phases).flatMap { phase in
       let centreX = Double(reach) + (Double(phase % phases) + 0.5) / Double(phases)
       let centreY = Double(reach) + (Double(phase / phases) + 0.5) / Double(phases)
       return (0..<side * side).map { pixel in
@@ -76,21 +79,28 @@ package struct PointCloud {
         return UInt8(min(max(radius + 0.5 - distance, 0), 1) * 255)
       }
     }
-    var coverage = [UInt8](repeating: 0, count: width * height)
-    for point in points {
-      guard point.x >= 0, point.y >= 0, point.x < Double(width), point.y < Double(height) else { continue }
-      let (x, y) = (Int(point.x), Int(point.y))
-      let disc = discs[
-        Int((point.y - Double(y)) * Double(phases)) * phases + Int((point.x - Double(x)) * Double(phases))]
-      for row in max(0, y - reach)...min(height - 1, y + reach) {
-        for column in max(0, x - reach)...min(width - 1, x + reach) {
-          let opacity = disc[(row - y + reach) * side + column - x + reach]
-          let index = row * width + column
-          if opacity > coverage[index] { coverage[index] = opacity }
+    // A border as wide as a disc's reach takes what points at the edge draw beyond it.
+    let stride = width + 2 * reach
+    var bordered = [UInt8](repeating: 0, count: stride * (height + 2 * reach))
+    bordered.withUnsafeMutableBufferPointer { bordered in
+      discs.withUnsafeBufferPointer { discs in
+        for point in points {
+          guard point.x >= 0, point.y >= 0, point.x < Double(width), point.y < Double(height) else { continue }
+          let (x, y) = (Int(point.x), Int(point.y))
+          let phase = Int((point.y - Double(y)) * Double(phases)) * phases + Int((point.x - Double(x)) * Double(phases))
+          let disc = discs.baseAddress! + phase * side * side
+          let corner = bordered.baseAddress! + y * stride + x
+          for row in 0..<side {
+            let (source, target) = (disc + row * side, corner + row * stride)
+            for column in 0..<side { target[column] = max(target[column], source[column]) }
+          }
         }
       }
     }
-    return coverage
+    return (0..<height).reduce(into: []) { coverage, row in
+      let start = (row + reach) * stride + reach
+      coverage.append(contentsOf: bordered[start..<start + width])
+    }
   }
 
   /// 0 where a point is alone, 1 where the cloud is densest, the square root between; a grid of cells, row by row.
