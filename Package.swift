@@ -63,7 +63,7 @@ let package = Package(
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
     .testTarget(
       name: "GradientStatisticsTests", dependencies: ["GradientStatistics", "JSON", "SystemIO"],
-      exclude: ["Fixtures", "make_fixtures.py"]),
+      exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
     .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO"]),
     .testTarget(
       name: "GradientSourcesTests",
