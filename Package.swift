@@ -62,14 +62,18 @@ let package = Package(
       name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
     .testTarget(
-      name: "GradientStatisticsTests", dependencies: ["GradientStatistics", "JSON", "SystemIO"],
+      name: "GradientStatisticsTests", dependencies: ["GradientStatistics", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
-    .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO"]),
+    .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "GradientSourcesTests",
-      dependencies: ["GradientSources", "GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
+      dependencies: ["GradientSources", "GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO", "TestSupport"]),
     .testTarget(
-      name: "PlottingTests", dependencies: ["Plotting", "GradientStatistics", "SystemIO", "CPNG"],
+      name: "PlottingTests",
+      dependencies: [
+        "grad-plot", "Plotting", "GradientSources", "GradientStatistics", "NumPyFiles", "SystemIO", "TensorStream",
+        "CPNG", "TestSupport",
+      ],
       exclude: ["Pictures", "compare_with_matplotlib.py"]),
   ]
 )

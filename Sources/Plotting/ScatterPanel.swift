@@ -16,7 +16,7 @@ extension Panel {
     let starred = statistics.maximumMagnitude > 0 ? gradients.top(top) : []
     let count = gradients.values.count
     let isCloud = count > largestCloudOfDiscs
-    let room = max(Double(count) * 0.015, 0.5)
+    let room = max(Double(count) * 0.02, 0.5)
     let yAxis = Axis.gradients(
       minimum: statistics.minimum, maximum: statistics.maximum, isCentredOnZero: isSigned, margin: 0.07)
 

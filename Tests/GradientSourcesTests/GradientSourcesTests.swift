@@ -4,6 +4,7 @@ import GradientStatistics
 import NumPyFiles
 import SystemIO
 import TensorStream
+import TestSupport
 import Testing
 
 @Suite struct ArrayFileNameTests {
@@ -24,25 +25,7 @@ import Testing
   }
 }
 
-/// A folder that goes when the test is over.
-private final class TemporaryFolder {
-  let path: String
-
-  init() {
-    var template = Array("/tmp/gradient-filters-XXXXXX".utf8CString)
-    path = String(cString: mkdtemp(&template))
-  }
-
-  deinit {
-    for name in ["aggregates.ts", "other.ts"] { unlink("\(path)/\(name)") }
-    for layer in 0..<10 {
-      for name in ["layer_\(layer)_gradients.npy", "layer_\(layer)_mean_gradients.npy", "array\(layer).npy"] {
-        unlink("\(path)/\(name)")
-      }
-    }
-    rmdir(path)
-  }
-
+extension TemporaryFolder {
   func writeStream(
     _ name: String, kind: StreamKind = .aggregates, provenance: [String: String] = [:],
     records: [[(name: String, values: [Float])]], isWhole: Bool = true
@@ -68,7 +51,9 @@ private final class TemporaryFolder {
 }
 
 @Suite struct GradientCollectionTests {
-  private let folder = TemporaryFolder()
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
 
   @Test func readsTheAveragesOfAStream() throws {
     let stream = try folder.writeStream(

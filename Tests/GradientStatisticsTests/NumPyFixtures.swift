@@ -1,5 +1,6 @@
 import JSON
 import SystemIO
+import TestSupport
 
 /// What numpy says of the arrays in `Fixtures`; `make_fixtures.py` wrote both.
 struct NumPyFixtures {
@@ -14,7 +15,7 @@ struct NumPyFixtures {
     var values: [Double] { numbers("values") }
   }
 
-  static let folder = #filePath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/Fixtures"
+  static let folder = packageRoot + "/Tests/GradientStatisticsTests/Fixtures"
   static let names = [
     "mean_abs_f4", "signed_f4", "signed_f8", "big_endian_f4", "big_endian_f8", "on_edges_f4", "constant_f4",
     "zeros_f8", "one_f4", "with_bad_values_f4",

@@ -1,11 +1,10 @@
-import Glibc
 import JSON
 import NumPyFiles
 import SystemIO
+import TestSupport
 import Testing
 
-private let tests = #filePath.split(separator: "/").dropLast(2).reduce("") { "\($0)/\($1)" }
-private let fixtures = tests + "/GradientStatisticsTests/Fixtures"
+private let fixtures = packageRoot + "/Tests/GradientStatisticsTests/Fixtures"
 
 private func bytes(of path: String) throws -> [UInt8] { try InputFile(path: path).readAll(limit: 1_000_000) }
 
@@ -19,8 +18,6 @@ private func file(header: String, data: Int = 8) -> [UInt8] {
   return [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(text.count & 0xff), UInt8(text.count >> 8)] + text
     + [UInt8](repeating: 0, count: data)
 }
-
-private func temporaryPath(_ name: String) -> String { "/tmp/gradient-filters-\(getpid())-\(name)" }
 
 @Suite struct NumPyReaderTests {
   @Test(arguments: ["mean_abs_f4", "signed_f8", "big_endian_f4", "big_endian_f8", "one_f4"])
@@ -122,8 +119,8 @@ private func temporaryPath(_ name: String) -> String { "/tmp/gradient-filters-\(
 
 @Suite struct NumPyWriterTests {
   @Test(arguments: ["mean_abs_f4", "signed_f8", "one_f4", "empty_f4"]) func writesTheBytesOfNumPy(name: String) throws {
-    let path = temporaryPath("\(name).npy")
-    defer { unlink(path) }
+    let folder = try TemporaryFolder()
+    let path = folder.file("\(name).npy")
     switch try NumPyVector(path: "\(fixtures)/\(name).npy") {
     case .float32(let values): try NumPyWriter.write(values, to: path)
     case .float64(let values): try NumPyWriter.write(values, to: path)
@@ -132,8 +129,8 @@ private func temporaryPath(_ name: String) -> String { "/tmp/gradient-filters-\(
   }
 
   @Test func writesMatricesAndScalars() throws {
-    let path = temporaryPath("shapes.npy")
-    defer { unlink(path) }
+    let folder = try TemporaryFolder()
+    let path = folder.file("shapes.npy")
     try NumPyWriter.write([0, 1, 2, 3, 4, 5] as [Float], shape: [2, 3], to: path)
     #expect(try bytes(of: path) == bytes(of: "\(fixtures)/matrix_f4.npy"))
     try NumPyWriter.write([2.5], shape: [], to: path)

@@ -1,4 +1,5 @@
 import Plotting
+import TestSupport
 import Testing
 
 /// Labels 6 points wide a character: what collides is decided here and not by a font.
@@ -36,7 +37,7 @@ private func width(_ label: String) -> Double { Double(label.count) * 6 }
 
   /// Whatever the data: labels apart, no more than wanted, within the axis, and saying what the tick is.
   @Test(arguments: 0..<2000) func neverCollide(seed: UInt64) {
-    var random = Generator(seed: seed)
+    var random = SeededNumbers(seed: seed)
     let size = pow10(Double.random(in: -12...12, using: &random))
     let middle = Double.random(in: -1...1, using: &random) * size * (seed.isMultiple(of: 3) ? 1000 : 1)
     let axis = Axis(low: middle - size * Double.random(in: 0.01...1, using: &random), high: middle + size)

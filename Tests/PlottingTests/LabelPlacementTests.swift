@@ -1,4 +1,5 @@
 import Plotting
+import TestSupport
 import Testing
 
 @Suite struct LabelPlacementTests {
@@ -29,7 +30,7 @@ import Testing
   }
 
   @Test(arguments: 0..<200) func neverOverlap(seed: UInt64) {
-    var random = Generator(seed: seed)
+    var random = SeededNumbers(seed: seed)
     let requests = (0..<20).map { _ in
       request(Double.random(in: 0...200, using: &random), Double.random(in: 0...100, using: &random))
     }

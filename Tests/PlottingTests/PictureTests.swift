@@ -2,9 +2,10 @@ import Glibc
 import GradientStatistics
 import Plotting
 import SystemIO
+import TestSupport
 import Testing
 
-private let folder = #filePath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/Pictures"
+private let folder = packageRoot + "/Tests/PlottingTests/Pictures"
 private let resolution = 72.0
 
 /// Pictures that were looked at and found right. After a change that is meant to show:
