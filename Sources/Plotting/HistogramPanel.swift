@@ -23,7 +23,10 @@ extension Panel {
         axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
         showsLossDirection: isSigned && !isCell),
       yText: AxisText(
-        axis: yAxis, label: isCell ? "Count" : "Number of \(gradients.unit.countedThings)", areIntegers: true),
+        axis: yAxis,
+        label: isCell
+          ? "Count" : "Number of \(gradients.unit.countedThings)\(countScale == .linear ? "" : " (log scale)")",
+        areIntegers: true),
       emptyNote: statistics.count == 0 ? "no finite values" : nil
     ) { canvas, plot in
       guard statistics.count > 0 else { return }

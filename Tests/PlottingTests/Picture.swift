@@ -10,15 +10,20 @@ struct Picture {
   init(png: [UInt8]) throws {
     var image = png_image()
     image.version = png_uint_32(PNG_IMAGE_VERSION)
-    guard png_image_begin_read_from_memory(&image, png, png.count) != 0 else {
-      throw Failure(.malformed, "not a PNG file")
+    var pixels: [UInt8] = []
+    // libpng keeps the address of the file's bytes from the first call for the second.
+    try png.withUnsafeBytes { png in
+      guard png_image_begin_read_from_memory(&image, png.baseAddress, png.count) != 0 else {
+        throw Failure(.malformed, "not a PNG file")
+      }
+      image.format = png_uint_32(PNG_FORMAT_GRAY)
+      pixels = [UInt8](repeating: 0, count: Int(image.width * image.height))
+      guard png_image_finish_read(&image, nil, &pixels, 0, nil) != 0 else {
+        throw Failure(.malformed, "a damaged PNG file")
+      }
     }
-    image.format = png_uint_32(PNG_FORMAT_GRAY)
-    pixels = [UInt8](repeating: 0, count: Int(image.width * image.height))
+    self.pixels = pixels
     (width, height) = (Int(image.width), Int(image.height))
-    guard png_image_finish_read(&image, nil, &pixels, 0, nil) != 0 else {
-      throw Failure(.malformed, "a damaged PNG file")
-    }
   }
 
   subscript(x: Int, y: Int) -> UInt8 { pixels[y * width + x] }
