@@ -37,15 +37,16 @@ extension Panel {
       let y = plot.y(statistics.mean)
       let (start, end) = (Point(x: plot.area.x, y: y), Point(x: plot.area.maxX, y: y))
       if isSigned { plot.drawZeroLine(on: canvas, isVertical: false) }
-      // The line lies on the cloud, unless the cloud is itself a line of that height.
-      let isConstant = statistics.minimum == statistics.maximum
-      if isConstant { canvas.casedLine(from: start, to: end, style) }
+      // The line lies on a cloud, which would bury it, unless the cloud is itself a line of that height; it lies under
+      // discs, the nearest of which it would hide.
+      let isOnTop = isCloud && statistics.minimum < statistics.maximum
+      if !isOnTop { canvas.casedLine(from: start, to: end, style) }
       if isCloud {
         plot.drawCloud(of: gradients.values, on: canvas)
       } else {
         plot.drawDiscs(of: gradients.values, on: canvas)
       }
-      if !isConstant { canvas.casedLine(from: start, to: end, style) }
+      if isOnTop { canvas.casedLine(from: start, to: end, style) }
       let lines = [y, isSigned ? plot.y(0) : y].map {
         Rectangle(x: plot.area.x, y: $0 - 1.5, width: plot.area.width, height: 3)
       }
