@@ -77,5 +77,19 @@ let package = Package(
     .testTarget(
       name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
+    .testTarget(
+      name: "GradientStatisticsTests", dependencies: ["GradientStatistics", "JSON", "SystemIO", "TestSupport"],
+      exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
+    .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO", "TestSupport"]),
+    .testTarget(
+      name: "GradientSourcesTests",
+      dependencies: ["GradientSources", "GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO", "TestSupport"]),
+    .testTarget(
+      name: "PlottingTests",
+      dependencies: [
+        "grad-plot", "Plotting", "GradientSources", "GradientStatistics", "NumPyFiles", "SystemIO", "TensorStream",
+        "CPNG", "TestSupport",
+      ],
+      exclude: ["Pictures", "compare_with_matplotlib.py"]),
   ]
 )

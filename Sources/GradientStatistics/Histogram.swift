@@ -54,8 +54,11 @@ public struct Histogram: Equatable, Sendable {
   private static func edges(of range: ClosedRange<Double>, bins: Int, precision: Precision) -> [Double] {
     func spaced<Value: BinaryFloatingPoint>(_ start: Value, _ stop: Value) -> [Double] {
       let width = stop - start
-      let step = width.isFinite ? width / Value(bins) : stop / Value(bins) - start / Value(bins)
-      return (0..<bins).map { Double(Value($0) * step + start) } + [Double(stop)]
+      guard width.isFinite else {
+        // Beyond numpy, which refuses such a range.
+        return (0...bins).map { Double(start * (1 - Value($0) / Value(bins)) + stop * (Value($0) / Value(bins))) }
+      }
+      return (0..<bins).map { Double(Value($0) * (width / Value(bins)) + start) } + [Double(stop)]
     }
     return switch precision {
     case .single: spaced(Float(range.lowerBound), Float(range.upperBound))

@@ -62,7 +62,7 @@ public struct Statistics: Equatable, Sendable {
     self.init(
       count: count, notANumber: notANumber, infinite: infinite,
       minimum: count == 0 ? .nan : minimum, maximum: count == 0 ? .nan : maximum,
-      mean: mean, standardDeviation: (squares / Double(count)).squareRoot())
+      mean: count == 0 ? .nan : mean, standardDeviation: count == 0 ? .nan : (squares / Double(count)).squareRoot())
   }
 
   @usableFromInline

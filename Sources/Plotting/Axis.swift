@@ -56,7 +56,7 @@ public struct Axis: Equatable, Sendable {
   public static func counts(maximum: Int, scale: Scale) -> Axis {
     switch scale {
     case .linear: Axis(low: 0, high: Double(max(maximum, 1)) * 1.05)
-    case .logarithmic: Axis(low: 0.7, high: Double(max(maximum, 10)) * 1.5)
+    case .logarithmic: Axis(low: 0.7, high: Double(max(maximum, 10)) * 1.5, scale: scale)
     }
   }
 }

@@ -9,6 +9,12 @@ public struct AxisTicks: Equatable, Sendable {
   /// The one power of ten that belongs to the whole axis, for the axis' label; 0 where there is none.
   public let exponent: Int
 
+  public init(values: [Double], labels: [String], exponent: Int) {
+    self.values = values
+    self.labels = labels
+    self.exponent = exponent
+  }
+
   /// At most `count` ticks (and at least one where a round value lies within) at multiples of 1, 2, 2.5 or 5 × 10^n.
   /// - Parameter areIntegers: the axis counts things: whole steps, digits in groups, no exponent.
   public static func linear(on axis: Axis, atMost count: Int, areIntegers: Bool = false) -> AxisTicks {

@@ -8,6 +8,8 @@ final class Canvas {
   /// Device pixels a point. On vector pages, the resolution of raster layers.
   let resolution: Double
   private let snapsToPixels: Bool
+  /// Told of every text and the place it takes.
+  var textObserver: ((String, Rectangle) -> Void)?
 
   enum Weight {
     case regular, bold
@@ -36,6 +38,14 @@ final class Canvas {
 
   deinit { cairo_destroy(context) }
 
+  /// Without a page, for the widths of texts.
+  static func forMeasuring() -> Canvas {
+    let surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1)!
+    // The canvas holds on to the surface.
+    defer { cairo_surface_destroy(surface) }
+    return Canvas(surface: surface, resolution: 1, isRaster: false)
+  }
+
   /// The nearest edge between two pixels.
   func snapped(_ coordinate: Double) -> Double {
     snapsToPixels ? (coordinate * resolution).rounded() / resolution : coordinate
@@ -48,6 +58,12 @@ final class Canvas {
   }
 
   // MARK: Shapes
+
+  /// All of the page, to the last pixel, which the page's size may cover in part only.
+  func fillPage(_ color: Color) {
+    set(color)
+    cairo_paint(context)
+  }
 
   func fill(_ rectangle: Rectangle, _ color: Color) {
     set(color)
@@ -154,6 +170,14 @@ final class Canvas {
     align: Alignment = .left, isTurned: Bool = false, halo: Color? = nil
   ) {
     let shift = align == .left ? 0 : width(of: text, size: size, weight: weight) * align.rawValue
+    if let textObserver {
+      let (length, height) = (width(of: text, size: size, weight: weight), Self.capHeight(size: size))
+      textObserver(
+        text,
+        isTurned
+          ? Rectangle(x: point.x - height, y: point.y + shift - length, width: height, height: length)
+          : Rectangle(x: point.x - shift, y: point.y - height, width: length, height: height))
+    }
     selectFont(size: size, weight: weight)
     cairo_save(context)
     cairo_translate(context, point.x, point.y)

@@ -26,6 +26,17 @@ public struct Color: Equatable, Sendable {
 public struct ColorRamp: Equatable, Sendable {
   let stops: [Color]
 
+  /// Of points in unsigned plots, and of negative gradients in signed ones.
+  package static let unsigned = Palette.points
+  /// Of positive gradients in signed plots.
+  package static let positive = Palette.positivePoints
+
+  /// How bright the colour prints in grey, from 0 to 1 (Rec. 601).
+  package func grey(at position: Double) -> Double {
+    let color = color(at: position)
+    return 0.299 * color.red + 0.587 * color.green + 0.114 * color.blue
+  }
+
   func color(at position: Double) -> Color {
     let place = min(max(position, 0), 1) * Double(stops.count - 1)
     let index = min(Int(place), stops.count - 2)

@@ -112,9 +112,18 @@ public struct Figure {
     return escaped
   }
 
+  /// Every text on the page and the place it takes, from the base line to the height of capitals.
+  package func texts() -> [(text: String, place: Rectangle)] {
+    let canvas = Canvas.forMeasuring()
+    var texts: [(String, Rectangle)] = []
+    canvas.textObserver = { texts.append(($0, $1)) }
+    draw(canvas)
+    return texts
+  }
+
   private func render(on surface: OpaquePointer, scale: Double, isRaster: Bool) throws {
     let canvas = Canvas(surface: surface, resolution: scale, isRaster: isRaster)
-    canvas.fill(Rectangle(x: 0, y: 0, width: width, height: height), Palette.background)
+    canvas.fillPage(Palette.background)
     draw(canvas)
     guard canvas.status == CAIRO_STATUS_SUCCESS else {
       throw Failure(.bug, "cairo: \(String(cString: cairo_status_to_string(canvas.status)))")

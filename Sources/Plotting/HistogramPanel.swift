@@ -16,14 +16,17 @@ extension Panel {
     let isCell = style.hasCompactHeader
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
-      legend: isCell
+      legend: style.sharesLegend
         ? .mean("Mean: \(PlotText.number(statistics.mean))")
         : histogramLegend(mode: gradients.mode, mean: "Mean: \(PlotText.number(statistics.mean))"),
       xText: AxisText(
         axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
         showsLossDirection: isSigned && !isCell),
       yText: AxisText(
-        axis: yAxis, label: isCell ? "Count" : "Number of \(gradients.unit.countedThings)", areIntegers: true),
+        axis: yAxis,
+        label: isCell
+          ? "Count" : "Number of \(gradients.unit.countedThings)\(countScale == .linear ? "" : " (log scale)")",
+        areIntegers: true),
       emptyNote: statistics.count == 0 ? "no finite values" : nil
     ) { canvas, plot in
       guard statistics.count > 0 else { return }

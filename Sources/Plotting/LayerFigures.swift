@@ -52,22 +52,23 @@ extension Figure {
         Panel.histogram(
           $0, bins: options.bins, countScale: options.countScale, style: .half, title: $0.mode.title,
           subtitle: $0.numbers)
-      }, of: pair)
+      }, of: pair, legend: Panel.histogramLegend(mode: .mean, mean: "Mean"))
   }
 
   public static func combinedScatter(_ pair: [LayerGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.scatter($0, top: options.top, style: .half, title: $0.mode.title, subtitle: $0.numbers)
-      }, of: pair)
+      }, of: pair,
+      legend: Panel.scatterLegend(pair[0], starred: min(options.top, pair[0].statistics.count), mean: "Mean"))
   }
 
-  private static func combined(_ panels: [Panel], of pair: [LayerGradients]) -> Figure {
+  private static func combined(_ panels: [Panel], of pair: [LayerGradients], legend: Legend) -> Figure {
     let first = pair[0]
     return rows(
       of: panels, columns: panels.count, cellWidth: 8.6 * inch, cellHeight: 5.4 * inch,
       title: "Layer \(first.layer): \(first.unit.subject) Gradient Comparison", subtitle: first.total,
-      legend: Legend(entries: []))
+      legend: legend)
   }
 }
 
@@ -113,9 +114,9 @@ extension Figure {
     legend: Legend
   ) -> Figure {
     let rows = (panels.count + columns - 1) / columns
-    let (titleSize, style) = (18.0, PanelStyle.page)
-    let header = border + titleSize * 1.4 + style.textSize * 2.2
     let width = Double(columns) * cellWidth + border
+    let heading = Heading(title: title, subtitle: subtitle, legend: legend, width: width - 8 * border)
+    let header = border + heading.height + border
     return Figure(width: width, height: header + Double(rows) * cellHeight + border, title: title) { canvas in
       let cells = panels.indices.map { index in
         Rectangle(
@@ -125,12 +126,7 @@ extension Figure {
       }
       let margins = zip(panels, cells).map { $0.margins(on: canvas, in: $1) }
         .reduce(Panel.Margins(top: 0, left: 0, bottom: 0, right: 0)) { $0.maximum($1) }
-      let left = border + margins.left
-      canvas.text(title, at: Point(x: left, y: border + titleSize), size: titleSize, weight: .bold)
-      let baseline = border + titleSize * 1.4 + style.textSize * 1.2
-      canvas.text(subtitle, at: Point(x: left, y: baseline), size: style.textSize, color: Palette.quietText)
-      let legendLeft = left + canvas.width(of: subtitle, size: style.textSize) + 3 * style.gap
-      legend.draw(on: canvas, left: legendLeft, baseline: baseline, style)
+      heading.draw(on: canvas, at: Point(x: border + margins.left, y: border))
       for (panel, cell) in zip(panels, cells) { panel.draw(on: canvas, in: cell, margins: margins) }
     }
   }

@@ -41,10 +41,10 @@ struct Legend {
       case .ramp(let ramp):
         let steps = 16
         for step in 0..<steps {
-          let slice = Rectangle(
-            x: box.x + box.width * Double(step) / Double(steps), y: box.y, width: box.width / Double(steps),
-            height: box.height)
-          canvas.fill(canvas.snapped(slice), ramp.color(at: Double(step) / Double(steps - 1)))
+          // Each reaches to the end, under the next: slices side by side show seams in vector viewers.
+          let start = box.width * Double(step) / Double(steps)
+          let rest = Rectangle(x: box.x + start, y: box.y, width: box.width - start, height: box.height)
+          canvas.fill(canvas.snapped(rest), ramp.color(at: Double(step) / Double(steps - 1)))
         }
       }
       x += width + style.gap * 0.8

@@ -24,15 +24,20 @@ package struct PointCloud {
   /// The picture, premultiplied ARGB.
   /// - Parameters:
   ///   - points: in pixels; those outside are not drawn.
+  ///   - span: from the first index to the last.
   ///   - zeroRow: rows above it are drawn with `above`, the others with `below`.
-  package func pixels(_ points: [Point], below: ColorRamp, above: ColorRamp, zeroRow: Double) -> [UInt32] {
+  package func pixels(
+    _ points: [Point], span: ClosedRange<Double>, below: ColorRamp, above: ColorRamp, zeroRow: Double
+  ) -> [UInt32] {
     let coverage = coverage(points)
-    let (density, columns) = relativeDensity(points)
+    let (density, columns) = relativeDensity(points, span: span)
     let ramps = [below, above].map { ramp in (0..<256).map { ramp.color(at: Double($0) / 255) } }
+    let opaque = ramps.map { $0.map { Self.premultiplied($0, opacity: 255) } }
     var pixels = [UInt32](repeating: 0, count: width * height)
     let scale = 1 / Float(Self.cell)
     for y in 0..<height {
-      let ramp = Double(y) + 0.5 < zeroRow ? ramps[1] : ramps[0]
+      let sign = Double(y) + 0.5 < zeroRow ? 1 : 0
+      let (ramp, opaqueRamp) = (ramps[sign], opaque[sign])
       let gridY = max((Float(y) + 0.5) * scale - 0.5, 0)
       let row = min(Int(gridY), density.count / columns - 2)
       let down = min(gridY - Float(row), 1)
@@ -46,8 +51,9 @@ package struct PointCloud {
         let upper = density[corner] + (density[corner + 1] - density[corner]) * across
         let lower =
           density[corner + columns] + (density[corner + columns + 1] - density[corner + columns]) * across
-        let color = ramp[Int((upper + (lower - upper) * down) * 255)]
-        pixels[y * width + x] = Self.premultiplied(color, opacity: opacity)
+        let shade = Int((upper + (lower - upper) * down) * 255)
+        pixels[y * width + x] =
+          opacity == 255 ? opaqueRamp[shade] : Self.premultiplied(ramp[shade], opacity: opacity)
       }
     }
     return pixels
@@ -65,7 +71,7 @@ package struct PointCloud {
     let phases = 4
     let reach = Int(radius.rounded(.up)) + 1
     let side = 2 * reach + 1
-    let discs = (0..<phases * phases).map { phase in
+    let discs = (0..<phases * phases).flatMap { phase in
       let centreX = Double(reach) + (Double(phase % phases) + 0.5) / Double(phases)
       let centreY = Double(reach) + (Double(phase / phases) + 0.5) / Double(phases)
       return (0..<side * side).map { pixel in
@@ -73,25 +79,32 @@ package struct PointCloud {
         return UInt8(min(max(radius + 0.5 - distance, 0), 1) * 255)
       }
     }
-    var coverage = [UInt8](repeating: 0, count: width * height)
-    for point in points {
-      guard point.x >= 0, point.y >= 0, point.x < Double(width), point.y < Double(height) else { continue }
-      let (x, y) = (Int(point.x), Int(point.y))
-      let disc = discs[
-        Int((point.y - Double(y)) * Double(phases)) * phases + Int((point.x - Double(x)) * Double(phases))]
-      for row in max(0, y - reach)...min(height - 1, y + reach) {
-        for column in max(0, x - reach)...min(width - 1, x + reach) {
-          let opacity = disc[(row - y + reach) * side + column - x + reach]
-          let index = row * width + column
-          if opacity > coverage[index] { coverage[index] = opacity }
+    // A border as wide as a disc's reach takes what points at the edge draw beyond it.
+    let stride = width + 2 * reach
+    var bordered = [UInt8](repeating: 0, count: stride * (height + 2 * reach))
+    bordered.withUnsafeMutableBufferPointer { bordered in
+      discs.withUnsafeBufferPointer { discs in
+        for point in points {
+          guard point.x >= 0, point.y >= 0, point.x < Double(width), point.y < Double(height) else { continue }
+          let (x, y) = (Int(point.x), Int(point.y))
+          let phase = Int((point.y - Double(y)) * Double(phases)) * phases + Int((point.x - Double(x)) * Double(phases))
+          let disc = discs.baseAddress! + phase * side * side
+          let corner = bordered.baseAddress! + y * stride + x
+          for row in 0..<side {
+            let (source, target) = (disc + row * side, corner + row * stride)
+            for column in 0..<side { target[column] = max(target[column], source[column]) }
+          }
         }
       }
     }
-    return coverage
+    return (0..<height).reduce(into: []) { coverage, row in
+      let start = (row + reach) * stride + reach
+      coverage.append(contentsOf: bordered[start..<start + width])
+    }
   }
 
   /// 0 where a point is alone, 1 where the cloud is densest, the square root between; a grid of cells, row by row.
-  private func relativeDensity(_ points: [Point]) -> (cells: [Float], columns: Int) {
+  private func relativeDensity(_ points: [Point], span: ClosedRange<Double>) -> (cells: [Float], columns: Int) {
     let columns = max(2, (width + Self.cell - 1) / Self.cell)
     let rows = max(2, (height + Self.cell - 1) / Self.cell)
     var cells = [Float](repeating: 0, count: columns * rows)
@@ -103,6 +116,14 @@ package struct PointCloud {
       cells = Self.averaged(cells, lines: rows, length: columns, lineStride: columns, stride: 1)
       cells = Self.averaged(cells, lines: columns, length: rows, lineStride: 1, stride: columns)
     }
+    // Beside the first and the last index there are no points because there are no indices: the mean is taken over
+    // the indices there are, or the cloud would fade at both ends.
+    var presence = (0..<columns).map { column in
+      let (left, right) = (Double(column * Self.cell), Double((column + 1) * Self.cell))
+      return Float(max(0, min(right, span.upperBound) - max(left, span.lowerBound)) / Double(Self.cell))
+    }
+    for _ in 0..<2 { presence = Self.averaged(presence, lines: 1, length: columns, lineStride: columns, stride: 1) }
+    for index in cells.indices where cells[index] > 0 { cells[index] /= max(presence[index % columns], 0.1) }
     // Twice a mean of n is a triangle whose peak is 1/n, in both directions.
     let single = 1 / Float((2 * Self.reach + 1) * (2 * Self.reach + 1))
     let span = (cells.max() ?? 0) - single

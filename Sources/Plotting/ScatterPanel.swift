@@ -12,16 +12,17 @@ extension Panel {
     let statistics = gradients.statistics
     let isSigned = gradients.mode == .mean
     let isCell = style.hasCompactHeader
-    let starred = gradients.top(top)
+    // Where all is zero, nothing stands out.
+    let starred = statistics.maximumMagnitude > 0 ? gradients.top(top) : []
     let count = gradients.values.count
     let isCloud = count > largestCloudOfDiscs
-    let room = max(Double(count) * 0.015, 0.5)
+    let room = max(Double(count) * 0.02, 0.5)
     let yAxis = Axis.gradients(
       minimum: statistics.minimum, maximum: statistics.maximum, isCentredOnZero: isSigned, margin: 0.07)
 
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
-      legend: isCell
+      legend: style.sharesLegend
         ? .mean("Mean: \(PlotText.number(statistics.mean))")
         : scatterLegend(gradients, starred: starred.count, mean: "Mean: \(PlotText.number(statistics.mean))"),
       xText: AxisText(
@@ -33,16 +34,23 @@ extension Panel {
       emptyNote: statistics.count == 0 ? "no finite values" : nil
     ) { canvas, plot in
       guard statistics.count > 0 else { return }
+      let y = plot.y(statistics.mean)
+      let (start, end) = (Point(x: plot.area.x, y: y), Point(x: plot.area.maxX, y: y))
       if isSigned { plot.drawZeroLine(on: canvas, isVertical: false) }
+      // The line lies on a cloud, which would bury it, unless the cloud is itself a line of that height; it lies under
+      // discs, the nearest of which it would hide.
+      let isOnTop = isCloud && statistics.minimum < statistics.maximum
+      if !isOnTop { canvas.casedLine(from: start, to: end, style) }
       if isCloud {
         plot.drawCloud(of: gradients.values, on: canvas)
       } else {
         plot.drawDiscs(of: gradients.values, on: canvas)
       }
-      let y = plot.y(statistics.mean)
-      canvas.casedLine(from: Point(x: plot.area.x, y: y), to: Point(x: plot.area.maxX, y: y), style)
-      let meanLine = Rectangle(x: plot.area.x, y: y - 1.5, width: plot.area.width, height: 3)
-      plot.drawStars(starred, of: gradients.values, avoiding: meanLine, on: canvas)
+      if isOnTop { canvas.casedLine(from: start, to: end, style) }
+      let lines = [y, isSigned ? plot.y(0) : y].map {
+        Rectangle(x: plot.area.x, y: $0 - 1.5, width: plot.area.width, height: 3)
+      }
+      plot.drawStars(starred, of: gradients.values, avoiding: lines, on: canvas)
     }
   }
 
@@ -97,13 +105,15 @@ extension Panel.Plot {
       points.append(Point(x: (place.x - area.x) * resolution, y: (place.y - area.y) * resolution))
     }
     let zeroRow = isSigned ? (y(0) - area.y) * resolution : -1
-    var pixels = cloud.pixels(points, below: Palette.points, above: Palette.positivePoints, zeroRow: zeroRow)
+    let span = (x(0) - area.x) * resolution...(x(Double(values.count - 1)) - area.x) * resolution
+    var pixels = cloud.pixels(
+      points, span: span, below: Palette.points, above: Palette.positivePoints, zeroRow: zeroRow)
     let box = Rectangle(x: area.x, y: area.y, width: Double(width) / resolution, height: Double(height) / resolution)
     canvas.image(&pixels, width: width, height: height, in: box)
   }
 
   /// Stars, the largest on top, each with its index where there is room for it.
-  fileprivate func drawStars(_ indices: [Int], of values: [Double], avoiding line: Rectangle, on canvas: Canvas) {
+  fileprivate func drawStars(_ indices: [Int], of values: [Double], avoiding lines: [Rectangle], on canvas: Canvas) {
     let marks = indices.map { point($0, values[$0]) }
     for mark in marks.reversed() { canvas.star(at: mark, radius: style.starRadius) }
     guard !style.hasCompactHeader else { return }
@@ -112,12 +122,13 @@ extension Panel.Plot {
       Rectangle(x: $0.x - radius, y: $0.y - radius, width: 2 * radius, height: 2 * radius).inset(by: radius * 0.1)
     }
     let height = Canvas.capHeight(size: style.starLabelSize)
-    let requests = zip(indices, marks).map { index, mark in
+    // Nobody reads more, and each is tried against all the others.
+    let requests = zip(indices, marks).prefix(200).map { index, mark in
       LabelRequest(
         mark: mark, clearance: radius + 2, width: canvas.width(of: String(index), size: style.starLabelSize) + 2,
         height: height + 2)
     }
-    for (index, place) in zip(indices, placeLabels(requests, avoiding: obstacles + [line], within: area.inset(by: 1))) {
+    for (index, place) in zip(indices, placeLabels(requests, avoiding: obstacles + lines, within: area.inset(by: 1))) {
       guard let place else { continue }
       canvas.text(
         String(index), at: Point(x: place.x + 1, y: place.maxY - 1), size: style.starLabelSize, halo: Palette.casing)

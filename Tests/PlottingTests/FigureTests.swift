@@ -1,0 +1,208 @@
+import CPNG
+import GradientStatistics
+import Plotting
+import SystemIO
+import Testing
+
+@Suite struct FigureLayoutTests {
+  /// Every kind of page, over data of every kind.
+  private static func figures() -> [(name: String, figure: Figure)] {
+    let scales: [Double] = [1e-12, 3.3e-5, 0.02, 1, 7e4, 1e30]
+    let samples = scales.flatMap { scale in
+      AveragingMode.allCases.flatMap { mode in
+        [
+          sampleGradients(mode, .feature, count: 5000, scale: scale),
+          sampleGradients(mode, .activation, count: 300, scale: scale),
+        ]
+      }
+    }
+    let odd: [[Double]] = [
+      [], [0], [.nan, 1], [Double](repeating: 0, count: 50), [Double](repeating: 3.3e-5, count: 50),
+      [.infinity, -1, 2, .nan], [1, 1 + 1e-12], [-1e308, 1.7e308], [.leastNonzeroMagnitude, 0],
+    ]
+    let oddSamples = odd.flatMap { values in
+      AveragingMode.allCases.map { LayerGradients(layer: 7, mode: $0, unit: .feature, values: values) }
+    }
+    var logarithmic = PlotOptions()
+    logarithmic.countScale = .logarithmic
+    var figures: [(String, Figure)] = []
+    for (index, gradients) in (samples + oddSamples).enumerated() {
+      figures.append(("histogram \(index)", .histogram(gradients)))
+      figures.append(("logarithmic histogram \(index)", .histogram(gradients, logarithmic)))
+      figures.append(("scatter \(index)", .scatter(gradients)))
+    }
+    for (index, scale) in scales.enumerated() {
+      let pair = AveragingMode.allCases.map { sampleGradients($0, count: 5000, scale: scale) }
+      figures.append(("combined histogram \(index)", .combinedHistogram(pair)))
+      figures.append(("combined scatter \(index)", .combinedScatter(pair)))
+    }
+    for mode in AveragingMode.allCases {
+      let layers = (samples + oddSamples).filter { $0.mode == mode }
+      figures.append(("all histograms \(mode)", .histograms(layers)))
+      figures.append(("all scatters \(mode)", .scatters(layers)))
+      for columns in 1...3 {
+        var narrow = PlotOptions()
+        narrow.columns = columns
+        figures.append(("\(columns) columns, \(mode)", .scatters(Array(layers.prefix(4)), narrow)))
+      }
+    }
+    return figures
+  }
+
+  @Test func noTextMeetsAnotherOrLeavesThePage() {
+    for (name, figure) in Self.figures() {
+      let texts = figure.texts()
+      let page = Rectangle(x: 0, y: 0, width: figure.width, height: figure.height)
+      #expect(texts.count > 4, "\(name)")
+      for (index, text) in texts.enumerated() {
+        #expect(page.contains(text.place), "\(name): \(text)")
+        for other in texts[(index + 1)...] {
+          #expect(!text.place.intersects(other.place), "\(name): \(text) and \(other)")
+        }
+      }
+    }
+  }
+
+  @Test func titleAndStatisticsStandOnThePage() {
+    let gradients = LayerGradients(layer: 11, mode: .meanAbsolute, unit: .feature, values: [7.566e-5, 5.8632e-5, 0])
+    let texts = Figure.histogram(gradients).texts().map(\.text)
+    #expect(texts.contains("Layer 11: SAE Feature Gradient Distribution (Mean Absolute)"))
+    #expect(texts.contains("Total Features: 3    Max |gradient|: 7.57×10⁻⁵    Mean: 4.48×10⁻⁵    Std: 3.24×10⁻⁵"))
+    #expect(texts.contains("Mean: 4.48×10⁻⁵"))
+    #expect(texts.contains("Mean Absolute Gradient  (×10⁻⁵)"))
+    #expect(texts.contains("Number of Features"))
+  }
+
+  @Test func signedPlotsSayWhichSideRaisesTheLoss() {
+    let gradients = sampleGradients(.mean, .activation, count: 100)
+    for figure in [Figure.histogram(gradients), .scatter(gradients), .combinedScatter([gradients, gradients])] {
+      let texts = figure.texts()
+      let lowers = texts.first { $0.text == "← lowers the loss" }?.place
+      let raises = texts.first { $0.text == "raises the loss →" }?.place
+      // Right on the histogram's axis, up on the scatter plot's.
+      if let lowers, let raises {
+        #expect(lowers.x < raises.x || lowers.y > raises.y)
+      } else {
+        Issue.record("the directions are missing")
+      }
+    }
+    let unsigned = Figure.scatter(sampleGradients(.meanAbsolute, count: 100)).texts().map(\.text)
+    #expect(!unsigned.contains { $0.contains("loss") })
+  }
+
+  @Test func starsCarryTheirIndices() {
+    var values = [Double](repeating: 1, count: 9000)
+    for (rank, index) in [17, 4000, 8999].enumerated() { values[index] = 50 + Double(rank) * 20 }
+    var options = PlotOptions()
+    options.top = 3
+    let gradients = LayerGradients(layer: 0, mode: .meanAbsolute, unit: .feature, values: values)
+    let texts = Figure.scatter(gradients, options).texts().map(\.text)
+    #expect(["17", "4000", "8999", "Top 3 features"].allSatisfy(texts.contains))
+  }
+
+  @Test func whatIsLeftOutIsNamed() {
+    let gradients = LayerGradients(layer: 0, mode: .mean, unit: .feature, values: [1, .nan, -.infinity])
+    for figure in [Figure.histogram(gradients), .scatter(gradients)] {
+      #expect(figure.texts().contains { $0.text == "Left out: 1 NaN (at 1), 1 infinite (at 2)" })
+    }
+    let empty = LayerGradients(layer: 0, mode: .mean, unit: .feature, values: [.nan])
+    #expect(Figure.scatter(empty).texts().contains { $0.text == "no finite values" })
+  }
+}
+
+@Suite struct PlotSetTests {
+  private func layers(_ range: Range<Int>, _ modes: [AveragingMode], _ unit: GradientUnit) -> [LayerGradients] {
+    range.flatMap { layer in modes.map { LayerGradients(layer: layer, mode: $0, unit: unit, values: [1, 2]) } }
+  }
+
+  @Test func hasTheFilesOfThePythonScripts() {
+    let names = PlotSet(layers(0..<24, [.mean, .meanAbsolute], .feature)).plots.map(\.name)
+    var expected: Set<String> = []
+    for mode in ["mean", "mean_abs"] {
+      expected.formUnion(["all_layers_\(mode)_gradient_histograms", "all_layers_\(mode)_feature_scatter"])
+      for layer in 0..<24 {
+        expected.formUnion(["layer_\(layer)_\(mode)_gradient_hist", "layer_\(layer)_\(mode)_feature_scatter"])
+        expected.formUnion(["layer_\(layer)_gradient_hist_combined", "layer_\(layer)_gradient_scatter_combined"])
+      }
+    }
+    #expect(names.count == 148 && Set(names) == expected)
+  }
+
+  @Test func oneModeOfOneLayerHasTwoFiles() {
+    let names = PlotSet(layers(5..<6, [.meanAbsolute], .activation)).plots.map(\.name)
+    #expect(Set(names) == ["layer_5_mean_abs_gradient_hist", "layer_5_mean_abs_activation_scatter"])
+  }
+}
+
+@Suite struct PictureFileTests {
+  private let figure = Figure.histogram(sampleGradients(.mean, count: 200))
+
+  /// Keyword and text of the text chunks, read as the PNG specification lays them out.
+  private func textChunks(_ png: [UInt8]) -> [String: String] {
+    var chunks: [String: String] = [:]
+    var position = 8
+    while position + 8 <= png.count {
+      let length = png[position..<position + 4].reduce(0) { $0 << 8 | Int($1) }
+      let type = String(decoding: png[position + 4..<position + 8], as: UTF8.self)
+      let data = png[position + 8..<position + 8 + length]
+      if type == "tEXt" || type == "iTXt" {
+        let keyword = data.prefix { $0 != 0 }
+        // iTXt: keyword 0, compression flag and method, language 0, translated keyword 0, text.
+        let text = data.dropFirst(keyword.count + (type == "tEXt" ? 1 : 5))
+        chunks[String(decoding: keyword, as: UTF8.self)] = String(decoding: text, as: UTF8.self)
+      }
+      position += 12 + length
+    }
+    return chunks
+  }
+
+  @Test func pngCarriesItsOrigin() throws {
+    let long = String(repeating: "k", count: 100)
+    let png = try figure.encoded(
+      as: .png, resolution: 40,
+      metadata: [("history.0", "wt-tokenize --num-samples 5"), ("model", "Modell für Größe"), (long, "x")])
+    let texts = textChunks(png)
+    #expect(texts["Title"] == figure.title)
+    #expect(texts["Software"] == "grad-plot")
+    #expect(texts["history.0"] == "wt-tokenize --num-samples 5")
+    #expect(texts["model"] == "Modell für Größe")
+    #expect(texts[String(long.prefix(79))] == "x")
+  }
+
+  @Test(arguments: [40.0, 96, 150]) func pngHasTheSizeOfItsResolution(resolution: Double) throws {
+    let picture = try Picture(png: figure.encoded(as: .png, resolution: resolution))
+    #expect(picture.width == Int((figure.width * resolution / 72).rounded()))
+    #expect(picture.height == Int((figure.height * resolution / 72).rounded()))
+    // The page is white to its last pixel.
+    let corners = [picture[0, 0], picture[picture.width - 1, picture.height - 1], picture[picture.width - 1, 0]]
+    #expect(corners == [255, 255, 255])
+  }
+
+  @Test func refusesMorePixelsThanCairoHas() {
+    #expect(throws: Failure.self) { try figure.encoded(as: .png, resolution: 4000) }
+  }
+
+  @Test func svgIsTextWithATitleAndItsOrigin() throws {
+    let svg = String(decoding: try figure.encoded(as: .svg, metadata: [("a<b", "c&d\u{1}")]), as: UTF8.self)
+    #expect(svg.contains("<title>\(figure.title)</title>"))
+    #expect(svg.contains("a&lt;b: c&amp;d\u{fffd}\n"))
+    #expect(svg.hasSuffix("</svg>\n"))
+  }
+
+  @Test func vectorPagesOfLargeCloudsStaySmall() throws {
+    let cloud = Figure.scatter(sampleGradients(.meanAbsolute, count: 20_000))
+    for format in [PlotFormat.svg, .pdf] {
+      let bytes = try cloud.encoded(as: format)
+      // 20,000 discs as paths take more than 4 MB.
+      #expect(bytes.count < 1_000_000)
+      #expect(bytes.starts(with: Array((format == .pdf ? "%PDF" : "<?xml").utf8)))
+    }
+    // A small layer is all vectors.
+    let discs = try Figure.scatter(sampleGradients(.meanAbsolute, count: 300)).encoded(as: .svg)
+    #expect(!String(decoding: discs, as: UTF8.self).contains("<image"))
+  }
+
+  @Test func theSameDataMakeTheSameBytes() throws {
+    #expect(try figure.encoded(as: .png) == figure.encoded(as: .png))
+  }
+}
