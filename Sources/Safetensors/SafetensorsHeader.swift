@@ -52,10 +52,12 @@ public struct SafetensorsHeader: Equatable, Sendable {
   }
 
   /// Reads and checks the header of a whole buffer.
-  public init(parsing buffer: UnsafeRawBufferPointer) throws(SafetensorsError) {
+  ///
+  /// - Parameter limit: the longest header to accept, in bytes.
+  public init(parsing buffer: UnsafeRawBufferPointer, limit: Int = Self.maximumLength) throws(SafetensorsError) {
     guard buffer.count >= 8 else { throw .headerTooSmall(bytes: buffer.count) }
     let length = UInt64(littleEndian: buffer.loadUnaligned(as: UInt64.self))
-    guard length <= Self.maximumLength else { throw .headerTooLarge(length: length) }
+    guard length <= limit else { throw .headerTooLarge(length: length, limit: limit) }
     guard Int(length) <= buffer.count - 8 else {
       throw .invalidHeaderLength(length: length, available: buffer.count - 8)
     }

@@ -90,6 +90,10 @@ public final class StreamWriter {
       (-record.tensors[$0].type.size, $0) < (-record.tensors[$1].type.size, $1)
     }
     let header = SafetensorsHeader(metadata: metadata, layingOut: order.map { record.tensors[$0] }).encoded()
+    guard header.count - 8 <= StreamFormat.maximumHeader else {
+      throw Failure(
+        .malformed, "a record's header: expected at most \(StreamFormat.maximumHeader) bytes, found \(header.count - 8)")
+    }
     try withExtendedLifetime(record) {
       try header.withUnsafeBytes { header in
         try frames.write([header] + order.map { record.contents[$0] }, stored: stored)
