@@ -76,6 +76,10 @@ public struct SafetensorsHeader: Equatable, Sendable {
         tensors.append(try Self.tensor(name, member.value))
       }
     }
+    // Two spellings of é are two keys of JSON and one of Swift.
+    guard Set(tensors.map(\.name)).count == tensors.count else {
+      throw .invalidHeader(reason: "expected tensors of different names")
+    }
     tensors.sort {
       ($0.byteRange.lowerBound, $0.byteRange.upperBound) < ($1.byteRange.lowerBound, $1.byteRange.upperBound)
     }
@@ -98,8 +102,9 @@ public struct SafetensorsHeader: Equatable, Sendable {
     guard let members = json.members else { throw .invalidMetadata }
     var metadata: [String: String] = [:]
     for member in members {
-      guard let value = member.value.text else { throw .invalidMetadata }
-      metadata[String(decoding: member.key, as: UTF8.self)] = value
+      guard let value = member.value.text,
+        metadata.updateValue(value, forKey: String(decoding: member.key, as: UTF8.self)) == nil
+      else { throw .invalidMetadata }
     }
     return metadata
   }
@@ -115,6 +120,7 @@ public struct SafetensorsHeader: Equatable, Sendable {
     var shape: [Int] = []
     var size = type.size
     for dimension in dimensions {
+      if let number = dimension.number, number >= 0x1p63 { throw .validationOverflow(tensor: name) }
       guard let dimension = dimension.int, dimension >= 0 else { throw .invalidTensorInfo(tensor: name) }
       let (product, overflow) = size.multipliedReportingOverflow(by: dimension)
       guard !overflow else { throw .validationOverflow(tensor: name) }
