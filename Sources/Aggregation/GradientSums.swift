@@ -27,6 +27,7 @@ public struct GradientSums {
       }
       let rows = try record.tensor(name, shape: [batch.positionCount, nil], of: Float.self)
       let width = record.header[name]!.shape[1]
+      guard width > 0 else { throw record.failure("tensor \(name): expected at least one column, found none") }
       if !allowsNonfinite { try refuseNonfinite(rows, name, width, batch, record) }
       var sums = try take(layer, width: width, record)
       try add(rows, batch, to: &sums, record)
@@ -102,12 +103,16 @@ public struct GradientSums {
         throw record.failure("tensor \(name): expected a layer's number after weight.")
       }
       let sumNames = choices.modes.map { ($0, "\(Self.sumName($0)).\(layer)") }
-      guard let width = record.header[sumNames[0].1]?.shape.first else {
-        throw record.failure("tensor \(sumNames[0].1) is missing")
+      guard let width = record.header[sumNames[0].1]?.shape.first, width > 0 else {
+        throw record.failure("tensor \(sumNames[0].1) is missing or empty")
       }
       var sums = try take(layer, width: width, record)
       for (mode, name) in sumNames {
         let partial = try record.tensor(name, shape: [width], of: Double.self)
+        if !allowsNonfinite, let place = partial.firstIndex(where: { !$0.isFinite }) {
+          throw record.failure(
+            "tensor \(name): \(partial[place]) at dimension \(place); --allow-nonfinite goes on")
+        }
         sums.sums[mode]!.withUnsafeMutableBufferPointer { sum in
           for i in 0..<width { sum[i] += partial[i] }
         }
@@ -115,13 +120,19 @@ public struct GradientSums {
       let samples = try record.tensor("samples.\(layer)", shape: [nil, 2], of: Int64.self)
       for range in 0..<samples.count / 2 {
         let (start, end) = (samples[2 * range], samples[2 * range + 1])
-        guard start <= end else { throw record.failure("samples.\(layer): expected ranges, found \(start)..<\(end)") }
+        guard 0 <= start, start < end else {
+          throw record.failure("samples.\(layer): expected ranges, found \(start) to \(end)")
+        }
         if let duplicate = sums.samples.insert(start..<end) { throw Self.twice(duplicate, record) }
       }
-      sums.weight += try record.tensor(name, shape: [1], of: Double.self)[0]
-      sums.positions += Int(try record.tensor("positions.\(layer)", shape: [1], of: Int64.self)[0])
+      let weight = try record.tensor(name, shape: [1], of: Double.self)[0]
+      guard weight.isFinite, weight >= 0 else {
+        throw record.failure("tensor \(name): expected a weight, found \(weight)")
+      }
+      sums.weight += weight
+      try Self.count("positions.\(layer)", of: record, addingTo: &sums.positions)
       sums.loss += try record.tensor("loss.\(layer)", shape: [1], of: Double.self)[0]
-      sums.predictions += Int(try record.tensor("predictions.\(layer)", shape: [1], of: Int64.self)[0])
+      try Self.count("predictions.\(layer)", of: record, addingTo: &sums.predictions)
       layers[layer] = sums
     }
   }
@@ -142,6 +153,13 @@ public struct GradientSums {
       record.add("predictions.\(layer)", [Int64(sums.predictions)])
     }
     return record
+  }
+
+  private static func count(_ name: String, of record: Record, addingTo total: inout Int) throws {
+    let count = try record.tensor(name, shape: [1], of: Int64.self)[0]
+    let (sum, overflow) = total.addingReportingOverflow(Int(count))
+    guard count >= 0, !overflow else { throw record.failure("tensor \(name): expected a count, found \(count)") }
+    total = sum
   }
 
   private static func sumName(_ mode: AveragingMode) -> String {

@@ -16,7 +16,7 @@ public struct ProvenanceAgreement {
       switch (all[key], provenance[key]) {
       case (let first?, let other?) where first != other:
         guard Self.mayDiffer(key) else { throw Self.difference(key, first, other) }
-        if !first.split(separator: "\n").contains(other[...]) { all[key] = "\(first)\n\(other)" }
+        all[key] = Self.join(first, other)
       case (nil, let other?):
         guard Self.mayDiffer(key) || Self.mayBeMissing(key) else { throw Self.difference(key, "none", other) }
         all[key] = other
@@ -26,6 +26,13 @@ public struct ProvenanceAgreement {
       }
     }
     joined = all
+  }
+
+  /// The different values of a key, a line each. After some hundred the rest is only hinted at, as a header has its
+  /// limits and thousands of shards may be merged.
+  private static func join(_ values: String, _ other: String) -> String {
+    guard !values.hasSuffix("\n…"), !values.split(separator: "\n").contains(other[...]) else { return values }
+    return "\(values)\n\(values.utf8.count < 16_384 ? other : "…")"
   }
 
   /// What tells shards of one run apart: which samples and layers they hold and how they were called.

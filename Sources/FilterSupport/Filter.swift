@@ -37,8 +37,9 @@ extension Filter {
 
   /// The Python scripts' spelling of a flag, `--num_samples`, means `--num-samples`; values are left alone.
   static func dashed(_ arguments: [String]) -> [String] {
-    arguments.map { argument in
-      guard argument.hasPrefix("--") else { return argument }
+    let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+    return arguments.enumerated().map { index, argument in
+      guard index < end, argument.hasPrefix("--") else { return argument }
       let name = argument.prefix { $0 != "=" }
       return name.map { $0 == "_" ? "-" : String($0) }.joined() + argument.dropFirst(name.count)
     }

@@ -13,16 +13,17 @@ public struct LayerList: ExpressibleByArgument, Equatable, Sendable {
   }
 
   public init?(argument: String) {
-    var layers: [Int] = []
+    // A list that a stream names may be long and repeat itself: memory is taken once.
+    var isListed = [Bool](repeating: false, count: 10_000)
     for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
       let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Self.number($0) }
       switch (ends.count, ends.first ?? nil, ends.last ?? nil) {
-      case (1, let layer?, _): layers.append(layer)
-      case (2, let first?, let last?) where first <= last: layers.append(contentsOf: first...last)
+      case (1, let layer?, _): isListed[layer] = true
+      case (2, let first?, let last?) where first <= last: for layer in first...last { isListed[layer] = true }
       default: return nil
       }
     }
-    self.init(layers)
+    self.init(isListed.indices.filter { isListed[$0] })
   }
 
   /// At most 4 digits: no model has more layers, and a range must not exhaust memory.

@@ -10,9 +10,10 @@ public enum Provenance {
     return provenance
   }
 
-  /// This process's command line, quoted for a shell.
+  /// This process's command line, quoted for a shell; of a very long one the beginning.
   static var commandLine: String {
-    ([programName] + CommandLine.arguments.dropFirst().map(quoted)).joined(separator: " ")
+    let line = ([programName] + CommandLine.arguments.dropFirst().map(quoted)).joined(separator: " ")
+    return line.utf8.count <= 65_536 ? line : "\(String(decoding: line.utf8.prefix(65_536), as: UTF8.self))…"
   }
 
   private static func quoted(_ argument: String) -> String {

@@ -1,7 +1,7 @@
 /// Every reason to refuse a safetensors buffer, named as in the Rust crate's `SafeTensorError`.
 public enum SafetensorsError: Error, Equatable, CustomStringConvertible {
   case headerTooSmall(bytes: Int)
-  case headerTooLarge(length: UInt64)
+  case headerTooLarge(length: UInt64, limit: Int)
   case invalidHeaderLength(length: UInt64, available: Int)
   case invalidHeaderStart
   case invalidHeader(reason: String)
@@ -17,8 +17,8 @@ public enum SafetensorsError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .headerTooSmall(let bytes):
       "safetensors header too small: expected at least 8 bytes, found \(bytes)"
-    case .headerTooLarge(let length):
-      "safetensors header too large: expected at most \(SafetensorsHeader.maximumLength) bytes, found \(length)"
+    case .headerTooLarge(let length, let limit):
+      "safetensors header too large: expected at most \(limit) bytes, found \(length)"
     case .invalidHeaderLength(let length, let available):
       "safetensors header length: expected \(length) bytes of header, found \(available)"
     case .invalidHeaderStart:

@@ -52,10 +52,12 @@ public struct SafetensorsHeader: Equatable, Sendable {
   }
 
   /// Reads and checks the header of a whole buffer.
-  public init(parsing buffer: UnsafeRawBufferPointer) throws(SafetensorsError) {
+  ///
+  /// - Parameter limit: the longest header to accept, in bytes.
+  public init(parsing buffer: UnsafeRawBufferPointer, limit: Int = Self.maximumLength) throws(SafetensorsError) {
     guard buffer.count >= 8 else { throw .headerTooSmall(bytes: buffer.count) }
     let length = UInt64(littleEndian: buffer.loadUnaligned(as: UInt64.self))
-    guard length <= Self.maximumLength else { throw .headerTooLarge(length: length) }
+    guard length <= limit else { throw .headerTooLarge(length: length, limit: limit) }
     guard Int(length) <= buffer.count - 8 else {
       throw .invalidHeaderLength(length: length, available: buffer.count - 8)
     }
@@ -73,6 +75,10 @@ public struct SafetensorsHeader: Equatable, Sendable {
       } else {
         tensors.append(try Self.tensor(name, member.value))
       }
+    }
+    // Two spellings of é are two keys of JSON and one of Swift.
+    guard Set(tensors.map(\.name)).count == tensors.count else {
+      throw .invalidHeader(reason: "expected tensors of different names")
     }
     tensors.sort {
       ($0.byteRange.lowerBound, $0.byteRange.upperBound) < ($1.byteRange.lowerBound, $1.byteRange.upperBound)
@@ -96,8 +102,9 @@ public struct SafetensorsHeader: Equatable, Sendable {
     guard let members = json.members else { throw .invalidMetadata }
     var metadata: [String: String] = [:]
     for member in members {
-      guard let value = member.value.text else { throw .invalidMetadata }
-      metadata[String(decoding: member.key, as: UTF8.self)] = value
+      guard let value = member.value.text,
+        metadata.updateValue(value, forKey: String(decoding: member.key, as: UTF8.self)) == nil
+      else { throw .invalidMetadata }
     }
     return metadata
   }
@@ -113,6 +120,7 @@ public struct SafetensorsHeader: Equatable, Sendable {
     var shape: [Int] = []
     var size = type.size
     for dimension in dimensions {
+      if let number = dimension.number, number >= 0x1p63 { throw .validationOverflow(tensor: name) }
       guard let dimension = dimension.int, dimension >= 0 else { throw .invalidTensorInfo(tensor: name) }
       let (product, overflow) = size.multipliedReportingOverflow(by: dimension)
       guard !overflow else { throw .validationOverflow(tensor: name) }

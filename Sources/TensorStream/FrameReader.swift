@@ -8,7 +8,8 @@ final class FrameReader {
   /// The largest content one frame may have: a batch of 32,768 tokens with 24 layers captured takes 5.6 GB.
   static let maximumContent = 16 << 30
   /// The largest window a frame may ask for, 8 MB: what levels up to 19 use, and all the memory a hostile frame gets.
-  static let maximumWindowLog: Int32 = 23
+  static let maximumWindow = 1 << maximumWindowLog
+  private static let maximumWindowLog: Int32 = 23
 
   private let file: InputFile
   private let context: OpaquePointer
@@ -65,7 +66,7 @@ final class FrameReader {
   private func frameHeader() throws -> Int {
     let truncated = Failure(.malformed, "truncated: the stream ends inside a zstd frame header")
     guard try fill(atLeast: 5) else { throw truncated }
-    let start = input.address + pending.lowerBound
+    var start = input.address + pending.lowerBound
     let magic = UInt32(littleEndian: start.loadUnaligned(as: UInt32.self))
     guard magic == ZSTD_MAGICNUMBER else {
       throw Failure(.malformed, "not a tensor stream: expected a zstd frame (28b52ffd), found \(hexadecimal(start, 4))")
@@ -87,12 +88,26 @@ final class FrameReader {
     }
     let length = 5 + (isSingleSegment ? 0 : 1) + [1, 2, 4, 8][sizeFlag]
     guard try fill(atLeast: length) else { throw truncated }
-    let declared = ZSTD_getFrameContentSize(input.address + pending.lowerBound, length)
+    start = input.address + pending.lowerBound
+    let declared = ZSTD_getFrameContentSize(start, length)
     guard declared <= UInt64(Self.maximumContent) else {
       throw Failure(
         .malformed, "zstd frame too large: expected at most \(Self.maximumContent) bytes, found \(declared)")
     }
+    // zstd refuses too large a window only where the frame does not lie in memory as a whole, which depends on how the
+    // bytes happen to arrive.
+    let window = isSingleSegment ? Int(declared) : windowSize(start.load(fromByteOffset: 5, as: UInt8.self))
+    guard window <= Self.maximumWindow else {
+      throw Failure(
+        .malformed, "zstd frame window too large: expected at most \(Self.maximumWindow) bytes, found \(window)")
+    }
     return Int(declared)
+  }
+
+  /// RFC 8878, 3.1.1.1.2.
+  private func windowSize(_ descriptor: UInt8) -> Int {
+    let base = 1 << (10 + Int(descriptor >> 3))
+    return base + base / 8 * Int(descriptor & 7)
   }
 
   /// Reads until `count` bytes are pending; false when the file ends before.

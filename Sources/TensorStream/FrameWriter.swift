@@ -5,14 +5,15 @@ import SystemIO
 final class FrameWriter {
   private let file: OutputFile
   private let context: OpaquePointer
+  private let compressionLevel: Int32
   private let output = AlignedBuffer(capacity: 1 << 20)
   /// Of the compressed bytes of all frames since `startHashing()`.
   private(set) var hash = ContentHash()
 
   init(_ file: OutputFile, compressionLevel: Int32) {
     self.file = file
+    self.compressionLevel = compressionLevel
     context = ZSTD_createCCtx()
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, compressionLevel)
     ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
     ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1)
   }
@@ -22,8 +23,13 @@ final class FrameWriter {
   func startHashing() { hash = ContentHash() }
 
   /// One frame of all `pieces`, end to end, none of them copied.
-  func write(_ pieces: [UnsafeRawBufferPointer]) throws {
+  ///
+  /// - Parameter stored: keeps the contents as they are. Some bits of a compressed block have no meaning, and a flip
+  ///   of one goes unnoticed; of a stored block every bit counts.
+  func write(_ pieces: [UnsafeRawBufferPointer], stored: Bool = false) throws {
     ZSTD_CCtx_reset(context, ZSTD_reset_session_only)
+    // The fastest level looks for a match once in 131,072 bytes: it finds none, and zstd then stores the block.
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, stored ? ZSTD_minCLevel() : compressionLevel)
     ZSTD_CCtx_setPledgedSrcSize(context, UInt64(pieces.reduce(0) { $0 + $1.count }))
     for piece in pieces.dropLast() { try compress(piece, ZSTD_e_continue) }
     try compress(pieces.last ?? .init(start: nil, count: 0), ZSTD_e_end)

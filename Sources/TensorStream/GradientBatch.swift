@@ -34,14 +34,14 @@ public struct GradientBatch: Equatable, Sendable {
   /// Reads and checks the tensors of a data record that describe its rows.
   public init(_ record: Record) throws {
     let position = try record.tensor("position", shape: [nil], of: Int32.self)
-    let samples = try record.tensor("sample_index", shape: [nil], of: Int64.self)
+    let samples = try record.sampleIndices()
     let predictions = try record.tensor("predictions", shape: [samples.count], of: Int32.self)
     if let negative = predictions.first(where: { $0 < 0 }) {
       throw record.failure("predictions: expected no negative number, found \(negative)")
     }
     self.init(
       cuPositions: try record.cumulativeLengths("cu_positions", samples: samples.count, total: position.count),
-      position: Array(position), sampleIndex: Array(samples), predictions: Array(predictions))
+      position: Array(position), sampleIndex: samples, predictions: Array(predictions))
     if record.has("loss") { loss = Array(try record.tensor("loss", shape: [samples.count], of: Double.self)) }
   }
 

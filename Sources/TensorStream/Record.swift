@@ -14,7 +14,7 @@ public struct Record {
   init(number: Int, parsing bytes: UnsafeRawBufferPointer) throws {
     self.number = number
     self.bytes = bytes
-    do { header = try SafetensorsHeader(parsing: bytes) } catch {
+    do { header = try SafetensorsHeader(parsing: bytes, limit: StreamFormat.maximumHeader) } catch {
       throw Failure(.malformed, String(describing: error))
     }
   }

@@ -21,7 +21,8 @@ public final class StreamReader {
   private let frames: FrameReader
   /// The number of the next record.
   public private(set) var recordNumber = 0
-  private var segmentCount = 0
+  /// Of the stream's segments so far, which are all of one kind.
+  private var kind: StreamKind?
   private var isInsideSegment = false
   private var dataRecords = 0
   private var dataBytes = 0
@@ -36,7 +37,7 @@ public final class StreamReader {
     precondition(!isInsideSegment, "the previous segment has records left")
     frames.startHashing()
     guard let record = try readRecord() else {
-      guard segmentCount > 0 else { throw Failure(.malformed, "empty input: expected a tensor stream").at(name) }
+      guard self.kind != nil else { throw Failure(.malformed, "empty input: expected a tensor stream").at(name) }
       return nil
     }
     return try located(record) {
@@ -51,12 +52,13 @@ public final class StreamReader {
         throw Failure(.malformed, "expected a begin record without tensors, found \(record.header.tensors.count)")
       }
       let found = record.metadata["kind"] ?? "(none)"
-      guard let foundKind = StreamKind(rawValue: found), kind == nil || foundKind == kind else {
-        let expected = kind.map(\.rawValue) ?? StreamKind.allCases.map(\.rawValue).joined(separator: " or ")
+      let wanted = kind ?? self.kind
+      guard let foundKind = StreamKind(rawValue: found), wanted == nil || foundKind == wanted else {
+        let expected = wanted.map(\.rawValue) ?? StreamKind.allCases.map(\.rawValue).joined(separator: " or ")
         throw Failure(.malformed, "expected a stream of \(expected), found \(found)")
       }
+      self.kind = foundKind
       isInsideSegment = true
-      segmentCount += 1
       dataRecords = 0
       dataBytes = 0
       return Segment(
@@ -79,6 +81,9 @@ public final class StreamReader {
         dataBytes += record.bytes.count
         return record
       case "end":
+        guard record.header.tensors.isEmpty else {
+          throw Failure(.malformed, "expected an end record without tensors, found \(record.header.tensors.count)")
+        }
         try check(record, "records", String(dataRecords))
         try check(record, "bytes", String(dataBytes))
         if record.metadata["xxh64"] != nil { try check(record, "xxh64", hash.hexadecimal) }

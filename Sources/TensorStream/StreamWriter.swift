@@ -74,7 +74,8 @@ public final class StreamWriter {
     let totals = [
       "record": "end", "records": String(dataRecords), "bytes": String(dataBytes), "xxh64": frames.hash.hexadecimal,
     ]
-    try write(totals, OutputRecord())
+    // The hash covers every frame but this one.
+    try write(totals, OutputRecord(), stored: true)
   }
 
   /// Closes the file and, where it has a name, gives it that name.
@@ -85,14 +86,20 @@ public final class StreamWriter {
 
   /// Returns the size of the record's contents in bytes.
   @discardableResult
-  private func write(_ metadata: [String: String], _ record: OutputRecord) throws -> Int {
+  private func write(_ metadata: [String: String], _ record: OutputRecord, stored: Bool = false) throws -> Int {
     // Wide types first, as safetensors' own writers have it: each tensor is then aligned to its type.
     let order = record.tensors.indices.sorted {
       (-record.tensors[$0].type.size, $0) < (-record.tensors[$1].type.size, $1)
     }
     let header = SafetensorsHeader(metadata: metadata, layingOut: order.map { record.tensors[$0] }).encoded()
+    guard header.count - 8 <= StreamFormat.maximumHeader else {
+      throw Failure(
+        .malformed, "a record's header: expected at most \(StreamFormat.maximumHeader) bytes, found \(header.count - 8)")
+    }
     try withExtendedLifetime(record) {
-      try header.withUnsafeBytes { header in try frames.write([header] + order.map { record.contents[$0] }) }
+      try header.withUnsafeBytes { header in
+        try frames.write([header] + order.map { record.contents[$0] }, stored: stored)
+      }
     }
     return header.count + record.contents.reduce(0) { $0 + $1.count }
   }

@@ -39,12 +39,12 @@ public struct TokenBatch: Equatable, Sendable {
   /// Reads and checks the token tensors of a data record.
   public init(_ record: Record) throws {
     let ids = try record.tensor("input_ids", shape: [nil], of: Int32.self)
-    let samples = try record.tensor("sample_index", shape: [nil], of: Int64.self)
+    let samples = try record.sampleIndices()
     let cuSeqlens = try record.cumulativeLengths("cu_seqlens", samples: samples.count, total: ids.count)
     for sample in 0..<samples.count where cuSeqlens[sample] == cuSeqlens[sample + 1] {
       throw record.failure("cu_seqlens: expected at least one token in sample \(sample) of the batch, found none")
     }
-    self.init(inputIDs: Array(ids), cuSeqlens: cuSeqlens, sampleIndex: Array(samples))
+    self.init(inputIDs: Array(ids), cuSeqlens: cuSeqlens, sampleIndex: samples)
     if record.has("valid_lengths") {
       let lengths = try record.tensor("valid_lengths", shape: [samples.count], of: Int32.self)
       for (sample, length) in lengths.enumerated() where !(1...rows(of: sample).count).contains(Int(length)) {
@@ -64,6 +64,15 @@ public struct TokenBatch: Equatable, Sendable {
 }
 
 extension Record {
+  /// sample_index, I64 [samples]: none negative, and none so large that nothing could follow it.
+  func sampleIndices() throws -> [Int64] {
+    let samples = try tensor("sample_index", shape: [nil], of: Int64.self)
+    if let wrong = samples.first(where: { $0 < 0 || $0 == .max }) {
+      throw failure("sample_index: expected a number from 0 to \(Int64.max - 1), found \(wrong)")
+    }
+    return Array(samples)
+  }
+
   /// An I32 [samples + 1] tensor that begins with 0, never falls, and ends with `total`.
   func cumulativeLengths(_ name: String, samples: Int, total: Int) throws -> [Int32] {
     let values = try tensor(name, shape: [samples + 1], of: Int32.self)

@@ -112,8 +112,9 @@ struct GradAggregate: Filter {
 
   private func finish(_ sums: GradientSums, provenance: [String: String], to output: StreamWriter?) throws {
     let layers = sums.layers.sorted { $0.key < $1.key }
-    guard layers.contains(where: { $0.value.weight > 0 }) else {
-      throw Failure(.malformed, "no gradients: expected at least one recorded position, found none")
+    guard !layers.isEmpty else { throw Failure(.malformed, "no gradients: expected at least one record, found none") }
+    if let layer = layers.first(where: { $0.value.weight == 0 })?.key {
+      throw Failure(.malformed, "layer \(layer): no gradients: expected at least one recorded position, found none")
     }
     if let save { try makeFolder(save) }
     if !partial {
