@@ -28,17 +28,23 @@ let package = Package(
     .target(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
-    .target(name: "GradientPasses", dependencies: ["QwenModel", "TensorOperations", "TensorStream"]),
+    .target(
+      name: "GradientPasses", dependencies: ["QwenModel", "SparseAutoencoders", "TensorOperations", "TensorStream"]),
     .target(name: "StoredTensors", dependencies: ["Safetensors", "SystemIO"]),
     .target(name: "ZipArchive", dependencies: ["StoredTensors", "SystemIO", "CZlib"]),
     .target(name: "TorchFiles", dependencies: ["ZipArchive", "StoredTensors", "Safetensors", "SystemIO"]),
     .target(
       name: "SparseAutoencoders",
       dependencies: [
-        "TorchFiles", "NumPyFiles", "ZipArchive", "StoredTensors", "Safetensors", "TensorOperations", "HubCache", "JSON",
+        "TorchFiles", "NumPyFiles", "ZipArchive", "StoredTensors", "Safetensors", "TensorOperations", "HubCache",
+        "JSON",
         "SystemIO",
       ]),
-    .target(name: "Aggregation", dependencies: ["GradientStatistics", "TensorStream", "SystemIO", "CVectorMath"]),
+    .target(
+      name: "Aggregation",
+      dependencies: [
+        "SparseAutoencoders", "TensorOperations", "GradientStatistics", "TensorStream", "SystemIO", "CVectorMath",
+      ]),
     .target(name: "GradientStatistics"),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
     .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
@@ -49,6 +55,7 @@ let package = Package(
       name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
     .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"]),
+    .executableTarget(name: "sae-grad", dependencies: ["FilterSupport", "GradientPasses"]),
     .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "NumPyFiles"]),
     .executableTarget(
       name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),

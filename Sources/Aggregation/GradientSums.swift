@@ -1,5 +1,6 @@
 import GradientStatistics
 import SystemIO
+import TensorOperations
 import TensorStream
 
 /// Averages gradients of any number of records, and merges partial aggregates.
@@ -8,10 +9,27 @@ public struct GradientSums {
   /// NaN and infinite gradients are refused, with their place, unless this says otherwise.
   public let allowsNonfinite: Bool
   public private(set) var layers: [Int: LayerSums] = [:]
+  private var factored: [Int: FactoredSums] = [:]
 
   public init(_ choices: AggregationChoices, allowsNonfinite: Bool = false) {
     self.choices = choices
     self.allowsNonfinite = allowsNonfinite
+  }
+
+  /// From here on gradients of `layer` are rows that this decoder multiplies.
+  public mutating func use(_ basis: Basis, for layer: Int, operations: any TensorOperations) {
+    finishFactored(layer)
+    factored[layer] = FactoredSums(basis, modes: choices.modes, operations: operations)
+  }
+
+  /// Multiplies out what is gathered. Call it before the sums are read.
+  public mutating func finishFactored() {
+    for layer in factored.keys.sorted() { finishFactored(layer) }
+  }
+
+  private mutating func finishFactored(_ layer: Int) {
+    guard let sums = factored.removeValue(forKey: layer)?.finish() else { return }
+    layers[layer]?.add(sums)
   }
 
   // MARK: - Gradients
@@ -29,15 +47,30 @@ public struct GradientSums {
       let width = record.header[name]!.shape[1]
       guard width > 0 else { throw record.failure("tensor \(name): expected at least one column, found none") }
       if !allowsNonfinite { try refuseNonfinite(rows, name, width, batch, record) }
-      var sums = try take(layer, width: width, record)
-      try add(rows, batch, to: &sums, record)
+      let factored = factored[layer]
+      if let expected = factored?.basis.decoder.columns, expected != width {
+        throw record.failure("tensor \(name): expected \(expected) columns, as the decoder has, found \(width)")
+      }
+      var sums = try take(layer, width: factored?.basis.decoder.rows ?? width, record)
+      for (positions, factor) in try weigh(batch, into: &sums, record) {
+        let first = rows.baseAddress! + positions.lowerBound * width
+        if let factored {
+          factored.add(first, rows: positions.count, factor: factor)
+        } else {
+          sums.add(first, rows: positions.count, factor: factor)
+        }
+      }
       layers[layer] = sums
     }
   }
 
-  private func add(
-    _ rows: UnsafeBufferPointer<Float>, _ batch: GradientBatch, to sums: inout LayerSums, _ record: Record
-  ) throws {
+  /// Counts a batch's samples and weights.
+  ///
+  /// - Returns: w·c of every sample's rows.
+  private func weigh(
+    _ batch: GradientBatch, into sums: inout LayerSums, _ record: Record
+  ) throws -> [(positions: Range<Int>, factor: Double)] {
+    var factors: [(Range<Int>, Double)] = []
     let batchPredictions = batch.predictions.reduce(0) { $0 + Int($1) }
     for sample in 0..<batch.sampleCount {
       let positions = batch.rows(of: sample)
@@ -56,9 +89,7 @@ public struct GradientSums {
         case .position: 1.0
         case .batch: 1 / Double(max(batch.positionCount, 1))
         }
-      sums.add(
-        rows.baseAddress! + positions.lowerBound * sums.width, rows: positions.count,
-        factor: weight / Double(max(predictions, 1)))
+      if !positions.isEmpty { factors.append((positions, weight / Double(max(predictions, 1)))) }
       sums.positions += positions.count
       if choices.weighting == .sample, !positions.isEmpty { sums.weight += 1 }
     }
@@ -71,6 +102,7 @@ public struct GradientSums {
       sums.loss += loss.reduce(0, +)
       sums.predictions += batchPredictions
     }
+    return factors
   }
 
   /// Names the first NaN or infinite gradient.
@@ -113,9 +145,7 @@ public struct GradientSums {
           throw record.failure(
             "tensor \(name): \(partial[place]) at dimension \(place); --allow-nonfinite goes on")
         }
-        sums.sums[mode]!.withUnsafeMutableBufferPointer { sum in
-          for i in 0..<width { sum[i] += partial[i] }
-        }
+        sums.add([mode: Array(partial)])
       }
       let samples = try record.tensor("samples.\(layer)", shape: [nil, 2], of: Int64.self)
       for range in 0..<samples.count / 2 {

@@ -25,6 +25,14 @@ public struct LayerSums: Sendable {
     sums[mode]!.map { $0 / weight }
   }
 
+  mutating func add(_ other: [AveragingMode: [Double]]) {
+    for (mode, other) in other {
+      sums[mode]!.withUnsafeMutableBufferPointer { sums in
+        for i in 0..<sums.count { sums[i] += other[i] }
+      }
+    }
+  }
+
   /// Adds `rows` rows of gradients, each element multiplied by `factor` ≥ 0.
   mutating func add(_ gradients: UnsafePointer<Float>, rows: Int, factor: Double) {
     for row in 0..<rows {

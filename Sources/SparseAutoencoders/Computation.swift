@@ -1,4 +1,5 @@
 import SystemIO
+import TensorOperations
 
 /// What a sparse autoencoder computes, the same few steps for every file format. For a row x of width D:
 ///
@@ -81,25 +82,6 @@ public struct Computation: Sendable {
     self.decoder = decoder
     self.outputBias = outputBias
   }
-}
-
-/// How features come of preactivations p. Comparisons are strict. Ties between the last kept and the first dropped
-/// are for the implementation to break: PyTorch leaves them open.
-public enum Activation: Sendable {
-  /// f_i = max(p_i, 0) · [p_i > θ], one θ for all. A θ of 0 or less is a plain relu.
-  case threshold(Float)
-  /// The same with a θ of each feature's own.
-  case thresholds([Float])
-  /// The k largest p of a position, then max(·, 0).
-  case topK(Int)
-  /// The k largest |p| of a position, with their signs.
-  case topMagnitudes(Int)
-  /// max(p, 0); of each of as many groups of consecutive features, the largest, the first where several are.
-  case groupMax(groups: Int)
-  /// f_i = [p_i + gateBias_i > 0] · max(magnitudeFactors_i · p_i + magnitudeBias_i, 0).
-  case gated(gateBias: [Float], magnitudeFactors: [Float], magnitudeBias: [Float])
-
-  public static let relu = Activation.threshold(0)
 }
 
 /// What is done to each row of the input, and undone to its row of the output.

@@ -117,3 +117,11 @@ public struct FloatMatrix {
   /// Whether this is memory of its own and not the file's pages.
   public let isCopy: Bool
 }
+
+extension Matrix {
+  public init(_ floats: FloatMatrix) {
+    self.init(
+      rows: floats.rows, columns: floats.columns, isColumnMajor: floats.order == .columnMajor,
+      leadingDimension: floats.leadingDimension, address: floats.address, owner: floats.owner)
+  }
+}

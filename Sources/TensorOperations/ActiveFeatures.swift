@@ -7,6 +7,13 @@ public struct ActiveFeatures: Equatable, Sendable {
     self.rows = rows
   }
 
+  /// values *= the factors of their features
+  public mutating func scale(by factors: [Float]) {
+    for row in rows.indices {
+      for i in rows[row].indices.indices { rows[row].values[i] *= factors[Int(rows[row].indices[i])] }
+    }
+  }
+
   public var count: Int { rows.reduce(0) { $0 + $1.indices.count } }
 
   public static func == (a: ActiveFeatures, b: ActiveFeatures) -> Bool {

@@ -22,6 +22,12 @@ public struct Matrix {
     self.owner = owner
   }
 
+  public init(_ tensor: Tensor) {
+    self.init(
+      rows: tensor.rows, columns: tensor.columns, isColumnMajor: false, leadingDimension: tensor.columns,
+      address: tensor.address, owner: tensor.owner)
+  }
+
   /// The same memory, read the other way.
   public var transposed: Matrix {
     Matrix(

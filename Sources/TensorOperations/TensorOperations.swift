@@ -92,11 +92,17 @@ public protocol TensorOperations: AnyObject {
   /// y(N,out) = x(N,in) · M(in,out) + b.
   func product(y: Tensor, x: Tensor, matrix: Matrix, bias: [Float]?)
 
+  /// x[:,j] *= factors[j]
+  func scaleColumns(_ x: Tensor, by factors: [Float])
+
   /// The features that preactivations p (N,F) make active.
   func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures
 
   /// y(N,D) = f(N,F) · decoder(F,D) + b.
   func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float])
+
+  /// M · v in Double.
+  func product(_ matrix: Matrix, _ vector: [Double]) -> [Double]
 
   /// sums[j] += Σ_n |(x · M)[n,j]|, x (N,in) and M (in,out), in Double, without ever holding (N,out).
   func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>)

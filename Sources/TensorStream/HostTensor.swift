@@ -14,7 +14,9 @@ public final class HostTensor {
     return buffer.address.assumingMemoryBound(to: Float.self)
   }
 
-  public var values: UnsafeBufferPointer<Float> {
-    UnsafeBufferPointer(start: buffer.address.assumingMemoryBound(to: Float.self), count: count)
+  public var mutableValues: UnsafeMutableBufferPointer<Float> {
+    UnsafeMutableBufferPointer(start: buffer.address.assumingMemoryBound(to: Float.self), count: count)
   }
+
+  public var values: UnsafeBufferPointer<Float> { UnsafeBufferPointer(mutableValues) }
 }

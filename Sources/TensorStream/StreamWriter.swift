@@ -94,7 +94,8 @@ public final class StreamWriter {
     let header = SafetensorsHeader(metadata: metadata, layingOut: order.map { record.tensors[$0] }).encoded()
     guard header.count - 8 <= StreamFormat.maximumHeader else {
       throw Failure(
-        .malformed, "a record's header: expected at most \(StreamFormat.maximumHeader) bytes, found \(header.count - 8)")
+        .malformed, "a record's header: expected at most \(StreamFormat.maximumHeader) bytes, found \(header.count - 8)"
+      )
     }
     try withExtendedLifetime(record) {
       try header.withUnsafeBytes { header in

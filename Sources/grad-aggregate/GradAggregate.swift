@@ -4,6 +4,7 @@ import FilterSupport
 import GradientStatistics
 import NumPyFiles
 import SystemIO
+import TensorOperations
 import TensorStream
 
 @main
@@ -42,6 +43,13 @@ struct GradAggregate: Filter {
   @Flag(help: "Go on when a gradient is NaN or infinite, instead of naming its place and failing.")
   var allowNonfinite = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
+      valueName: "path"))
+  var sae: String?
+
+  @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
   @Argument(help: "Streams of gradients or aggregates; standard input where none is given.")
@@ -56,6 +64,7 @@ struct GradAggregate: Filter {
     let output = save != nil && standardOutputIsTerminal ? nil : try StreamWriter.toStandardOutput()
     var sums: GradientSums?
     var agreement = ProvenanceAgreement()
+    var bases = BasisFiles(override: sae, operations: CPUOperations(threads: compute.threadCount))
     let progress = Progress(unit: "records", quiet: messages.quiet)
     for file in try InputFile.standardInputOr(files) {
       let reader = StreamReader(file)
@@ -72,8 +81,10 @@ struct GradAggregate: Filter {
         do {
           try agreement.add(segment.provenance.merging(own) { _, own in own })
           if sums == nil { sums = GradientSums(choices, allowsNonfinite: allowNonfinite) }
+          if segment.kind == .gradients { try bases.use(segment, in: &sums!) }
           while let record = try reader.nextRecord() {
             if segment.kind == .gradients {
+              if try bases.use(record, in: &sums!) { continue }
               try sums!.add(gradients: record)
             } else {
               try sums!.merge(partial: record)
@@ -85,6 +96,7 @@ struct GradAggregate: Filter {
         }
       }
     }
+    sums!.finishFactored()
     try finish(sums!, provenance: agreement.joined!, to: output)
     progress.finish()
   }

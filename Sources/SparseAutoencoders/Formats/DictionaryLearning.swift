@@ -1,4 +1,5 @@
 import SystemIO
+import TensorOperations
 
 /// The classes of saprmarks/dictionary_learning 0.1.0 (dictionary.py, trainers/*.py) and the tensors that tell them.
 private enum DictionaryClass: String {

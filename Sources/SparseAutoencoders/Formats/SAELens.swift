@@ -1,5 +1,6 @@
 import JSON
 import SystemIO
+import TensorOperations
 
 /// Reads the `sae_weights.safetensors` and `cfg.json` of SAELens (sae_lens 6.54.12, saes/*.py), versions 5 and 6.
 func readSAELens(_ source: Source) throws -> Parts {

@@ -1,4 +1,5 @@
 import SystemIO
+import TensorOperations
 
 /// Reads the `sae.safetensors` and `cfg.json` of EleutherAI's sparsify (eai-sparsify 1.3.3, sparse_coder.py).
 func readSparsify(_ source: Source) throws -> Parts {

@@ -31,6 +31,16 @@ extension CPUOperations {
       transposedB: matrix.isColumnMajor, beta: beta, into: out, rowDistance)
   }
 
+  public func scaleColumns(_ x: Tensor, by factors: [Float]) {
+    precondition(factors.count == x.columns)
+    split(x.rows) { rows in
+      for row in rows {
+        let x_t = x.address + row * x.columns
+        for i in 0..<x.columns { x_t[i] *= factors[i] }
+      }
+    }
+  }
+
   public func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures {
     var rows = [(indices: [Int32], values: [Float])](repeating: ([], []), count: p.rows)
     let thresholds = activation.thresholds(features: p.columns)
@@ -71,6 +81,31 @@ extension CPUOperations {
         for column in 0..<y.columns { y.address[row * y.columns + column] = Float(sums[column]) }
       }
     }
+  }
+
+  public func product(_ matrix: Matrix, _ vector: [Double]) -> [Double] {
+    precondition(vector.count == matrix.columns)
+    var result = [Double](repeating: 0, count: matrix.rows)
+    result.withUnsafeMutableBufferPointer { result in
+      nonisolated(unsafe) let result = result.baseAddress!
+      split(matrix.rows, multiple: 64) { rows in
+        if matrix.isColumnMajor {
+          for (column, factor) in vector.enumerated() {
+            vector_accumulate(
+              result + rows.lowerBound, matrix.address + column * matrix.leadingDimension + rows.lowerBound, rows.count,
+              factor)
+          }
+        } else {
+          for row in rows {
+            let line = matrix.address + row * matrix.leadingDimension
+            var sum = 0.0
+            for i in 0..<vector.count { sum += Double(line[i]) * vector[i] }
+            result[row] = sum
+          }
+        }
+      }
+    }
+    return result
   }
 
   public func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>) {

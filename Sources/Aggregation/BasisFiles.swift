@@ -1,0 +1,64 @@
+import SparseAutoencoders
+import SystemIO
+import TensorOperations
+import TensorStream
+
+/// Finds the decoders that factored gradients need.
+public struct BasisFiles {
+  /// Where the autoencoders lie now, with {layer} in it; otherwise where the stream says.
+  private let override: String?
+  private let operations: any TensorOperations
+  /// The references that are in use, by layer.
+  private var references: [Int: BasisReference] = [:]
+
+  public init(override: String?, operations: any TensorOperations) {
+    self.override = override
+    self.operations = operations
+  }
+
+  /// Has `sums` multiply the segment's gradients by the decoders that its begin record names.
+  public mutating func use(_ segment: Segment, in sums: inout GradientSums) throws {
+    for (key, text) in segment.provenance.sorted(by: { $0.key < $1.key }) where key.hasPrefix("basis.") {
+      guard let layer = Int(key.dropFirst("basis.".count)) else {
+        throw Failure(.malformed, "begin record: \(key): expected a layer's number after basis.")
+      }
+      let reference: BasisReference
+      do { reference = try BasisReference(parsing: text) } catch { throw error.at("begin record: \(key)") }
+      guard references[layer] != reference, !reference.isEmbedded else { continue }
+      references[layer] = reference
+      sums.use(try open(reference, layer), for: layer, operations: operations)
+    }
+  }
+
+  /// Has `sums` multiply by the decoders that a record of the stream carries; false where it carries none.
+  public mutating func use(_ record: Record, in sums: inout GradientSums) throws -> Bool {
+    let tensors = record.header.tensors.filter { $0.name.hasPrefix("basis.") }
+    for tensor in tensors {
+      guard let layer = Int(tensor.name.dropFirst("basis.".count)) else {
+        throw record.failure("tensor \(tensor.name): expected a layer's number after basis.")
+      }
+      let values = try record.tensor(tensor.name, shape: [nil, nil], of: Float.self)
+      guard !values.isEmpty else { throw record.failure("tensor \(tensor.name): expected a decoder, found none") }
+      let copy = operations.makeTensor(rows: tensor.shape[0], columns: tensor.shape[1])
+      operations.upload(copy, from: values.baseAddress!)
+      references[layer] = nil
+      sums.use(Basis(decoder: Matrix(copy)), for: layer, operations: operations)
+    }
+    return !tensors.isEmpty
+  }
+
+  private func open(_ reference: BasisReference, _ layer: Int) throws -> Basis {
+    var options = SparseAutoencoder.Options()
+    options.normalizesDecoder = !reference.keepsDecoderNorms
+    options.k = 1  // The decoder does not depend on it.
+    let autoencoder = try SparseAutoencoder(override ?? reference.path, layer: layer, options: options)
+    let hash = try autoencoder.contentHash()
+    guard hash == reference.hash else {
+      throw Failure(
+        .malformed,
+        "\(autoencoder.path): not the autoencoder of the stream: expected XXH64 \(reference.hash), found \(hash)")
+    }
+    return Basis(
+      decoder: Matrix(try autoencoder.computation.decoder.floats()), factors: autoencoder.computation.decoderFactors)
+  }
+}

@@ -1,0 +1,88 @@
+import CVectorMath
+import GradientStatistics
+import SystemIO
+import TensorOperations
+
+/// The decoder that turns rows of a stream into feature gradients: ∂L/∂f_i = factors_i · ⟨decoder_i, g⟩.
+public struct Basis {
+  /// (F,D)
+  public let decoder: Matrix
+  /// [F], 1 where there are none.
+  public let factors: [Float]?
+
+  public init(decoder: Matrix, factors: [Float]? = nil) {
+    precondition(factors == nil || factors!.count == decoder.rows)
+    self.decoder = decoder
+    self.factors = factors
+  }
+}
+
+/// Sums of one layer's factored gradients, whose rows, of 65,536 features, never exist.
+///
+/// The signed sum is W_dec · Σ w·c·g: one vector until the end. The absolute one needs every row; since
+/// w·c·|W_dec·g| = |W_dec·(w·c·g)|, rows of many records are gathered, scaled, into one product whose tiles are added up
+/// while they are in cache.
+final class FactoredSums {
+  /// Rows gathered into one product: enough for the product's full speed.
+  private static let capacity = 512
+
+  let basis: Basis
+  private let operations: any TensorOperations
+  private let modes: Set<AveragingMode>
+  /// Σ w·c·g, [D].
+  private var sum: [Double]
+  private let gathered: Tensor
+  private var gatheredRows = 0
+  /// Σ |W_dec · (w·c·g)| without the factors, [F].
+  private var magnitudes: [Double]
+
+  init(_ basis: Basis, modes: Set<AveragingMode>, operations: any TensorOperations) {
+    self.basis = basis
+    self.modes = modes
+    self.operations = operations
+    sum = Array(repeating: 0, count: basis.decoder.columns)
+    let needsRows = modes.contains(.meanAbsolute)
+    magnitudes = Array(repeating: 0, count: needsRows ? basis.decoder.rows : 0)
+    gathered = operations.makeTensor(rows: needsRows ? Self.capacity : 1, columns: basis.decoder.columns)
+  }
+
+  /// Adds `rows` rows of g, [rows, D], each multiplied by `factor` ≥ 0.
+  func add(_ g: UnsafePointer<Float>, rows: Int, factor: Double) {
+    let D = basis.decoder.columns
+    if modes.contains(.mean) {
+      sum.withUnsafeMutableBufferPointer { sum in
+        for row in 0..<rows { vector_accumulate(sum.baseAddress!, g + row * D, D, factor) }
+      }
+    }
+    guard modes.contains(.meanAbsolute) else { return }
+    for row in 0..<rows {
+      let destination = gathered.address + gatheredRows * D
+      for i in 0..<D { destination[i] = Float(factor * Double(g[row * D + i])) }
+      gatheredRows += 1
+      if gatheredRows == Self.capacity { flush() }
+    }
+  }
+
+  private func flush() {
+    guard gatheredRows > 0 else { return }
+    magnitudes.withUnsafeMutableBufferPointer {
+      operations.addMagnitudes(
+        ofProduct: gathered.first(rows: gatheredRows), matrix: basis.decoder.transposed, to: $0)
+    }
+    gatheredRows = 0
+  }
+
+  /// By mode the sums over all features, [F].
+  func finish() -> [AveragingMode: [Double]] {
+    flush()
+    var sums: [AveragingMode: [Double]] = [:]
+    if modes.contains(.mean) { sums[.mean] = withFactors(operations.product(basis.decoder, sum)) }
+    if modes.contains(.meanAbsolute) { sums[.meanAbsolute] = withFactors(magnitudes, \.magnitude) }
+    return sums
+  }
+
+  private func withFactors(_ values: [Double], _ sign: (Float) -> Float = { $0 }) -> [Double] {
+    guard let factors = basis.factors else { return values }
+    return zip(values, factors).map { $0 * Double(sign($1)) }
+  }
+}

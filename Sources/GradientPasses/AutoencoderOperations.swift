@@ -1,0 +1,119 @@
+import SparseAutoencoders
+import TensorOperations
+import TensorStream
+
+/// A sparse autoencoder on the tensor operations: encodes and rebuilds rows.
+public final class AutoencoderOperations {
+  public let autoencoder: SparseAutoencoder
+  private let operations: any TensorOperations
+  private let encoder: Matrix
+  /// (F,D), in the file's own order.
+  private let decoder: Matrix
+  /// Positions whose preactivations, 65,536 each, are held at a time.
+  private static let rowBlock = 128
+  private let inputs: Tensor
+  private let preactivations: Tensor
+  private let outputs: Tensor
+
+  public init(_ autoencoder: SparseAutoencoder, operations: any TensorOperations) throws {
+    self.autoencoder = autoencoder
+    self.operations = operations
+    encoder = Matrix(try autoencoder.computation.encoder.floats())
+    decoder = Matrix(try autoencoder.computation.decoder.floats())
+    inputs = operations.makeTensor(rows: Self.rowBlock, columns: encoder.rows)
+    preactivations = operations.makeTensor(rows: Self.rowBlock, columns: encoder.columns)
+    outputs = operations.makeTensor(rows: Self.rowBlock, columns: decoder.columns)
+  }
+
+  /// Rebuilds `rows` rows of x, [rows, D], from their features.
+  ///
+  /// - Returns: how many features are active in all rows together.
+  func rebuild(_ rebuilt: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>, rows: Int) -> Int {
+    let (computation, D) = (autoencoder.computation, encoder.rows)
+    var active = 0
+    for start in stride(from: 0, to: rows, by: Self.rowBlock) {
+      let count = min(Self.rowBlock, rows - start)
+      let block = start * D
+      let scalings = normalize(x + block, rows: count, into: rebuilt + block)
+      let (s, p, y) = (inputs.first(rows: count), preactivations.first(rows: count), outputs.first(rows: count))
+      operations.upload(s, from: rebuilt + block)
+      operations.product(y: p, x: s, matrix: encoder, bias: computation.encoderBias)
+      if let factors = computation.preactivationFactors { operations.scaleColumns(p, by: factors) }
+      var features = operations.activate(p, by: computation.activation)
+      active += features.count
+      if let factors = computation.decoderFactors { features.scale(by: factors) }
+      operations.decode(y: y, features: features, decoder: decoder, bias: computation.outputBias)
+      operations.download(rebuilt + block, from: y)
+      denormalize(rebuilt + block, rows: count, scalings)
+    }
+    return active
+  }
+
+  /// s = normalise(x) − inputBias, row by row; the scalings undo it.
+  private func normalize(
+    _ x: UnsafePointer<Float>, rows: Int, into s: UnsafeMutablePointer<Float>
+  ) -> [InputNormalization.Scaling] {
+    let (computation, D) = (autoencoder.computation, encoder.rows)
+    return (0..<rows).map { row in
+      let (x_t, s_t) = (x + row * D, s + row * D)
+      let scaling = computation.inputNormalization.scaling(of: UnsafeBufferPointer(start: x_t, count: D))
+      for i in 0..<D { s_t[i] = Float((Double(x_t[i]) - scaling.shift) * scaling.inputScale) }
+      if let bias = computation.inputBias { for i in 0..<D { s_t[i] -= bias[i] } }
+      return scaling
+    }
+  }
+
+  private func denormalize(
+    _ y: UnsafeMutablePointer<Float>, rows: Int, _ scalings: [InputNormalization.Scaling]
+  ) {
+    if case .none = autoencoder.computation.inputNormalization { return }
+    let D = decoder.columns
+    for (row, scaling) in scalings.enumerated() {
+      for i in row * D..<(row + 1) * D { y[i] = Float(Double(y[i]) * scaling.outputScale + scaling.shift) }
+    }
+  }
+
+  /// Makes of g = ∂L/∂x̂ what ⟨decoder_i, ·⟩ turns into the gradient of feature i: g times the row's output scale.
+  ///
+  /// - Parameter x: the rows that were rebuilt.
+  func scaleGradients(_ g: UnsafeMutablePointer<Float>, of x: UnsafePointer<Float>, rows: Int) {
+    if case .none = autoencoder.computation.inputNormalization { return }
+    let D = decoder.columns
+    for row in 0..<rows {
+      let scaling = autoencoder.computation.inputNormalization.scaling(
+        of: UnsafeBufferPointer(start: x + row * D, count: D))
+      for i in row * D..<(row + 1) * D { g[i] = Float(Double(g[i]) * scaling.outputScale) }
+    }
+  }
+
+  /// The gradients of all features, [rows, F], from scaled g, [rows, D].
+  func featureGradients(_ gradients: UnsafeMutablePointer<Float>, from g: UnsafePointer<Float>, rows: Int) {
+    let (D, F) = (decoder.columns, decoder.rows)
+    for start in stride(from: 0, to: rows, by: Self.rowBlock) {
+      let count = min(Self.rowBlock, rows - start)
+      let (x, y) = (outputs.first(rows: count), preactivations.first(rows: count))
+      operations.upload(x, from: g + start * D)
+      operations.product(y: y, x: x, matrix: decoder.transposed, bias: nil)
+      if let factors = autoencoder.computation.decoderFactors { operations.scaleColumns(y, by: factors) }
+      operations.download(gradients + start * F, from: y)
+    }
+  }
+
+  /// The decoder with its factors, [F, D] by rows: all that aggregation needs of the autoencoder.
+  func basis() -> [Float] {
+    let (F, D) = (decoder.rows, decoder.columns)
+    let factors = autoencoder.computation.decoderFactors
+    return [Float](unsafeUninitializedCapacity: F * D) { basis, count in
+      // By blocks of features, so that a decoder that lies by columns is read along its lines.
+      for block in stride(from: 0, to: F, by: 64) {
+        for d in 0..<D {
+          for f in block..<min(block + 64, F) {
+            let element = decoder.isColumnMajor ? d * decoder.leadingDimension + f : f * decoder.leadingDimension + d
+            basis[f * D + d] = decoder.address[element] * (factors?[f] ?? 1)
+          }
+        }
+      }
+      count = F * D
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import ArgumentParser
+import FilterSupport
+import GradientPasses
+import QwenModel
+import SparseAutoencoders
+import SystemIO
+import TensorOperations
+import TensorStream
+
+@main
+struct SAEGrad: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "sae-grad",
+    abstract: "Gradients of the next-token loss with respect to the features of sparse autoencoders.",
+    discussion: """
+      Reads an activations stream, writes a gradients stream. At every --stride-th position of a sample the layer's MLP \
+      output is replaced by what the autoencoder makes of it; grad.L is the gradient there, which grad-aggregate \
+      multiplies with the decoder to the gradient of every feature.
+
+      e.g.  sae-grad --model DIR --sae 'saes/mlp_out_layer_{layer}/trainer_0' < acts.ts | grad-aggregate --save out
+            seq 0 23 | xargs -P 2 -I L sh -c 'sae-grad --model DIR --sae "$SAE" --layers L < acts.ts > grad-L.ts'
+      """,
+    version: packageVersion)
+
+  @Option(help: "The model that the activations were captured from: a folder or a hub id.")
+  var model: String
+
+  @Option(
+    help: ArgumentHelp(
+      "The autoencoders: a folder, a file or a hub id; {layer} is the layer's number.", valueName: "path"))
+  var sae: String
+
+  @Option(help: "Layers whose autoencoders to use. (default: all captured ones)")
+  var layers: LayerList?
+
+  @Option(help: "Take every n-th position.")
+  var stride = 4
+
+  @Option(help: "Count positions along each sample, or along the real tokens of the whole batch: sample or batch.")
+  var strideScope = StrideScope.sample
+
+  @Flag(help: "Add what the autoencoder misses back as a constant: one forward and one backward pass for all layers.")
+  var useErrorTerm = false
+
+  @Flag(help: "Write every feature's gradient, 65,536 numbers a position, instead of what the decoder multiplies.")
+  var dense = false
+
+  @Flag(help: "Write the decoders into the stream, for one that travels without the autoencoders' files.")
+  var embedBasis = false
+
+  @Flag(
+    help: "Take an AutoEncoder of dictionary_learning as it is stored, its decoder's rows not divided by their norms.")
+  var keepDecoderNorms = false
+
+  @Option(help: "The k of a top-k autoencoder whose files do not say it.")
+  var saeK: Int?
+
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var messages: MessageOptions
+
+  func validate() throws {
+    if stride < 1 { throw ValidationError("--stride: expected a number of at least 1, found \(stride)") }
+    if dense, embedBasis { throw ValidationError("--embed-basis: a --dense stream needs no decoder") }
+    if let layers, layers.layers.count > 1, !sae.contains("{layer}") {
+      throw ValidationError("--sae: expected {layer} in the path, since --layers names several, found '\(sae)'")
+    }
+  }
+
+  func filter() throws {
+    let checkpoint = try Checkpoint(model)
+    let asked = try layers?.checked(layerCount: checkpoint.configuration.layerCount)
+    let output = try StreamWriter.toStandardOutput()
+    try compute.announceDevice()
+    let operations = CPUOperations(threads: compute.threadCount)
+    let reader = StreamReader(.standardInput())
+    var loaded: (layers: LayerList, model: QwenModel, autoencoders: [Int: AutoencoderOperations])?
+
+    while let segment = try reader.nextSegment(.activations) {
+      try segment.check(identity: checkpoint.identity)
+      let captured = try LayerList(segment).checked(layerCount: checkpoint.configuration.layerCount)
+      let layers = asked ?? captured
+      if let missing = layers.layers.first(where: { !captured.layers.contains($0) }) {
+        throw Failure(.malformed, "expected layer \(missing) captured, found layers \(captured.description)")
+      }
+      if loaded?.layers != layers {
+        let model = try QwenModel(
+          checkpoint, layers: layers.layers[0] + 1..<checkpoint.configuration.layerCount, includingHead: true,
+          operations: operations)
+        loaded = (layers, model, try autoencoders(layers, checkpoint, operations))
+      }
+      let pass = FeatureGradients(model: loaded!.model, autoencoders: loaded!.autoencoders, options: options)
+      try output.begin(.gradients, provenance: try provenance(segment, checkpoint, loaded!.autoencoders))
+      if embedBasis {
+        for record in pass.basisRecords() { try output.write(record, batch: nil) }
+      }
+      let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
+      while let record = try reader.nextRecord() {
+        let tokens = try TokenBatch(record)
+        try output.write(try pass.record(record, tokens), batch: try record.batch)
+        progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
+      }
+      try output.end()
+      if !messages.quiet { report(pass.reports, loaded!.autoencoders) }
+      progress.finish()
+    }
+    try output.finish()
+  }
+
+  private var options: FeatureGradients.Options {
+    var options = FeatureGradients.Options()
+    options.stride = stride
+    options.scope = strideScope
+    options.usesErrorTerm = useErrorTerm
+    options.isDense = dense
+    return options
+  }
+
+  private func autoencoders(
+    _ layers: LayerList, _ checkpoint: Checkpoint, _ operations: any TensorOperations
+  ) throws -> [Int: AutoencoderOperations] {
+    var autoencoders: [Int: AutoencoderOperations] = [:]
+    for layer in layers.layers {
+      var options = SparseAutoencoder.Options()
+      options.normalizesDecoder = !keepDecoderNorms
+      options.k = saeK
+      let autoencoder = try SparseAutoencoder(sae, layer: layer, options: options)
+      let warnings = try autoencoder.check(
+        width: checkpoint.configuration.hiddenSize, layer: layer, modelName: model)
+      if !messages.quiet { for warning in warnings { complain("warning: \(warning)") } }
+      autoencoders[layer] = try AutoencoderOperations(autoencoder, operations: operations)
+    }
+    return autoencoders
+  }
+
+  private func provenance(
+    _ segment: Segment, _ checkpoint: Checkpoint, _ autoencoders: [Int: AutoencoderOperations]
+  ) throws -> [String: String] {
+    var own = checkpoint.identity
+    own["unit"] = "feature"
+    own["layers"] = LayerList(autoencoders.keys).description
+    own["stride"] = String(stride)
+    own["stride_scope"] = strideScope.rawValue
+    own["error_term"] = String(useErrorTerm)
+    for (layer, autoencoder) in autoencoders {
+      own["\(dense ? "sae" : "basis").\(layer)"] = try BasisReference(
+        autoencoder.autoencoder, keepsDecoderNorms: keepDecoderNorms, isEmbedded: embedBasis
+      ).text
+    }
+    return Provenance.extending(segment.provenance, with: own)
+  }
+
+  /// What people check an autoencoder by.
+  private func report(_ reports: [Int: ReconstructionReport], _ autoencoders: [Int: AutoencoderOperations]) {
+    for (layer, report) in reports.sorted(by: { $0.key < $1.key }) {
+      let k = autoencoders[layer]!.autoencoder.k.map { " (k \($0))" } ?? ""
+      var line = "layer \(layer): L0 \(decimal(report.meanL0, 1))\(k)"
+      line += ", variance explained \(decimal(100 * report.varianceExplained, 1)) %"
+      let predictions = Double(max(report.predictions, 1))
+      if let loss = report.loss { line += ", loss \(decimal(loss / predictions, 4))" }
+      if let loss = report.replacedLoss { line += ", with the SAE \(decimal(loss / predictions, 4))" }
+      complain("\(line) nats a token")
+    }
+  }
+}
+
+extension StrideScope: ExpressibleByArgument {}
