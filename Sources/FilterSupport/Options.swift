@@ -72,13 +72,13 @@ public struct ComputeOptions: ParsableArguments {
   /// The thread count asked for, else the cores this process may use.
   public var threadCount: Int { threads ?? availableCores() }
 
-  /// Says on standard error where the work will be done.
+  /// Says on standard error where the work will be done, unless `quiet`.
   /// - Throws: `Failure` of kind unavailable where the device asked for is not there.
-  public func announceDevice() throws {
+  public func announceDevice(quiet: Bool) throws {
     if device == .cuda {
       throw Failure(.unavailable, "--device cuda: this build has no CUDA operations: use --device cpu")
     }
-    complain("device: cpu, \(threadCount) threads")
+    if !quiet { complain("device: cpu, threads: \(threadCount)") }
   }
 }
 

@@ -57,6 +57,17 @@ public final class QwenModel {
   /// - Parameter capture: called with the layer's number, the residual stream between attention and MLP, and the
   ///   MLP's output, (N,D) both, which are valid during the call.
   public func forward(_ batch: Batch, through last: Int, capture: (Int, Tensor, Tensor) throws -> Void) throws {
+    _ = try run(batch, through: last, capture: capture)
+  }
+
+  /// Runs all layers, shows what is captured of each, and returns each sample's loss in nats, summed over its
+  /// predictions.
+  public func losses(_ batch: Batch, capture: (Int, Tensor, Tensor) throws -> Void) throws -> [Double] {
+    let state = try run(batch, through: configuration.layerCount - 1, capture: capture)
+    return loss(batch, state, dResidual: nil)
+  }
+
+  private func run(_ batch: Batch, through last: Int, capture: (Int, Tensor, Tensor) throws -> Void) throws -> Forward {
     prepare(rows: batch.rowCount, layers: 1)
     let workspace = workspace.first(rows: batch.rowCount)
     let saved = activations[0].first(rows: batch.rowCount)
@@ -67,12 +78,13 @@ public final class QwenModel {
       pass.operations.copy(saved.input, from: saved.middle)
       pass.operations.add(saved.input, workspace.mlpOutput)
     }
+    return Forward(
+      saved: [], workspace: workspace, residual: saved.input, dResidual: dResidual.first(rows: batch.rowCount))
   }
 
   /// The logits (N,V) of a batch, by the same layers as everything else.
   public func logits(_ batch: Batch) throws -> [Float] {
-    try forward(batch, through: configuration.layerCount - 1) { _, _, _ in }
-    let residual = activations[0].first(rows: batch.rowCount).input
+    let residual = try run(batch, through: configuration.layerCount - 1) { _, _, _ in }.residual
     let normalized = workspace.first(rows: batch.rowCount).normalized
     let output = output!
     pass.operations.rmsNorm(

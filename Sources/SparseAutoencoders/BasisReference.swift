@@ -4,6 +4,7 @@ import SystemIO
 /// What the begin record of factored gradients says of the decoder that multiplies them: which file, and what tells it
 /// from another.
 public struct BasisReference: Equatable, Sendable {
+  /// Absolute, so that the stream can be aggregated from another folder.
   public let path: String
   public let format: String
   public let features: Int
@@ -16,7 +17,7 @@ public struct BasisReference: Equatable, Sendable {
   public let isEmbedded: Bool
 
   public init(_ autoencoder: SparseAutoencoder, keepsDecoderNorms: Bool, isEmbedded: Bool) throws {
-    path = autoencoder.path
+    path = absolutePath(autoencoder.path)
     format = autoencoder.format.rawValue
     features = autoencoder.features
     width = autoencoder.width

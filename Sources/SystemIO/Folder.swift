@@ -10,3 +10,10 @@ public func makeFolder(_ path: String) throws {
     }
   }
 }
+
+/// The path from the root of the file system, without links and dots; `path` itself where it does not exist.
+public func absolutePath(_ path: String) -> String {
+  guard let resolved = realpath(path, nil) else { return path }
+  defer { free(resolved) }
+  return String(cString: resolved)
+}

@@ -34,7 +34,7 @@ struct ActGrad: Filter {
     let layerCount = checkpoint.configuration.layerCount
     let asked = try layers?.checked(layerCount: layerCount)
     let output = try StreamWriter.toStandardOutput()
-    try compute.announceDevice()
+    try compute.announceDevice(quiet: messages.quiet)
     let operations = CPUOperations(threads: compute.threadCount)
     let reader = StreamReader(.standardInput())
     var loaded: (start: Int, model: QwenModel)?

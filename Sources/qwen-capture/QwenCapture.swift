@@ -29,6 +29,9 @@ struct QwenCapture: Filter {
   @Option(help: ArgumentHelp("One file a layer instead of standard output; {layer} is its number.", valueName: "path"))
   var split: String?
 
+  @Flag(help: "Also run all layers and the output head, and write each sample's loss: sae-grad then need not find it.")
+  var loss = false
+
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
@@ -43,13 +46,13 @@ struct QwenCapture: Filter {
     let layerCount = checkpoint.configuration.layerCount
     let layers = try (layers ?? LayerList(0..<layerCount)).checked(layerCount: layerCount).layers
     let outputs = try outputs(layers)
-    try compute.announceDevice()
+    try compute.announceDevice(quiet: messages.quiet)
     let reader = StreamReader(.standardInput())
     let model = try QwenModel(
-      checkpoint, layers: 0..<layers.last! + 1, includingHead: false,
+      checkpoint, layers: 0..<(loss ? layerCount : layers.last! + 1), includingHead: loss,
       operations: CPUOperations(threads: compute.threadCount))
 
-    let capture = ActivationCapture(model: model, layers: layers)
+    let capture = ActivationCapture(model: model, layers: layers, computesLoss: loss)
 
     while let segment = try reader.nextSegment(.tokens) {
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)

@@ -70,7 +70,7 @@ struct SAEGrad: Filter {
     let checkpoint = try Checkpoint(model)
     let asked = try layers?.checked(layerCount: checkpoint.configuration.layerCount)
     let output = try StreamWriter.toStandardOutput()
-    try compute.announceDevice()
+    try compute.announceDevice(quiet: messages.quiet)
     let operations = CPUOperations(threads: compute.threadCount)
     let reader = StreamReader(.standardInput())
     var loaded: (layers: LayerList, model: QwenModel, autoencoders: [Int: AutoencoderOperations])?
@@ -126,7 +126,7 @@ struct SAEGrad: Filter {
       let autoencoder = try SparseAutoencoder(sae, layer: layer, options: options)
       let warnings = try autoencoder.check(
         width: checkpoint.configuration.hiddenSize, layer: layer, modelName: model)
-      if !messages.quiet { for warning in warnings { complain("warning: \(warning)") } }
+      for warning in warnings { complain("warning: \(warning)") }
       autoencoders[layer] = try AutoencoderOperations(autoencoder, operations: operations)
     }
     return autoencoders
