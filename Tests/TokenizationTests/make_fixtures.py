@@ -44,6 +44,7 @@ ADDED = [
     AddedToken("<both>", special=True, normalized=False, lstrip=True, rstrip=True),
     AddedToken("caf\u00e9bar", special=False, normalized=True),
     AddedToken("<e\u0301>", special=False, normalized=False),
+    AddedToken("u\u0308bung", special=False, normalized=True),
 ]
 
 TEXTS = [
@@ -83,6 +84,7 @@ TEXTS = [
     "<|endoftext|>", "a<|endoftext|>b", "a <|endoftext|> b", "<|endoftext|><|endoftext|>\n", "<|endoftext|", "<|<|endoftext|>|>",
     "<|start|> <|start|>er <|start|>e", "x<word>y x <word> y <word>", "<word>é é<word> _<word> -<word>- \u0301<word> 1<word>", "a  <left>  b <left><left>",
     "a  <right>  b\n<right>\n\n<right>", "a \n <both> \u3000 b", " <both> <left> <right> <both> ", "caf\u00e9bar cafe\u0301bar cafebar xcaf\u00e9bary",
+    "\u00fcbung u\u0308bung ubung x\u00fcbungen", "caf\u00e9bar\u0301 cafe\u0301bar\u0301",
     "e\u0301<|endoftext|>\u0301e", "<e\u0301> <\u00e9>", "caf<|endoftext|>\u00e9bar", "e<|start|>\u0301", "\u0301<|start|>er", " <|start|> 's",
     # Long words.
     "antidisestablishmentarianism" * 20, "ab" * 500, "東" * 300, "é" * 200, "e\u0301" * 200, "1" * 100, "!" * 300, "a\u0301\u0323" * 100,
@@ -129,6 +131,24 @@ def shuffled(total: int, seed: int) -> list[int]:
         other = place + value % span
         numbers[place], numbers[other] = numbers[other], numbers[place]
     return numbers
+
+
+def crossing(description: dict) -> dict:
+    """The same tokenizer with merges learned without the split expression, from the texts themselves.
+
+    Merges learned with it never cross the end of a word, and so hide most mistakes in where a word ends.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=1800,
+        min_frequency=1,
+        max_token_length=6,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*TRAINING, *(text[:60] for text in TEXTS)], trainer)
+    return description | {"model": json.loads(tokenizer.to_str())["model"], "added_tokens": []}
 
 
 def write(path: Path, value: object) -> None:
@@ -180,6 +200,7 @@ def main() -> None:
         "ignore_merges": description | {"model": model | {"ignore_merges": True, "merges": model["merges"][:40]}},
         "a later merge of the same pair counts": description
         | {"model": model | {"merges": model["merges"] + model["merges"][:3]}},
+        "merges across words": crossing(description),
         "bytes without a token": description
         | {
             "model": model | {"vocab": alphabet, "merges": merges},
