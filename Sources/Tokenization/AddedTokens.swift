@@ -31,9 +31,14 @@ struct AddedTokenMatcher {
     }
   }
 
-  /// Calls `body` for each piece of `text` from first to last, with the id where it is an added token. No piece
-  /// that is not a token is empty.
-  func split(_ text: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer, Int32?) -> Void) {
+  enum Piece {
+    /// Never empty.
+    case text(UnsafeRawBufferPointer)
+    case token(Int32)
+  }
+
+  /// Calls `body` for each piece of `text` from first to last.
+  func split(_ text: UnsafeRawBufferPointer, _ body: (Piece) -> Void) {
     var done = 0
     var position = 0
     while let (found, token) = firstMatch(in: text, from: position) {
@@ -41,15 +46,13 @@ struct AddedTokenMatcher {
       if token.isSingleWord, isWord(before: found.lowerBound, in: text) || isWord(at: found.upperBound, in: text) {
         continue
       }
-      var start = found.lowerBound
-      var end = found.upperBound
-      if token.stripsLeft { start = max(done, startOfWhiteSpace(before: start, in: text)) }
-      if token.stripsRight { end = endOfWhiteSpace(from: end, in: text) }
-      if done < start { body(.init(rebasing: text[done..<start]), nil) }
-      body(.init(rebasing: text[min(start, end)..<end]), token.id)
-      done = end
+      let start = token.stripsLeft ? startOfWhiteSpace(before: found.lowerBound, in: text) : found.lowerBound
+      // Where the token before it has taken the same white space along, start lies before done.
+      if done < start { body(.text(.init(rebasing: text[done..<start]))) }
+      body(.token(token.id))
+      done = token.stripsRight ? endOfWhiteSpace(from: found.upperBound, in: text) : found.upperBound
     }
-    if done < text.count { body(.init(rebasing: text[done...]), nil) }
+    if done < text.count { body(.text(.init(rebasing: text[done...]))) }
   }
 
   private func firstMatch(in text: UnsafeRawBufferPointer, from start: Int) -> (Range<Int>, AddedToken)? {

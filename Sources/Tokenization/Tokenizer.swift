@@ -53,8 +53,11 @@ public final class Tokenizer {
       if plainMatcher.isEmpty {
         encodeNormalizing(bytes, into: &ids)
       } else {
-        plainMatcher.split(bytes) { piece, id in
-          if let id { ids.append(id) } else { encodeNormalizing(piece, into: &ids) }
+        plainMatcher.split(bytes) { piece in
+          switch piece {
+          case .text(let text): encodeNormalizing(text, into: &ids)
+          case .token(let id): ids.append(id)
+          }
         }
       }
     }
@@ -92,7 +95,7 @@ public final class Tokenizer {
 
   private func encodeNormalizing(_ text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
     // The pieces between tokens of valid text are valid.
-    let span = UTF8Span(unchecked: Span(_unsafeBytes: text))
+    let span = UTF8Span(unchecked: text.assumingMemoryBound(to: UInt8.self).span)
     guard normalizes, let normalized = normalizedToNFC(span) else {
       encodeNormalized(text, into: &ids)
       return
@@ -104,8 +107,11 @@ public final class Tokenizer {
     if normalizedMatcher.isEmpty {
       encodeWords(of: text, into: &ids)
     } else {
-      normalizedMatcher.split(text) { piece, id in
-        if let id { ids.append(id) } else { encodeWords(of: piece, into: &ids) }
+      normalizedMatcher.split(text) { piece in
+        switch piece {
+        case .text(let text): encodeWords(of: text, into: &ids)
+        case .token(let id): ids.append(id)
+        }
       }
     }
   }

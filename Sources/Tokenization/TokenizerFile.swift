@@ -38,6 +38,8 @@ struct TokenizerFile {
     let (json, hash) = try reading(path) { (try JSON(parsing: $0), ContentHash.of($0)) }
     contentHash = hash
     let model = json["model"] ?? .null
+    // First of all: another kind of model has another kind of vocabulary.
+    try of(path) { try expect(model["type"], at: "model.type", "\"BPE\"") { $0.text == "BPE" } }
     vocabulary = try of(path) { try Vocabulary(model["vocab"] ?? .null) }
     merges = try of(path) { [vocabulary] in try MergeTable(model["merges"] ?? .null, vocabulary) }
     ignoresMerges = model["ignore_merges"]?.boolean ?? false
@@ -83,7 +85,6 @@ struct TokenizerFile {
   // MARK: Checks
 
   private static func check(model: JSON, _ vocabulary: Vocabulary) throws {
-    try expect(model["type"], at: "model.type", "\"BPE\"") { $0.text == "BPE" }
     try expect(model["dropout"], at: "model.dropout", "none") { $0.isNull || $0.number == 0 }
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
       try expect(model[key], at: "model.\(key)", "none") { $0.isNull || $0.utf8 == [] }

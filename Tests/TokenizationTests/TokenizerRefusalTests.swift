@@ -96,6 +96,15 @@ import Tokenization
         == "\(path): model.unk_token: expected none (there is no token for byte 0x21), found \"!\"")
   }
 
+  @Test func refusesAnotherKindOfModelBeforeItsVocabulary() throws {
+    let folder = try TemporaryFolder()
+    let unigram = #"{"model":{"type":"Unigram","vocab":[["a",-1.5]]}}"#
+    let path = try folder.write(unigram.utf8, to: "tokenizer.json")
+    #expect(throws: Failure(.malformed, "\(path): model.type: expected \"BPE\", found \"Unigram\"")) {
+      try Tokenizer(path: path)
+    }
+  }
+
   @Test func refusesAnotherTokenizerClass() throws {
     let folder = try TemporaryFolder()
     for name in ["vocab.json", "merges.txt"] { try folder.write(try readFile("\(fixtures)/split/\(name)"), to: name) }

@@ -8,6 +8,9 @@ writes random texts and their ids by Hugging Face tokenizers to a file, and runs
 which reads that file where TOKENIZATION_CASES names it. --exhaustive adds texts that hold every scalar of Unicode
 alone, between letters, and between combining marks.
 
+--all-pairs takes instead of a vocabulary one in which any two bytes merge: the merges of a real one never cross the
+end of a word, and so hide most mistakes in where a word ends.
+
     Tests/TokenizationTests/compare_with_hf.py --tokenizer ../shared/data/qwen2.5-0.5b --lines wiki.test.raw
 
 prints instead what RealTokenizerTests expects of a file: the number of ids of its lines, and the XXH64 of all lines'
@@ -82,6 +85,19 @@ def exhaustive_texts() -> list[str]:
     return texts
 
 
+def with_all_pairs(description: dict) -> dict:
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    pairs = [(a, b) for a in alphabet for b in alphabet]
+    tokens = alphabet + [a + b for a, b in pairs]
+    # In an order that has nothing to do with the alphabet's, but is always the same.
+    random.Random(0).shuffle(pairs)
+    model = description["model"] | {
+        "vocab": {token: id for id, token in enumerate(tokens)},
+        "merges": [[a, b] for a, b in pairs],
+    }
+    return description | {"model": model, "added_tokens": []}
+
+
 def print_hash(tokenizer: tokenizers.Tokenizer, path: Path) -> None:
     import xxhash
 
@@ -99,6 +115,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--exhaustive", action="store_true")
+    parser.add_argument("--all-pairs", action="store_true")
     parser.add_argument("--lines", type=Path, action="append")
     options = parser.parse_args()
     tokenizer = tokenizers.Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
@@ -113,14 +130,20 @@ def main() -> int:
     texts = [random_text(generator, groups, marks) for _ in range(options.count)]
     if options.exhaustive:
         texts += exhaustive_texts()
-    cases = [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in texts]
     with tempfile.TemporaryDirectory() as folder:
+        used = options.tokenizer.resolve()
+        if options.all_pairs:
+            description = json.loads((used / "tokenizer.json").read_text(encoding="utf-8"))
+            used = Path(folder)
+            (used / "tokenizer.json").write_text(json.dumps(with_all_pairs(description)), encoding="utf-8")
+            tokenizer = tokenizers.Tokenizer.from_file(str(used / "tokenizer.json"))
+        cases = [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in texts]
         path = Path(folder) / "cases.json"
         path.write_text(json.dumps(cases, ensure_ascii=False), encoding="utf-8")
         print(f"{len(cases)} texts, {sum(len(case['ids']) for case in cases)} tokens, seed {options.seed}", flush=True)
         environment = os.environ | {
             "TOKENIZATION_CASES": str(path),
-            "TOKENIZATION_TOKENIZER": str(options.tokenizer.resolve()),
+            "TOKENIZATION_TOKENIZER": str(used),
         }
         command = ["swift", "test", "-c", "release", "--disable-testable-imports", "--filter", "matchesRecordedCases"]
         return subprocess.run(command, cwd=REPOSITORY, env=environment).returncode

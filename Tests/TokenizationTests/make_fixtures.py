@@ -10,7 +10,9 @@ make of the texts. Variants of its settings (variants.json) go through the same 
 """
 
 import json
+import random
 import shutil
+import unicodedata
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -44,6 +46,7 @@ ADDED = [
     AddedToken("<both>", special=True, normalized=False, lstrip=True, rstrip=True),
     AddedToken("caf\u00e9bar", special=False, normalized=True),
     AddedToken("<e\u0301>", special=False, normalized=False),
+    AddedToken("u\u0308bung", special=False, normalized=True),
 ]
 
 TEXTS = [
@@ -52,12 +55,14 @@ TEXTS = [
     # Contractions, in all cases; U+017F is an s, U+212A (kelvin) is no letter of any of them.
     "it's IT'S it'S isn't ISN'T we're WE'RE wE'rE we've WE'VE I'm I'M you'll YOU'LL yoU'lL he'd HE'D",
     "'s's't'T're'RE've'm'll'd", "'sam 'tom 'return 'very 'mike 'llama 'dog", "''s ' s 'x ’s 'ſ 'ſo 'K 'L 'Ll 'r 'v",
+    "x'sam y'Sam z'ſam 1'tom 2'Tom a'return b'Red c'very d'VEx e'mike f'Mike g'llama h'LLx i'dog j'Dog é'ſo k'lx l'rx",
     "it's\n'", "'", "''", " '", " 's", "1's", "\u00e9's",
     # Numbers stand alone, of every script and kind.
     "1234567890", "3.14159, 1e-9", "٠١٢٣ ०१२३ 一二三 ①②③ ⅫⅫ ½¼ ²³ 𝟘𝟙 ᠐᠑", "a1b2 c3 4d", "\u0661\u0662a",
     # White space of all kinds, in runs; the last one of a run goes to the next word.
     "a\u00a0b\u2003c\u3000d\u2028e\u2029f\u0085g", "a  \u00a0 b", "x\n\n\ny", "x \n \n y", "x\n  \n  y  ", "x\r\n\r\ny\r\rz",
-    "end of line  \n", "tab\tbetween\t\ttwo", "   \n   \n", " " * 100 + "x", "\n" * 50, " \t" * 30 + "\n" + " " * 7,
+    "end of line  \n", "a\t!b c\u00a0?d e\u3000.f g !h",
+    "tab\tbetween\t\ttwo", "   \n   \n", " " * 100 + "x", "\n" * 50, " \t" * 30 + "\n" + " " * 7,
     "no break\u200bspace \u2060joiner \ufeffmark", "\x1c\x1d\x1e\x1f fs gs rs us", "\x0b\x0c vt ff",
     # Control characters, NUL among them.
     "\x00", "a\x00b", "\x00\x01\x02 \x7f\x80\x9f", "bell\x07 esc\x1b[0m", " \x00 ", "\n\x00\n",
@@ -71,7 +76,7 @@ TEXTS = [
     "\u212b \u2126 \u212a \u00c5 \u03a9", "\u0340\u0341\u0343\u0344", "\u0958 \u095f \u0929 \u0928\u093c \u09c7\u09be", "\uf900\ufa0e \U0002f800 \ufb1d",
     "\ufb01 \uff21 \u2460 \u3392 \u00aa \u01c4", "\u2adc \U0001d15e \U0001d1bb", "\u0f73\u0f75\u0f81 \u0fb2\u0f81 e\u0345\u0f73\u0301\u0323",
     # Marks and letters that came after Unicode 9 and after Unicode 16.
-    "a\u1df6\u0323 e\u1abf\u0301 a\u08d3\u0301", "\U00011935\U00011930 \U000105d2\u0307", "\u088f \ua7cf \U000323b0 \U00016ff4",
+    "a\u1df6\u0323 e\u1abf\u0301 a\u08d3\u0301", "\U00011935\U00011930 \U000105d2\u0307", "\u088f \ua7cf \U000323b0 \U00016ff4", "a\u088fb a\U000323b0b 1\U00016ff42 x\U00016ff4y",
     # Hangul: jamo, syllables, a syllable and a final, old jamo that do not compose.
     "\u1112\u1161\u11ab\u1100\u1173\u11af", "\uac00\u11a8 \uac01\u11a8 \u1100\u1161 \u1100 \u1161 \u11a8", "한글 漢字 \u115f\u1160 \ua960\ud7b0",
     # Scripts.
@@ -83,6 +88,7 @@ TEXTS = [
     "<|endoftext|>", "a<|endoftext|>b", "a <|endoftext|> b", "<|endoftext|><|endoftext|>\n", "<|endoftext|", "<|<|endoftext|>|>",
     "<|start|> <|start|>er <|start|>e", "x<word>y x <word> y <word>", "<word>é é<word> _<word> -<word>- \u0301<word> 1<word>", "a  <left>  b <left><left>",
     "a  <right>  b\n<right>\n\n<right>", "a \n <both> \u3000 b", " <both> <left> <right> <both> ", "caf\u00e9bar cafe\u0301bar cafebar xcaf\u00e9bary",
+    "\u00fcbung u\u0308bung ubung x\u00fcbungen", "caf\u00e9bar\u0301 cafe\u0301bar\u0301",
     "e\u0301<|endoftext|>\u0301e", "<e\u0301> <\u00e9>", "caf<|endoftext|>\u00e9bar", "e<|start|>\u0301", "\u0301<|start|>er", " <|start|> 's",
     # Long words.
     "antidisestablishmentarianism" * 20, "ab" * 500, "東" * 300, "é" * 200, "e\u0301" * 200, "1" * 100, "!" * 300, "a\u0301\u0323" * 100,
@@ -129,6 +135,31 @@ def shuffled(total: int, seed: int) -> list[int]:
         other = place + value % span
         numbers[place], numbers[other] = numbers[other], numbers[place]
     return numbers
+
+
+def crossing(description: dict, reverse: bool) -> dict:
+    """The same tokenizer with a merge for every two bytes that follow each other in the texts.
+
+    Merges learned with the split expression never cross the end of a word, and so hide most mistakes in where a word
+    ends. A boundary can hide behind a merge beside it that goes first: not in both orders.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    spelling = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    pairs = set()
+    for text in TEXTS:
+        for form in (text, unicodedata.normalize("NFC", text)):
+            spelled = "".join(part for part, _ in spelling.pre_tokenize_str(form))
+            pairs.update(zip(spelled, spelled[1:]))
+    merges = sorted(pairs)
+    random.Random(0).shuffle(merges)
+    if reverse:
+        merges.reverse()
+    tokens = alphabet + [a + b for a, b in sorted(pairs)]
+    model = description["model"] | {
+        "vocab": {token: id for id, token in enumerate(tokens)},
+        "merges": [list(pair) for pair in merges],
+    }
+    return description | {"model": model, "added_tokens": []}
 
 
 def write(path: Path, value: object) -> None:
@@ -180,6 +211,8 @@ def main() -> None:
         "ignore_merges": description | {"model": model | {"ignore_merges": True, "merges": model["merges"][:40]}},
         "a later merge of the same pair counts": description
         | {"model": model | {"merges": model["merges"] + model["merges"][:3]}},
+        "merges across words": crossing(description, reverse=False),
+        "merges across words, in reverse": crossing(description, reverse=True),
         "bytes without a token": description
         | {
             "model": model | {"vocab": alphabet, "merges": merges},
