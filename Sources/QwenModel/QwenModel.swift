@@ -30,8 +30,10 @@ public final class QwenModel {
     pass = Pass(configuration: configuration, operations: operations)
     func load(_ name: String, _ shape: [Int]) throws -> Tensor {
       let (bytes, info, file) = try checkpoint.tensor(name, shape: shape)
-      return operations.makeWeight(
+      let weight = operations.makeWeight(
         bytes, type: info.type, rows: shape.count == 1 ? 1 : shape[0], columns: shape[shape.count - 1], owner: file)
+      if info.type != .f32 { file.release(info) }
+      return weight
     }
     var layers: [Int: DecoderLayer] = [:]
     for layer in wanted {

@@ -1,6 +1,5 @@
 import COpenBLAS
 import CVectorMath
-import Dispatch
 import Synchronization
 import SystemIO
 
@@ -10,6 +9,7 @@ import SystemIO
 /// not products alone. One instance is used from one thread at a time.
 public final class CPUOperations: TensorOperations {
   public let threads: Int
+  private let team: ThreadTeam
   /// Memory of each thread for what does not outlive an operation.
   private let scratch: [AlignedBuffer]
   /// Rotation angles, made for as many positions as were asked for so far.
@@ -18,6 +18,7 @@ public final class CPUOperations: TensorOperations {
   public init(threads: Int) {
     precondition(threads >= 1)
     self.threads = threads
+    team = ThreadTeam(size: threads)
     scratch = (0..<threads).map { _ in AlignedBuffer(capacity: 0) }
     openblas_set_num_threads(1)
   }
@@ -61,7 +62,7 @@ public final class CPUOperations: TensorOperations {
     let units = (count + multiple - 1) / multiple
     let parts = min(threads, units)
     if parts <= 1 { return body(0..<count) }
-    concurrently(parts) { part in
+    team.run(parts) { part in
       let start = units * part / parts * multiple
       let end = min(units * (part + 1) / parts * multiple, count)
       body(start..<end)
@@ -73,21 +74,13 @@ public final class CPUOperations: TensorOperations {
   func distribute(_ count: Int, scratchBytes: Int, _ body: (Int, UnsafeMutableRawPointer) -> Void) {
     let next = Atomic(0)
     for worker in 0..<min(threads, count) { scratch[worker].reserve(scratchBytes) }
-    concurrently(min(threads, count)) { worker in
+    team.run(min(threads, count)) { worker in
       let memory = scratch[worker].address
       while true {
         let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
         if task >= count { return }
         body(task, memory)
       }
-    }
-  }
-
-  private func concurrently(_ count: Int, _ body: (Int) -> Void) {
-    withoutActuallyEscaping(body) { body in
-      // Parts write to different memory, which the compiler cannot see.
-      nonisolated(unsafe) let body = body
-      DispatchQueue.concurrentPerform(iterations: count) { body($0) }
     }
   }
 }
