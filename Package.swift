@@ -73,7 +73,8 @@ let package = Package(
       name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "SparseAutoencodersTests",
-      dependencies: ["SparseAutoencoders", "TorchFiles", "StoredTensors", "Safetensors", "SystemIO", "TestSupport"]),
+      dependencies: ["SparseAutoencoders", "Safetensors", "SystemIO", "TestSupport"],
+      exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
     .testTarget(
       name: "FilterTests",

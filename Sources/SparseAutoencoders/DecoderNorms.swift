@@ -7,19 +7,22 @@ func decoderNorms(_ decoder: MatrixView, features: Range<Int>) throws -> [Double
   }
   var squares = [Double](repeating: 0, count: features.count)
   // Whichever index is contiguous is the inner one.
-  if decoder.lines?.order == .columnMajor {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: features.count) { line in
-      for column in 0..<decoder.columns {
-        decoder.copy(
-          line.baseAddress!, element(features.lowerBound, column), count: features.count, stride: decoder.rowStride)
-        for i in 0..<features.count { squares[i] += Double(line[i]) * Double(line[i]) }
-      }
-    }
-  } else {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: decoder.columns) { line in
-      for (i, row) in features.enumerated() {
-        decoder.copy(line.baseAddress!, element(row, 0), count: decoder.columns, stride: decoder.columnStride)
-        squares[i] = line.reduce(0) { $0 + Double($1) * Double($1) }
+  let isColumnMajor = decoder.lines?.order == .columnMajor
+  let lineLength = isColumnMajor ? features.count : decoder.columns
+  squares.withUnsafeMutableBufferPointer { squares in
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: lineLength) { line in
+      let destination = line.baseAddress!
+      if isColumnMajor {
+        for column in 0..<decoder.columns {
+          let source = element(features.lowerBound, column)
+          decoder.copy(destination, source, count: lineLength, stride: decoder.rowStride)
+          for i in 0..<lineLength { squares[i] += Double(line[i]) * Double(line[i]) }
+        }
+      } else {
+        for (i, row) in features.enumerated() {
+          decoder.copy(destination, element(row, 0), count: lineLength, stride: decoder.columnStride)
+          squares[i] = line.reduce(0) { $0 + Double($1) * Double($1) }
+        }
       }
     }
   }

@@ -31,6 +31,12 @@ public final class SparseAutoencoder: Sendable {
     public var layer: Int?
     /// The name of the place: `mlp_out_layer_3`, `blocks.3.hook_mlp_out`, `layers.3.mlp`.
     public var site: String?
+
+    public init(modelName: String? = nil, layer: Int? = nil, site: String? = nil) {
+      self.modelName = modelName
+      self.layer = layer
+      self.site = site
+    }
   }
 
   /// The file that holds the tensors.

@@ -107,6 +107,10 @@ import Testing
       ("a list to append to, found a dict", [.proto2, .emptyDict, .int(1), .append, .stop]),
       ("an OrderedDict to give attributes to, found a dict", [.proto2, .emptyDict, .emptyDict, .build, .stop]),
       ("a dict of attributes", [.proto2, .orderedDict, .int(1), .build, .stop]),
+      (
+        "found torch._utils _rebuild_parameter of 1 arguments",
+        [.proto2, .global("torch._utils", "_rebuild_parameter"), .tensor(), .tuple1, .reduce, .stop]
+      ),
       ("another persistent id", [.proto2, .text("storage"), .persistent, .stop]),
       (
         "a type of storage, found collections OrderedDict",
@@ -171,9 +175,10 @@ import Testing
 
   /// Whatever a byte is changed to, the pickle is read or refused; a tensor never leaves its storage.
   @Test func noChangedByteLeadsAstray() {
+    let values = (UInt8.min ... .max).filter { PickleOpcode(rawValue: $0) != nil } + [0, 1, 0x7f, 0xff]
     let bytes = Pickle.file(.tensor()).bytes
     for position in bytes.indices {
-      for value in UInt8.min ... .max {
+      for value in values {
         var changed = bytes
         changed[position] = value
         guard let tensor = try? Pickle(changed).read()["w"]?.tensor else { continue }
