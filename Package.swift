@@ -61,10 +61,10 @@ let package = Package(
       name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
 
-    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["SystemIO", "Safetensors", "TensorStream"], path: "Tests/TestSupport"),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
-    .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "TestSupport"]),
+    .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "CZstd", "TestSupport"]),
     .testTarget(name: "TensorOperationsTests", dependencies: ["TensorOperations", "TestSupport"]),
     .testTarget(
       name: "QwenModelTests", dependencies: ["QwenModel", "GradientPasses", "TensorOperations", "TestSupport"]),

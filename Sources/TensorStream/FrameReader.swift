@@ -89,19 +89,23 @@ final class FrameReader {
     let length = 5 + (isSingleSegment ? 0 : 1) + [1, 2, 4, 8][sizeFlag]
     guard try fill(atLeast: length) else { throw truncated }
     start = input.address + pending.lowerBound
+    // zstd refuses too large a window only where the frame does not lie in memory as a whole, which depends on how the
+    // bytes happen to arrive.
+    if !isSingleSegment { try checkWindow(windowSize(start.load(fromByteOffset: 5, as: UInt8.self))) }
     let declared = ZSTD_getFrameContentSize(start, length)
     guard declared <= UInt64(Self.maximumContent) else {
       throw Failure(
         .malformed, "zstd frame too large: expected at most \(Self.maximumContent) bytes, found \(declared)")
     }
-    // zstd refuses too large a window only where the frame does not lie in memory as a whole, which depends on how the
-    // bytes happen to arrive.
-    let window = isSingleSegment ? Int(declared) : windowSize(start.load(fromByteOffset: 5, as: UInt8.self))
-    guard window <= Self.maximumWindow else {
-      throw Failure(
-        .malformed, "zstd frame window too large: expected at most \(Self.maximumWindow) bytes, found \(window)")
-    }
+    if isSingleSegment { try checkWindow(Int(declared)) }
     return Int(declared)
+  }
+
+  private func checkWindow(_ size: Int) throws {
+    guard size <= Self.maximumWindow else {
+      throw Failure(
+        .malformed, "zstd frame window too large: expected at most \(Self.maximumWindow) bytes, found \(size)")
+    }
   }
 
   /// RFC 8878, 3.1.1.1.2.

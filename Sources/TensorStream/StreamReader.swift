@@ -104,12 +104,13 @@ public final class StreamReader {
   }
 
   private func readRecord() throws -> Record? {
+    let number = recordNumber
     do {
       guard let bytes = try frames.next() else { return nil }
-      defer { recordNumber += 1 }
-      return try Record(number: recordNumber, parsing: bytes)
+      recordNumber += 1
+      return try Record(number: number, parsing: bytes)
     } catch let failure as Failure where failure.kind == .malformed {
-      throw failure.at("\(name): record \(recordNumber)")
+      throw failure.at("\(name): record \(number)")
     }
   }
 

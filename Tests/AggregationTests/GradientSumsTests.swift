@@ -1,0 +1,233 @@
+import Aggregation
+import GradientStatistics
+import SystemIO
+import TensorStream
+import TestSupport
+import Testing
+
+private let choices: [AggregationChoices] = LossReduction.allCases.flatMap { reduction in
+  Weighting.allCases.flatMap { weighting in
+    [[.meanAbsolute], [.mean], Set(AveragingMode.allCases)].map { modes in
+      AggregationChoices(modes: modes, lossReduction: reduction, weighting: weighting)
+    }
+  }
+}
+
+private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduction: .sum, weighting: .position)
+
+@Suite struct GradientSumsTests {
+  /// Widths on both sides of what the processor adds at once.
+  @Test(arguments: choices, [1, 5, 37])
+  func everyChoiceAgainstTheDefinition(_ choices: AggregationChoices, _ width: Int) throws {
+    let batches = RaggedBatch.examples(width: width, seed: UInt64(width))
+    let sums = try aggregated(batches, choices)
+    #expect(sums.layers.keys.sorted() == [0, 3])
+    for (layer, layerSums) in sums.layers {
+      #expect(layerSums.width == width)
+      #expect(Set(layerSums.sums.keys) == choices.modes)
+      #expect(layerSums.positions == 34)
+      #expect(layerSums.samples.count == 13)
+      #expect(layerSums.predictions == batches.reduce(0) { $0 + $1.predictions.reduce(0, +) })
+      #expect(layerSums.loss == 34 + 13 * 0.25)
+      for mode in choices.modes {
+        let expected = oracle(batches, layer: layer, width: width, mode, choices)
+        #expect(relativeL2(layerSums.average(mode), expected) < 1e-13)
+      }
+    }
+  }
+
+  /// The written record holds what the page says, and merging it alone changes nothing.
+  @Test(arguments: choices)
+  func mergeOfPartialsEqualsOneRun(_ choices: AggregationChoices) throws {
+    let batches = RaggedBatch.examples(width: 6, seed: 9)
+    let whole = try aggregated(batches, choices)
+    var merged = GradientSums(choices)
+    for part in [batches[..<2], batches[2..<3], batches[3...]] {
+      let partial = try aggregated(Array(part), choices).record(finished: false)
+      try reading(.aggregates, [partial]) { try merged.merge(partial: $0) }
+    }
+    for (layer, expected) in whole.layers {
+      let found = try #require(merged.layers[layer])
+      #expect(found.samples == expected.samples)
+      #expect(found.positions == expected.positions)
+      #expect(found.predictions == expected.predictions)
+      #expect(relativeL2([found.weight, found.loss], [expected.weight, expected.loss]) < 1e-15)
+      for mode in choices.modes { #expect(relativeL2(found.average(mode), expected.average(mode)) < 1e-12) }
+    }
+  }
+
+  @Test func recordOfAggregates() throws {
+    let sums = try aggregated(RaggedBatch.examples(width: 5, seed: 2), plain)
+    var names: [[String]] = []
+    for finished in [true, false] {
+      try reading(.aggregates, [sums.record(finished: finished)]) { (record) throws in
+        names.append(record.header.tensors.map(\.name).filter { $0.hasSuffix(".3") }.sorted())
+        #expect(try Array(record.tensor("samples.3", shape: [2, 2], of: Int64.self)) == [1, 7, 107, 114])
+        #expect(try Array(record.tensor("weight.3", shape: [1], of: Double.self)) == [34])
+        #expect(
+          try Array(record.tensor("sum_abs.3", shape: [5], of: Double.self)) == sums.layers[3]!.sums[.meanAbsolute])
+        guard finished else { return }
+        #expect(
+          try Array(record.tensor("mean.3", shape: [5], of: Float.self))
+            == sums.layers[3]!.average(.mean).map { Float($0) })
+      }
+    }
+    let partial = ["loss", "positions", "predictions", "samples", "sum", "sum_abs", "weight"].map { "\($0).3" }
+    #expect(names == [(partial + ["mean.3", "mean_abs.3"]).sorted(), partial])
+  }
+
+  @Test func samplesWithoutLoss() throws {
+    var batches = RaggedBatch.examples(width: 2, seed: 1)
+    batches[0].loss = nil
+    let sums = try aggregated(batches, plain)
+    #expect(sums.layers[0]!.loss == 34 + 13 * 0.25 - 12)
+    #expect(sums.layers[0]!.predictions == batches[1...].reduce(0) { $0 + $1.predictions.reduce(0, +) })
+  }
+
+  // MARK: - Refusals
+
+  private func refuses(_ message: String, _ body: () throws -> Void) {
+    #expect(throws: Failure(.malformed, message), performing: body)
+  }
+
+  @Test(arguments: [Float.nan, .infinity, -.infinity])
+  func nonfiniteGradients(_ value: Float) throws {
+    for (sample, position, dimension) in [(0, 2, 0), (4, 8, 36), (4, 3, 17)] {
+      var batches = RaggedBatch.examples(width: 37, seed: 4)
+      batches[4].layers[3]![sample][position][dimension] = value
+      refuses(
+        "record 5: tensor grad.3: \(value) at sample \(batches[4].samples[sample]), position \(4 * position), "
+          + "dimension \(dimension); --allow-nonfinite goes on"
+      ) { _ = try aggregated(batches, plain) }
+      let sums = try aggregated(batches, plain, allowsNonfinite: true)
+      #expect(sums.layers[3]!.average(.mean).map(\.isFinite) == (0..<37).map { $0 != dimension })
+      #expect(sums.layers[0]!.average(.mean).allSatisfy { $0.isFinite })
+    }
+  }
+
+  @Test func nonfinitePartialSums() throws {
+    var batches = RaggedBatch.examples(width: 3, seed: 4)
+    batches[0].layers[0]![0][0][2] = .nan
+    let partial = try aggregated(batches, plain, allowsNonfinite: true).record(finished: false)
+    for allows in [false, true] {
+      var sums = GradientSums(plain, allowsNonfinite: allows)
+      let merge = { try reading(.aggregates, [partial]) { try sums.merge(partial: $0) } }
+      if allows {
+        #expect(throws: Never.self, performing: merge)
+      } else {
+        #expect { try merge() } throws: { error in
+          "\(error)".hasPrefix("record 1: tensor sum")
+            && "\(error)".hasSuffix("at dimension 2; --allow-nonfinite goes on")
+        }
+      }
+    }
+  }
+
+  @Test func duplicateSamples() throws {
+    let batches = RaggedBatch.examples(width: 2, seed: 1)
+    refuses("record 7: sample 1 was aggregated already: is an input given twice?") {
+      _ = try aggregated(batches + [batches[0]], plain)
+    }
+    let partial = try aggregated(Array(batches[2...]), plain).record(finished: false)
+    var sums = GradientSums(plain)
+    refuses("record 2: sample 6 was aggregated already: is an input given twice?") {
+      try reading(.aggregates, [partial, partial]) { try sums.merge(partial: $0) }
+    }
+  }
+
+  @Test func otherWidth() throws {
+    let (a, b) = (RaggedBatch.examples(width: 2, seed: 1)[0], RaggedBatch.examples(width: 3, seed: 1)[1])
+    #expect { _ = try aggregated([a, b], plain) } throws: { "\($0)".contains("expected 2 columns as before, found 3") }
+  }
+
+  @Test func gradientTensorsOfOtherForms() throws {
+    let adding = { (name: String, values: [Float], shape: [Int]) in
+      var record = RaggedBatch(width: 1, layers: [0: [[[1]]]], predictions: [1], samples: [1]).record
+      record.add(name, values, shape: shape)
+      return record
+    }
+    let check = { (record: OutputRecord, message: String) -> Void in
+      var sums = GradientSums(plain)
+      refuses(message) { try reading(.gradients, [record]) { try sums.add(gradients: $0) } }
+    }
+    check(adding("grad.x", [1], [1, 1]), "record 1: tensor grad.x: expected a layer's number after grad.")
+    check(adding("grad.1", [1, 2], [2, 1]), "record 1: tensor grad.1: expected F32 [1, any], found F32 [2, 1]")
+    check(adding("grad.1", [1], [1]), "record 1: tensor grad.1: expected F32 [1, any], found F32 [1]")
+    check(adding("grad.1", [], [1, 0]), "record 1: tensor grad.1: expected at least one column, found none")
+    var none = OutputRecord()
+    GradientBatch(cuPositions: [0, 1], position: [0], sampleIndex: [0], predictions: [1]).add(to: &none)
+    check(none, "record 1: expected tensors grad.L, found none")
+  }
+
+  @Test func aggregateTensorsOfOtherForms() throws {
+    func record(weight: Double = 1, samples: [Int64] = [0, 1], positions: Int64 = 1) -> OutputRecord {
+      var record = OutputRecord()
+      record.add("sum.0", [1.0, 2])
+      record.add("sum_abs.0", [1.0, 2])
+      record.add("weight.0", [weight])
+      record.add("samples.0", samples, shape: [samples.count / 2, 2])
+      record.add("positions.0", [positions])
+      record.add("loss.0", [1.0])
+      record.add("predictions.0", [Int64(1)])
+      return record
+    }
+    let check = { (records: [OutputRecord], message: String) -> Void in
+      var sums = GradientSums(plain)
+      refuses(message) { try reading(.aggregates, records) { try sums.merge(partial: $0) } }
+    }
+    var sums = GradientSums(plain)
+    try reading(.aggregates, [record()]) { try sums.merge(partial: $0) }
+    #expect(sums.layers[0]!.average(.mean) == [1, 2])
+    check([record(weight: .nan)], "record 1: tensor weight.0: expected a weight, found nan")
+    check([record(weight: -1)], "record 1: tensor weight.0: expected a weight, found -1.0")
+    check([record(samples: [5, 4])], "record 1: samples.0: expected ranges, found 5 to 4")
+    check([record(samples: [-1, 4])], "record 1: samples.0: expected ranges, found -1 to 4")
+    check([record(positions: -1)], "record 1: tensor positions.0: expected a count, found -1")
+    check(
+      [record(positions: .max), record(samples: [1, 2])], "record 2: tensor positions.0: expected a count, found 1")
+    check([OutputRecord()], "record 1: expected tensors weight.L, found none")
+  }
+}
+
+@Suite struct ProvenanceAgreementTests {
+  private let run = [
+    "model": "demo", "model.config.xxh64": "1", "layers": "0-3", "stride": "4", "history.0": "a", "samples": "5",
+  ]
+
+  private func joined(_ changes: [String: String?]) throws -> [String: String] {
+    var agreement = ProvenanceAgreement()
+    try agreement.add(run)
+    try agreement.add(run.merging(changes.compactMapValues { $0 }) { $1 }.filter { changes[$0.key] != .some(nil) })
+    return agreement.joined!
+  }
+
+  @Test func whatMakesNumbersIncomparableIsRefusedByName() {
+    let check = { (changes: [String: String?], message: String) -> Void in
+      #expect(throws: Failure(.malformed, "the inputs do not belong together: \(message)")) { try joined(changes) }
+    }
+    check(["model.config.xxh64": "2"], "model.config.xxh64: expected 1 as before, found 2")
+    check(["stride": "1"], "stride: expected 4 as before, found 1")
+    check(["stride": nil], "stride: expected 4 as before, found none")
+    check(["mode": "both"], "mode: expected none as before, found both")
+    check(["some new key": "x"], "some new key: expected none as before, found x")
+  }
+
+  @Test func whatTellsShardsApartIsJoined() throws {
+    let all = try joined(["layers": "4-7", "history.0": "b", "samples": "5", "model": "other/path"])
+    #expect(all["layers"] == "0-3\n4-7")
+    #expect(all["history.0"] == "a\nb")
+    #expect(all["samples"] == "5")
+    #expect(all["model"] == "demo\nother/path")
+    #expect(all["stride"] == "4")
+    #expect(try joined(["history.0": nil, "basis.5": "x"]) == run.merging(["basis.5": "x"]) { $1 })
+  }
+
+  @Test func thousandsOfShards() throws {
+    var agreement = ProvenanceAgreement()
+    for shard in 0..<3000 { try agreement.add(run.merging(["history.0": "wt-tokenize --skip \(shard)"]) { $1 }) }
+    let history = agreement.joined!["history.0"]!
+    #expect(history.utf8.count < 17_000)
+    #expect(history.hasPrefix("wt-tokenize --skip 0\nwt-tokenize --skip 1\n"))
+    #expect(history.hasSuffix("\n…"))
+  }
+}
