@@ -61,13 +61,21 @@ let package = Package(
       name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
 
-    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["Safetensors", "TensorStream"], path: "Tests/TestSupport"),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
     .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "TestSupport"]),
-    .testTarget(name: "TensorOperationsTests", dependencies: ["TensorOperations", "TestSupport"]),
     .testTarget(
-      name: "QwenModelTests", dependencies: ["QwenModel", "GradientPasses", "TensorOperations", "TestSupport"]),
+      name: "TensorOperationsTests", dependencies: ["TensorOperations", "CVectorMath", "Safetensors", "TestSupport"]),
+    .testTarget(
+      name: "QwenModelTests",
+      dependencies: ["QwenModel", "TensorOperations", "TensorStream", "Safetensors", "JSON", "SystemIO", "TestSupport"]),
+    .testTarget(
+      name: "GradientPassesTests",
+      dependencies: [
+        "GradientPasses", "QwenModel", "TensorOperations", "Aggregation", "TensorStream", "Safetensors", "SystemIO",
+        "TestSupport",
+      ]),
     .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"]),
