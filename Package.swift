@@ -65,9 +65,17 @@ let package = Package(
     .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
     .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "CZstd", "TestSupport"]),
-    .testTarget(name: "TensorOperationsTests", dependencies: ["TensorOperations", "TestSupport"]),
     .testTarget(
-      name: "QwenModelTests", dependencies: ["QwenModel", "GradientPasses", "TensorOperations", "TestSupport"]),
+      name: "TensorOperationsTests", dependencies: ["TensorOperations", "CVectorMath", "Safetensors", "TestSupport"]),
+    .testTarget(
+      name: "QwenModelTests",
+      dependencies: ["QwenModel", "TensorOperations", "TensorStream", "Safetensors", "JSON", "SystemIO", "TestSupport"]),
+    .testTarget(
+      name: "GradientPassesTests",
+      dependencies: [
+        "GradientPasses", "QwenModel", "TensorOperations", "Aggregation", "TensorStream", "Safetensors", "SystemIO",
+        "TestSupport",
+      ]),
     .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"]),

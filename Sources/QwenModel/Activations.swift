@@ -28,7 +28,7 @@ struct LayerActivations {
     key = tensor(attentionShape.keyValueWidth)
     value = tensor(attentionShape.keyValueWidth)
     attention = tensor(attentionShape.queryWidth)
-    logSumExp = tensor(attentionShape.heads)
+    logSumExp = tensor(2 * attentionShape.heads)
     middle = tensor(configuration.hiddenSize)
     middleInverseRMS = tensor(1)
     gate = tensor(configuration.intermediateSize)

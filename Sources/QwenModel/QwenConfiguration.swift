@@ -47,7 +47,8 @@ public struct QwenConfiguration: Equatable, Sendable {
     layerCount = try Self.size(json, "num_hidden_layers", atMost: 10_000)
     vocabularySize = try Self.size(json, "vocab_size")
     let heads = try Self.size(json, "num_attention_heads")
-    let keyValueHeads = json["num_key_value_heads"] == nil ? heads : try Self.size(json, "num_key_value_heads")
+    let hasKeyValueHeads = json["num_key_value_heads"].map { !$0.isNull } ?? false
+    let keyValueHeads = hasKeyValueHeads ? try Self.size(json, "num_key_value_heads") : heads
     guard heads % keyValueHeads == 0 else {
       throw Self.unsupported("num_key_value_heads", "a divisor of \(heads)", "\(keyValueHeads)")
     }
@@ -74,14 +75,28 @@ public struct QwenConfiguration: Equatable, Sendable {
   /// Sizes beyond 2²⁴ are no model's, and products of them would overflow.
   private static func size(_ json: JSON, _ entry: String, atMost limit: Int = 1 << 24) throws(Failure) -> Int {
     guard let value = json[entry]?.int, (1...limit).contains(value) else {
-      throw unsupported(entry, "a whole number from 1 to \(limit)", json[entry].map { "\($0)" } ?? "none")
+      throw unsupported(entry, "a whole number from 1 to \(limit)", shown(json[entry]))
     }
     return value
   }
 
   private static func positive(_ value: JSON?, _ entry: String, default: Double) throws(Failure) -> Double {
     guard let value, !value.isNull else { return `default` }
-    guard let number = value.number, number > 0 else { throw unsupported(entry, "a positive number", "\(value)") }
+    guard let number = value.number, number > 0 else { throw unsupported(entry, "a positive number", shown(value)) }
     return number
+  }
+
+  /// An entry's value as the file has it, for a message.
+  private static func shown(_ value: JSON?) -> String {
+    switch value {
+    case nil: "none"
+    case .null: "null"
+    case .bool(let value): "\(value)"
+    case .integer(let value): "\(value)"
+    case .double(let value): "\(value)"
+    case .string(let bytes): JSON.quote(String(decoding: bytes, as: UTF8.self))
+    case .array: "an array"
+    case .object: "an object"
+    }
   }
 }

@@ -67,7 +67,8 @@ public protocol TensorOperations: AnyObject {
   /// Turns the gradient back.
   func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double)
 
-  /// Causal attention within each sample; keeps log Σ exp of the scores in `logSumExp` (N, heads).
+  /// Causal attention within each sample; keeps log Σ exp of the scores in `logSumExp` (N, heads · 2), each as
+  /// the largest score and what the sum has above it.
   func attention(
     output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
     shape: AttentionShape)

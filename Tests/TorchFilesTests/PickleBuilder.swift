@@ -3,7 +3,7 @@ import StoredTensors
 import SystemIO
 import TestSupport
 
-@testable import TorchFiles
+import TorchFiles
 
 /// Pickles put together opcode by opcode, by the names of Python's `pickle.py`.
 struct Pickle: ExpressibleByArrayLiteral {

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@testable import TorchFiles
+import TorchFiles
 
 @Suite struct PickleReaderTests {
   @Test func plainValues() throws {

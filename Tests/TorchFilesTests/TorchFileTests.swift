@@ -3,7 +3,7 @@ import SystemIO
 import TestSupport
 import Testing
 
-@testable import TorchFiles
+import TorchFiles
 
 @Suite struct TorchFileTests {
   private let folder = try! TemporaryFolder()

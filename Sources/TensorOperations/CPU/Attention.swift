@@ -11,6 +11,8 @@ extension CPUOperations {
   ///     S[t,j] = scale · q_t · k_j,   L[t] = log Σ_j e^S[t,j],   P = e^(S − L),   o_t = Σ_j P[t,j]·v_j
   ///
   /// Computed by tiles of keys with a running maximum and sum, as in FlashAttention (Dao et al. 2022, algorithm 1).
+  /// L is kept as m + log Σ_j e^(S[t,j] − m), m the largest score: real models have scores of hundreds, and one Float
+  /// near 1000 is known to 3e-5, which would be the relative error of P.
   /// HF: modeling_qwen2.py, `eager_attention_forward` with `repeat_kv`.
   public func attention(
     output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
@@ -19,7 +21,7 @@ extension CPUOperations {
     let N = samples.rowCount
     precondition(output.hasShape(N, shape.queryWidth) && query.hasShape(N, shape.queryWidth))
     precondition(key.hasShape(N, shape.keyValueWidth) && value.hasShape(N, shape.keyValueWidth))
-    precondition(logSumExp.hasShape(N, shape.heads))
+    precondition(logSumExp.hasShape(N, 2 * shape.heads))
     let W = shape.headWidth
     let scale = Float(1 / Double(W).squareRoot())
     let group = shape.heads / shape.keyValueHeads
@@ -64,8 +66,8 @@ extension CPUOperations {
           }
           for row in 0..<rows {
             vector_scale(o + row * shape.queryWidth, W, Float(1 / running[row].sum))
-            logSumExp.address[(firstRow + row) * shape.heads + head] =
-              running[row].maximum + Float(log(running[row].sum))
+            let L = logSumExp.address + ((firstRow + row) * shape.heads + head) * 2
+            (L[0], L[1]) = (running[row].maximum, Float(log(running[row].sum)))
           }
         }
       }
@@ -86,7 +88,7 @@ extension CPUOperations {
     let N = samples.rowCount
     precondition([dQuery, dOutput, output, query].allSatisfy { $0.hasShape(N, shape.queryWidth) })
     precondition([dKey, dValue, key, value].allSatisfy { $0.hasShape(N, shape.keyValueWidth) })
-    precondition(logSumExp.hasShape(N, shape.heads))
+    precondition(logSumExp.hasShape(N, 2 * shape.heads))
     let W = shape.headWidth
     let scale = Float(1 / Double(W).squareRoot())
     let group = shape.heads / shape.keyValueHeads
@@ -124,7 +126,9 @@ extension CPUOperations {
             for row in 0..<rows {
               let (p_t, dS_t) = (p + row * tile, dS + row * tile)
               let allowed = min(max(start + row + 1 - firstKey, 0), count)
-              _ = vector_exponentiate(p_t, allowed, logSumExp.address[(firstRow + row) * shape.heads + head])
+              let L = logSumExp.address + ((firstRow + row) * shape.heads + head) * 2
+              _ = vector_exponentiate(p_t, allowed, L[0])
+              vector_scale(p_t, allowed, Glibc.exp(-L[1]))
               let delta = Float(vector_dot(dO + row * qWidth, o + row * qWidth, W))
               vector_softmax_backward(dS_t, p_t, allowed, delta, scale)
               (p_t + allowed).update(repeating: 0, count: count - allowed)

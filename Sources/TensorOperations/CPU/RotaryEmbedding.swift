@@ -9,14 +9,15 @@ struct RotationTable {
   let cosines: [Float]
   let sines: [Float]
 
-  /// The angle of position p and pair i is p · theta^(−2i/headWidth), rounded to Float twice as HF does
-  /// (Qwen2RotaryEmbedding: `inv_freq` and `inv_freq @ position_ids` are float32 in a model of any type).
+  /// The angle of position p and pair i is p · theta^(−2i/headWidth), rounded to Float at each step as HF does
+  /// (Qwen2RotaryEmbedding, in a model of any type: exponent, power, `inv_freq` and `position_ids * inv_freq` are
+  /// float32). One unit in the last place of a frequency is 1e-5 of a turn some hundred positions on.
   init(headWidth: Int, theta: Double, positions: Int) {
     self.headWidth = headWidth
     self.theta = theta
     self.positions = positions
     let half = headWidth / 2
-    let frequencies = (0..<half).map { Float(1 / pow(theta, Double(2 * $0) / Double(headWidth))) }
+    let frequencies = (0..<half).map { 1 / Float(pow(theta, Double(Float(2 * $0) / Float(headWidth)))) }
     let angles = (0..<positions).flatMap { p in frequencies.map { Double(Float(p) * $0) } }
     cosines = angles.map { Float(cos($0)) }
     sines = angles.map { Float(sin($0)) }

@@ -1,0 +1,234 @@
+import TensorOperations
+import TestSupport
+import Testing
+
+@Suite struct AttentionTests {
+  /// Samples of a batch, each as (rows, real ones of them).
+  struct Layout: Sendable, CustomTestStringConvertible {
+    let samples: [(rows: Int, valid: Int)]
+
+    init(_ lengths: Int...) { samples = lengths.map { ($0, $0) } }
+    init(padded samples: [(Int, Int)]) { self.samples = samples.map { (rows: $0.0, valid: $0.1) } }
+
+    var packed: PackedSamples {
+      var start = 0
+      return PackedSamples(
+        samples.map { sample in
+          defer { start += sample.rows }
+          return .init(rows: start..<start + sample.rows, valid: sample.valid)
+        })
+    }
+
+    var testDescription: String { samples.map { "\($0.valid) of \($0.rows)" }.joined(separator: ", ") }
+  }
+
+  static let shapes = [
+    AttentionShape(heads: 6, keyValueHeads: 2, headWidth: 14),
+    AttentionShape(heads: 4, keyValueHeads: 4, headWidth: 2),
+    AttentionShape(heads: 1, keyValueHeads: 1, headWidth: 64),
+  ]
+  /// Lengths around the 128 rows and keys of a tile, and beyond two tiles.
+  static let layouts = [
+    Layout(1), Layout(3), Layout(7), Layout(128), Layout(129), Layout(300), Layout(3, 1, 129, 7),
+    Layout(padded: [(140, 129), (5, 1), (9, 9)]), Layout(padded: [(300, 128), (1, 1), (260, 3)]),
+  ]
+
+  struct Inputs {
+    let samples: PackedSamples
+    let shape: AttentionShape
+    let q: [Float]
+    let k: [Float]
+    let v: [Float]
+    let dOutput: [Float]
+
+    init(_ layout: Layout, _ shape: AttentionShape, scale: Float = 2) {
+      samples = layout.packed
+      self.shape = shape
+      let N = samples.rowCount
+      var numbers = SeededNumbers(seed: UInt64(N * 100 + shape.heads))
+      q = numbers.floats(N * shape.queryWidth, scale: scale)
+      k = numbers.floats(N * shape.keyValueWidth, scale: scale)
+      v = numbers.floats(N * shape.keyValueWidth)
+      dOutput = numbers.floats(N * shape.queryWidth)
+    }
+
+    init(samples: PackedSamples, shape: AttentionShape, q: [Float], k: [Float], v: [Float], dOutput: [Float]) {
+      (self.samples, self.shape, self.q, self.k, self.v, self.dOutput) = (samples, shape, q, k, v, dOutput)
+    }
+
+    /// Σ dOutput ∘ output, whose gradients the backward pass computes.
+    func loss(q: [Double], k: [Double], v: [Double]) -> Double {
+      dot(Oracle.attention(q, k, v, samples, shape).output, doubles(dOutput))
+    }
+  }
+
+  struct Results {
+    let output: [Float]
+    /// (N, heads): the sum of its two parts.
+    let logSumExp: [Double]
+    let dq: [Float]
+    let dk: [Float]
+    let dv: [Float]
+
+    init(_ inputs: Inputs, threads: Int) {
+      let ops = CPUOperations(threads: threads)
+      let N = inputs.samples.rowCount
+      let (queryWidth, keyWidth) = (inputs.shape.queryWidth, inputs.shape.keyValueWidth)
+      let (Q, K) = (GuardedTensor(N, queryWidth, inputs.q), GuardedTensor(N, keyWidth, inputs.k))
+      let (V, DO) = (GuardedTensor(N, keyWidth, inputs.v), GuardedTensor(N, queryWidth, inputs.dOutput))
+      let (O, L) = (GuardedTensor(N, queryWidth), GuardedTensor(N, 2 * inputs.shape.heads))
+      let (DQ, DK, DV) = (GuardedTensor(N, queryWidth), GuardedTensor(N, keyWidth), GuardedTensor(N, keyWidth))
+      ops.attention(
+        output: O.tensor, logSumExp: L.tensor, query: Q.tensor, key: K.tensor, value: V.tensor,
+        samples: inputs.samples, shape: inputs.shape)
+      output = O.values()
+      let parts = L.values()
+      logSumExp = stride(from: 0, to: parts.count, by: 2).map { Double(parts[$0]) + Double(parts[$0 + 1]) }
+      ops.attentionBackward(
+        dQuery: DQ.tensor, dKey: DK.tensor, dValue: DV.tensor, dOutput: DO.tensor, output: O.tensor,
+        logSumExp: L.tensor, query: Q.tensor, key: K.tensor, value: V.tensor, samples: inputs.samples,
+        shape: inputs.shape)
+      (dq, dk, dv) = (DQ.values(), DK.values(), DV.values())
+      for (tensor, values) in [
+        (Q, inputs.q), (K, inputs.k), (V, inputs.v), (DO, inputs.dOutput), (O, output), (L, parts),
+      ] { expectUnchanged(tensor, values) }
+    }
+  }
+
+  @Test(arguments: layouts, shapes)
+  func agreesWithOracle(layout: Layout, shape: AttentionShape) {
+    let inputs = Inputs(layout, shape)
+    let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
+    let expected = Oracle.attention(q, k, v, inputs.samples, shape)
+    let gradients = Oracle.attentionBackward(dOutput: doubles(inputs.dOutput), q, k, v, inputs.samples, shape)
+    for threads in threadCounts {
+      let found = Results(inputs, threads: threads)
+      // Scores of up to 20 have an error of 1e-6, which e^S makes a relative error of 1e-6.
+      #expect(relativeL2(found.output, expected.output) < 1e-6)
+      #expect(relativeL2(found.logSumExp, expected.logSumExp) < 1e-6)
+      #expect(relativeL2(found.dv, gradients.dv) < 2e-6)
+      // With one key there is no choice and the gradient is 0, which rounding misses by 1e-7.
+      let isChoice = layout.samples.contains { $0.valid > 1 }
+      for (found, expected) in [(found.dq, gradients.dq), (found.dk, gradients.dk)] {
+        let error = isChoice ? relativeL2(found, expected) : Double(found.map(\.magnitude).max()!)
+        #expect(error < 2e-6)
+      }
+    }
+  }
+
+  /// The oracle's gradients are a formula too: this asks the function itself, element by element.
+  @Test(arguments: [Layout(3), Layout(3, 1, 2), Layout(padded: [(4, 2), (2, 1), (3, 3)])], shapes)
+  func agreesWithFiniteDifferences(layout: Layout, shape: AttentionShape) {
+    let inputs = Inputs(layout, shape, scale: 1)
+    let found = Results(inputs, threads: 2)
+    let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
+    #expect(relativeL2(found.dq, finiteDifferences(at: q) { inputs.loss(q: $0, k: k, v: v) }) < 2e-6)
+    #expect(relativeL2(found.dk, finiteDifferences(at: k) { inputs.loss(q: q, k: $0, v: v) }) < 2e-6)
+    #expect(relativeL2(found.dv, finiteDifferences(at: v) { inputs.loss(q: q, k: k, v: $0) }) < 2e-6)
+  }
+
+  /// And along random directions where a sample has several tiles.
+  @Test(arguments: [Layout(129), Layout(300, 5), Layout(padded: [(300, 200), (140, 128)])], shapes)
+  func agreesWithFiniteDifferencesAcrossTiles(layout: Layout, shape: AttentionShape) {
+    let inputs = Inputs(layout, shape)
+    let found = Results(inputs, threads: 2)
+    let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
+    #expect(directionalError(of: found.dq, at: q, directions: 2) { inputs.loss(q: $0, k: k, v: v) } < 2e-6)
+    #expect(directionalError(of: found.dk, at: k, directions: 2) { inputs.loss(q: q, k: $0, v: v) } < 2e-6)
+    #expect(directionalError(of: found.dv, at: v, directions: 2) { inputs.loss(q: q, k: k, v: $0) } < 2e-6)
+  }
+
+  /// A sample's numbers are the same in whatever batch it comes.
+  @Test(arguments: shapes)
+  func samplesDoNotSeeEachOther(shape: AttentionShape) {
+    let together = Inputs(Layout(7, 150, 3), shape)
+    let found = Results(together, threads: 2)
+    for rows in [0..<7, 7..<157, 157..<160] {
+      func part(_ values: [Float], _ width: Int) -> [Float] {
+        Array(values[rows.lowerBound * width..<rows.upperBound * width])
+      }
+      let (Q, K) = (shape.queryWidth, shape.keyValueWidth)
+      let alone = Results(
+        Inputs(
+          samples: PackedSamples([.init(rows: 0..<rows.count, valid: rows.count)]), shape: shape,
+          q: part(together.q, Q), k: part(together.k, K), v: part(together.v, K), dOutput: part(together.dOutput, Q)),
+        threads: 1)
+      #expect(alone.output == part(found.output, Q))
+      #expect(alone.dq == part(found.dq, Q))
+      #expect(alone.dk == part(found.dk, K))
+      #expect(alone.dv == part(found.dv, K))
+    }
+  }
+
+  /// What the padding holds changes nothing of the real rows' outputs, and no gradient reaches its keys and values.
+  @Test(arguments: shapes)
+  func paddingIsNotSeen(shape: AttentionShape) {
+    let valid = 130
+    let layout = Layout(padded: [(200, valid)])
+    let inputs = Inputs(layout, shape)
+    let (Q, K) = (shape.queryWidth, shape.keyValueWidth)
+    let changed = { (values: [Float], width: Int) in
+      Array(values[..<(valid * width)]) + values[(valid * width)...].map { -3 * $0 }
+    }
+    let others = Inputs(
+      samples: inputs.samples, shape: shape, q: inputs.q, k: changed(inputs.k, K), v: changed(inputs.v, K),
+      dOutput: inputs.dOutput)
+    let (found, other) = (Results(inputs, threads: 1), Results(others, threads: 1))
+    #expect(found.output == other.output)
+    #expect(found.dq == other.dq)
+    for gradient in [found.dk, found.dv] { #expect(gradient[(valid * K)...].allSatisfy { $0 == 0 }) }
+    // The padding's own queries look at real keys only, and have an output and a gradient.
+    #expect(found.output[(valid * Q)...].allSatisfy { $0.isFinite && $0 != 0 })
+  }
+
+  /// Scores from −10⁴ to 10⁴ that are exact in Float, rising and falling from tile to tile.
+  @Test(arguments: [1, 10, 300], [1, -1])
+  func largeScores(keyScale: Int, sign: Int) {
+    let shape = AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 64)
+    let samples = Layout(300).packed
+    var numbers = SeededNumbers(seed: 4)
+    let whole = { (count: Int, limit: Int) in
+      (0..<count).map { _ in Float(Int.random(in: -limit...limit, using: &numbers)) }
+    }
+    // scale = 1/8 and whole numbers: q·k/8 has three binary places. Key t is about t·sign·keyScale/300 in length.
+    let q = whole(300 * 128, 2).map { $0 + 1 }
+    let k = whole(300 * 64, 1).enumerated().map { ($1 + Float($0 / 64 / 100)) * Float(sign * keyScale) }
+    let inputs = Inputs(
+      samples: samples, shape: shape, q: q, k: k, v: numbers.floats(300 * 64), dOutput: numbers.floats(300 * 128))
+    let found = Results(inputs, threads: 2)
+    let (dq, dk, dv) = (doubles(q), doubles(k), doubles(inputs.v))
+    let expected = Oracle.attention(dq, dk, dv, samples, shape)
+    let gradients = Oracle.attentionBackward(dOutput: doubles(inputs.dOutput), dq, dk, dv, samples, shape)
+    #expect(relativeL2(found.output, expected.output) < 1e-6)
+    #expect(relativeL2(found.logSumExp, expected.logSumExp) < 1e-6)
+    #expect(relativeL2(found.dv, gradients.dv) < 2e-6)
+    #expect(relativeL2(found.dq, gradients.dq) < 2e-6)
+    #expect(relativeL2(found.dk, gradients.dk) < 2e-6)
+  }
+
+  /// A NaN in a row's query spoils that row, in a key or value every row that looks at it.
+  @Test(arguments: 0..<4)
+  func passesNaNOn(input: Int) {
+    let shape = AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 4)
+    let layout = Layout(200, 5)
+    let plain = Inputs(layout, shape)
+    var inputs = [plain.q, plain.k, plain.v, plain.dOutput]
+    let width = input == 0 || input == 3 ? 8 : 4
+    inputs[input][150 * width + 1] = .nan
+    let found = Results(
+      Inputs(
+        samples: layout.packed, shape: shape, q: inputs[0], k: inputs[1], v: inputs[2], dOutput: inputs[3]), threads: 2)
+    let rows = { (values: [Float], width: Int) in
+      Set(values.indices.filter { values[$0].isNaN }.map { $0 / width })
+    }
+    switch input {
+    case 0: #expect(rows(found.output, 8).contains(150) && rows(found.dq, 8).contains(150))
+    case 1, 2: #expect(rows(found.output, 8).isSuperset(of: 150..<200) && rows(found.dq, 8).isSuperset(of: 150..<200))
+    default: #expect(rows(found.output, 8).isEmpty && rows(found.dq, 8).contains(150))
+    }
+    #expect(rows(found.dk, 4).contains(150) && rows(found.dv, 4).contains(150) == (input != 2))
+    // No NaN leaves its sample, nor its tile towards earlier ones.
+    #expect(rows(found.output, 8).isDisjoint(with: Set(0..<128).union(200..<205)))
+    #expect([found.dk, found.dv].allSatisfy { rows($0, 4).isDisjoint(with: 200..<205) })
+  }
+}

@@ -1,0 +1,119 @@
+import TensorOperations
+import TestSupport
+import Testing
+
+@Suite struct CrossEntropyTests {
+  struct Shape: Sendable {
+    let rows: Int
+    let width: Int
+    let words: Int
+  }
+
+  /// Vocabularies around the 512 words of a tile, rows around the 512 of a block.
+  static let shapes = [
+    Shape(rows: 1, width: 5, words: 1), Shape(rows: 3, width: 16, words: 17), Shape(rows: 7, width: 84, words: 513),
+    Shape(rows: 129, width: 5, words: 1301), Shape(rows: 300, width: 16, words: 512),
+    Shape(rows: 513, width: 5, words: 1025), Shape(rows: 1030, width: 2, words: 17),
+    Shape(rows: 2, width: 84, words: 1301),
+  ]
+
+  /// The loss of every row and its gradient, after checks of what lies around.
+  static func run(_ x: [Float], _ w: [Float], _ targets: [Int32], threads: Int) -> (losses: [Double], dx: [Float]) {
+    let N = targets.count
+    let D = x.count / N
+    let (X, W, DX) = (GuardedTensor(N, D, x), GuardedTensor(w.count / D, D, w), GuardedTensor(N, D))
+    let losses = CPUOperations(threads: threads).crossEntropy(
+      dx: DX.tensor, x: X.tensor, head: W.tensor, targets: targets)
+    // Without a way back: the same losses.
+    let alone = CPUOperations(threads: threads).crossEntropy(dx: nil, x: X.tensor, head: W.tensor, targets: targets)
+    #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
+    expectUnchanged(X, x)
+    expectUnchanged(W, w)
+    return (losses, DX.values())
+  }
+
+  @Test(arguments: shapes)
+  func agreesWithOracle(shape: Shape) {
+    let (N, D, V) = (shape.rows, shape.width, shape.words)
+    var numbers = SeededNumbers(seed: UInt64(N * 1000 + V))
+    let (x, w) = (numbers.floats(N * D, scale: 2), numbers.floats(V * D))
+    // Words of every tile, the first and the last among them, and rows without a target.
+    let targets = (0..<N).map { row in row % 5 == 4 ? -1 : Int32(row % 3 == 0 ? V - 1 - row % V : row * 37 % V) }
+    let (X, W) = (doubles(x), doubles(w))
+    func loss(_ row: Int, _ x: some Collection<Double>) -> Double { Oracle.crossEntropy(x, w: W, target: targets[row]) }
+    let expected = (0..<N).map { loss($0, X[$0 * D..<($0 + 1) * D]) }
+    // Every row where the vocabulary is small, else those at the edges of blocks and some between.
+    let probed = (0..<N).filter { N * V * D < 200_000 || $0 % 101 == 0 || $0 == 1 || (510...513).contains($0) }
+    let gradients = probed.map { row in finiteDifferences(at: Array(X[row * D..<(row + 1) * D])) { loss(row, $0) } }
+
+    for threads in threadCounts {
+      let found = Self.run(x, w, targets, threads: threads)
+      if V > 1 { #expect(relativeL2(found.losses, expected) < 1e-6) }
+      for (row, gradient) in zip(probed, gradients) {
+        let dx = Array(found.dx[row * D..<(row + 1) * D])
+        // Weights of up to 1 that cancel: 1e-6 of the rows they are made of.
+        let isClose = zip(dx, gradient).allSatisfy { abs(Double($0) - $1) < 2e-6 }
+        #expect(isClose, "row \(row): \(dx), expected \(gradient)")
+      }
+      #expect(relativeL2(probed.flatMap { found.dx[$0 * D..<($0 + 1) * D] }, gradients.flatMap { $0 }) < 2e-6)
+      for row in 0..<N where targets[row] < 0 {
+        #expect(found.losses[row] == 0 && found.dx[row * D..<(row + 1) * D].allSatisfy { $0 == 0 })
+      }
+      // All rows at once: Σ of all losses along random directions.
+      let error = directionalError(of: found.dx, at: X, directions: 1) { x in
+        (0..<N).reduce(0) { $0 + loss($1, x[$1 * D..<($1 + 1) * D]) }
+      }
+      #expect(V == 1 || error < 2e-6)
+    }
+  }
+
+  /// One word: it is certain, and nothing can change that.
+  @Test func aVocabularyOfOne() {
+    let found = Self.run([3, -2, 150, 1], [2, 5], [0, 0], threads: 2)
+    #expect(found.losses == [0, 0])
+    #expect(found.dx == [0, 0, 0, 0])
+  }
+
+  /// Logits of ±10⁴ that are exact in Float: the largest in the first tile, a middle one, and the last.
+  @Test(arguments: [0, 700, 1300], threadCounts)
+  func largeLogits(largest: Int, threads: Int) {
+    let V = 1301
+    var numbers = SeededNumbers(seed: 11)
+    // Whole numbers from −50 to 50, and x of ±100: logits of up to 10,000.
+    var w = (0..<V * 2).map { _ in Float(Int.random(in: -45...45, using: &numbers)) }
+    (w[largest * 2], w[largest * 2 + 1]) = (50, -50)
+    let x: [Float] = [100, -100, -100, 100, 100, -100, 0, 0]
+    let targets = [Int32(largest), Int32(largest), Int32((largest + 1) % V), 5]
+    let found = Self.run(x, w, targets, threads: threads)
+    let expected = (0..<4).map {
+      Oracle.crossEntropy(doubles(Array(x[2 * $0..<2 * $0 + 2])), w: doubles(w), target: targets[$0])
+    }
+    for (loss, exact) in zip(found.losses, expected) { #expect(abs(loss - exact) <= 1e-6 * max(exact, 1e-9)) }
+    // Row 0 is certain of its target; row 2 of another word, so its gradient is the difference of two words.
+    #expect(found.dx[0] == 0 && found.dx[1] == 0)
+    #expect(found.dx[4] == 50 - w[Int(targets[2]) * 2] && found.dx[5] == -50 - w[Int(targets[2]) * 2 + 1])
+    #expect(found.dx.allSatisfy { $0.isFinite })
+  }
+
+  @Test(arguments: [0, 1, 2], threadCounts)
+  func passesNaNOn(tile: Int, threads: Int) {
+    var numbers = SeededNumbers(seed: 12)
+    let (x, w) = (numbers.floats(3 * 4), numbers.floats(1301 * 4))
+    var badX = x
+    badX[4 + tile] = .nan
+    let row = Self.run(badX, w, [1, 2, 3], threads: threads)
+    #expect(row.losses.map(\.isNaN) == [false, true, false])
+    #expect(row.dx.map(\.isNaN) == (0..<12).map { (4..<8).contains($0) })
+    var badW = w
+    badW[tile * 513 * 4] = .nan
+    let head = Self.run(x, badW, [1, 2, 3], threads: threads)
+    #expect(head.losses.allSatisfy { $0.isNaN })
+    #expect((0..<3).allSatisfy { head.dx[$0 * 4].isNaN })
+  }
+
+  /// An infinite logit is no number either.
+  @Test func passesInfinityOn() {
+    let found = Self.run([.infinity, 1], [1, 1, 2, 1, 1, 0.5], [1], threads: 1)
+    #expect(found.losses[0].isNaN && found.dx[0].isNaN)
+  }
+}

@@ -1,0 +1,79 @@
+import TensorOperations
+import TestSupport
+import Testing
+
+@Suite struct LinearTests {
+  /// Outputs and inputs cross the 64 columns that a thread takes at a time.
+  static let shapes = [
+    (1, 5, 16), (3, 16, 5), (7, 84, 84), (129, 5, 1), (2, 1, 1), (300, 16, 130), (513, 84, 65), (3, 200, 17),
+  ]
+
+  @Test(arguments: shapes, threadCounts)
+  func agreesWithOracle(shape: (rows: Int, inputs: Int, outputs: Int), threads: Int) {
+    let (N, I, O) = shape
+    var numbers = SeededNumbers(seed: UInt64(N * 1000 + I))
+    let (x, w, b, earlier) = (numbers.floats(N * I), numbers.floats(O * I), numbers.floats(O), numbers.floats(N * O))
+    let ops = CPUOperations(threads: threads)
+    let (X, W, B) = (GuardedTensor(N, I, x), GuardedTensor(O, I, w), GuardedTensor(1, O, b))
+    let product = Oracle.linear(doubles(x), doubles(w), inputs: I, outputs: O)
+
+    let plain = GuardedTensor(N, O)
+    ops.linear(y: plain.tensor, x: X.tensor, weight: W.tensor, bias: nil, accumulate: false)
+    // Sums of up to 200 products in Float: their rounding adds up to some 1e-7.
+    #expect(relativeL2(plain.values(), product) < 1e-6)
+
+    let biased = GuardedTensor(N, O)
+    ops.linear(y: biased.tensor, x: X.tensor, weight: W.tensor, bias: B.tensor, accumulate: false)
+    #expect(relativeL2(biased.values(), product.enumerated().map { $1 + Double(b[$0 % O]) }) < 1e-6)
+
+    let accumulated = GuardedTensor(N, O, earlier)
+    ops.linear(y: accumulated.tensor, x: X.tensor, weight: W.tensor, bias: nil, accumulate: true)
+    #expect(relativeL2(accumulated.values(), zip(product, earlier).map { $0 + Double($1) }) < 1e-6)
+
+    let logits = GuardedTensor(N, O)
+    ops.logits(logits.tensor, x: X.tensor, head: W.tensor)
+    #expect(relativeL2(logits.values(), product) < 1e-6)
+    for (tensor, values) in [(X, x), (W, w), (B, b)] { expectUnchanged(tensor, values) }
+  }
+
+  @Test(arguments: shapes, threadCounts)
+  func backwardAgreesWithFiniteDifferences(shape: (rows: Int, inputs: Int, outputs: Int), threads: Int) {
+    let (N, I, O) = shape
+    var numbers = SeededNumbers(seed: UInt64(N * 2000 + I))
+    let (dy, w, earlier) = (numbers.floats(N * O), numbers.floats(O * I), numbers.floats(N * I))
+    let ops = CPUOperations(threads: threads)
+    let (DY, W) = (GuardedTensor(N, O, dy), GuardedTensor(O, I, w))
+    let DX = GuardedTensor(N, I)
+    ops.linearBackward(dx: DX.tensor, dy: DY.tensor, weight: W.tensor, accumulate: false)
+    let accumulated = GuardedTensor(N, I, earlier)
+    ops.linearBackward(dx: accumulated.tensor, dy: DY.tensor, weight: W.tensor, accumulate: true)
+
+    let sum = zip(DX.values(), earlier).map { Double($0) + Double($1) }
+    #expect(relativeL2(accumulated.values(), sum) < 1e-6)
+    // The function is linear: where x is does not matter. Each element, where that is quick.
+    let at = doubles(numbers.floats(N * I))
+    let loss = { (x: [Double]) in dot(Oracle.linear(x, doubles(w), inputs: I, outputs: O), doubles(dy)) }
+    if N * I < 100 { #expect(relativeL2(DX.values(), finiteDifferences(at: at, loss)) < 1e-6) }
+    #expect(directionalError(of: DX.values(), at: at, loss) < 1e-6)
+    for (tensor, values) in [(DY, dy), (W, w)] { expectUnchanged(tensor, values) }
+  }
+
+  /// OpenBLAS must not skip what it multiplies with 0.
+  @Test func passesNaNOn() {
+    let ops = CPUOperations(threads: 1)
+    let X = GuardedTensor(2, 3, [1, .nan, 1, 1, 1, 1])
+    let zeros = GuardedTensor(4, 3, Array(repeating: 0, count: 12))
+    let Y = GuardedTensor(2, 4)
+    ops.linear(y: Y.tensor, x: X.tensor, weight: zeros.tensor, bias: nil, accumulate: false)
+    #expect(Y.values().map(\.isNaN) == Array(repeating: true, count: 4) + Array(repeating: false, count: 4))
+    let DY = GuardedTensor(2, 4, [1, 1, 1, 1, 1, .nan, 1, 1])
+    let DX = GuardedTensor(2, 3)
+    ops.linearBackward(dx: DX.tensor, dy: DY.tensor, weight: zeros.tensor, accumulate: false)
+    #expect(DX.values().map(\.isNaN) == [false, false, false, true, true, true])
+    let bias = GuardedTensor(1, 4, [0, .nan, 0, 0])
+    ops.linear(
+      y: Y.tensor, x: GuardedTensor(2, 3, [1, 1, 1, 1, 1, 1]).tensor, weight: zeros.tensor, bias: bias.tensor,
+      accumulate: false)
+    #expect(Y.values().map(\.isNaN) == [false, true, false, false, false, true, false, false])
+  }
+}

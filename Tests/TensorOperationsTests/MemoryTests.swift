@@ -1,0 +1,46 @@
+import TensorOperations
+import TestSupport
+import Testing
+
+/// The operations that move numbers, and how samples lie in a batch.
+@Suite struct MemoryTests {
+  @Test(arguments: [(1, 1), (3, 5), (129, 7), (513, 84)], threadCounts)
+  func copyAddClear(shape: (rows: Int, columns: Int), threads: Int) {
+    let (N, D) = shape
+    var numbers = SeededNumbers(seed: 1)
+    let (x, y) = (numbers.floats(N * D), numbers.floats(N * D))
+    let ops = CPUOperations(threads: threads)
+    let (X, Y) = (GuardedTensor(N, D, x), GuardedTensor(N, D))
+    ops.copy(Y.tensor, from: X.tensor)
+    #expect(Y.values() == x)
+    ops.upload(Y.tensor, from: y)
+    ops.add(Y.tensor, X.tensor)
+    #expect(Y.values() == zip(y, x).map { $0 + $1 })
+    expectUnchanged(X, x)
+    var downloaded = [Float](repeating: .nan, count: N * D + 1)
+    ops.download(&downloaded, from: X.tensor)
+    #expect(Array(downloaded.dropLast()) == x && downloaded.last!.isNaN)
+    ops.clear(Y.tensor)
+    #expect(Y.values().allSatisfy { $0 == 0 })
+  }
+
+  @Test func addPassesNaNOn() {
+    let (X, Y) = (GuardedTensor(1, 3, [.nan, 1, 1]), GuardedTensor(1, 3, [1, 1, .nan]))
+    CPUOperations(threads: 1).add(Y.tensor, X.tensor)
+    #expect(Y.values().map(\.isNaN) == [true, false, true])
+  }
+
+  @Test func firstRowsOfATensor() {
+    let X = GuardedTensor(3, 2, [1, 2, 3, 4, 5, 6])
+    let first = X.tensor.first(rows: 2)
+    #expect((first.rows, first.columns, first.count) == (2, 2, 4) && first.address == X.tensor.address)
+  }
+
+  @Test func positionsStartAnewInEverySample() {
+    let samples = PackedSamples([
+      .init(rows: 0..<3, valid: 3), .init(rows: 3..<4, valid: 1), .init(rows: 4..<6, valid: 1),
+    ])
+    #expect(samples.positions == [0, 1, 2, 0, 0, 1])
+    #expect(samples.rowCount == 6)
+  }
+}

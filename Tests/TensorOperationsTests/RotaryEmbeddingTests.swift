@@ -1,0 +1,81 @@
+import TensorOperations
+import TestSupport
+import Testing
+
+@Suite struct RotaryEmbeddingTests {
+  struct Case: Sendable {
+    let positions: [Int32]
+    let heads: Int
+    let headWidth: Int
+    let theta: Double
+  }
+
+  static let cases = [
+    Case(positions: [0], heads: 1, headWidth: 2, theta: 10_000),
+    Case(positions: [0, 1, 2], heads: 4, headWidth: 2, theta: 10_000),
+    Case(positions: [0, 1, 2, 0, 0, 1, 2], heads: 6, headWidth: 14, theta: 10_000),
+    Case(positions: Array(0..<129), heads: 2, headWidth: 14, theta: 1e6),
+    Case(positions: Array(0..<300), heads: 1, headWidth: 64, theta: 1e6),
+    // Beyond the 128 positions that the table of angles starts with, and not in order.
+    Case(positions: [32767, 3, 128, 127, 4095], heads: 2, headWidth: 64, theta: 1e6),
+  ]
+
+  @Test(arguments: cases, threadCounts)
+  func agreesWithOracle(rotation: Case, threads: Int) {
+    let (T, W) = (rotation.positions.count, rotation.heads * rotation.headWidth)
+    var numbers = SeededNumbers(seed: UInt64(T))
+    let (x, dy) = (numbers.floats(T * W), numbers.floats(T * W))
+    func oracle(_ x: [Double]) -> [Double] {
+      Oracle.rotate(
+        x, width: W, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+    }
+    let ops = CPUOperations(threads: threads)
+    let X = GuardedTensor(T, W, x)
+    ops.rotate(x: X.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+    // cos and sin, two products and a sum, each rounded.
+    #expect(relativeL2(X.values(), oracle(doubles(x))) < 3e-7)
+
+    let DX = GuardedTensor(T, W, dy)
+    ops.rotateBackward(
+      dx: DX.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+    let loss = { (x: [Double]) in dot(oracle(x), doubles(dy)) }
+    if T * W < 600 { #expect(relativeL2(DX.values(), finiteDifferences(at: doubles(x), loss)) < 1e-6) }
+    #expect(directionalError(of: DX.values(), at: doubles(x), loss) < 1e-6)
+
+    // Back where it came from.
+    ops.rotateBackward(
+      dx: X.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+    #expect(relativeL2(X.values(), x) < 3e-7)
+  }
+
+  /// One object serves a model's queries and keys, then another shape, then more positions.
+  @Test func keepsNoAnglesOfAnotherShape() {
+    let ops = CPUOperations(threads: 1)
+    var numbers = SeededNumbers(seed: 3)
+    for (positions, headWidth, theta) in [
+      ([Int32(1), 5], 4, 1e4), ([1, 5], 8, 1e4), ([1, 5], 8, 1e6), ([1, 500], 8, 1e6), ([1, 5], 8, 1e6),
+    ] {
+      let x = numbers.floats(16)
+      let X = GuardedTensor(2, 8, x)
+      ops.rotate(x: X.tensor, positions: positions, headWidth: headWidth, theta: theta)
+      let expected = Oracle.rotate(doubles(x), width: 8, positions: positions, headWidth: headWidth, theta: theta)
+      #expect(relativeL2(X.values(), expected) < 3e-7)
+    }
+  }
+
+  /// A NaN reaches its own pair and nothing else.
+  @Test func passesNaNOn() {
+    for turn in [CPUOperations.rotate(_:), CPUOperations.rotateBackward(_:)] {
+      var x = [Float](repeating: 1, count: 16)
+      x[9] = .nan
+      let X = GuardedTensor(2, 8, x)
+      turn(CPUOperations(threads: 1))(X.tensor)
+      #expect(X.values().indices.filter { X.values()[$0].isNaN } == [9, 11])
+    }
+  }
+}
+
+extension CPUOperations {
+  fileprivate func rotate(_ x: Tensor) { rotate(x: x, positions: [3, 4], headWidth: 4, theta: 1e4) }
+  fileprivate func rotateBackward(_ x: Tensor) { rotateBackward(dx: x, positions: [3, 4], headWidth: 4, theta: 1e4) }
+}

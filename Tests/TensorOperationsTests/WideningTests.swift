@@ -1,0 +1,78 @@
+import Safetensors
+import TensorOperations
+import Testing
+
+@Suite struct WideningTests {
+  /// All 65,536 bit patterns, two to a byte offset of 1 as in a file whose header has an odd length.
+  private static func widenAll(_ type: ElementType) -> [Float] {
+    let patterns = (0...UInt16.max).flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
+    let bytes = [0] + patterns
+    var values = [Float](repeating: 7, count: 65_537)
+    bytes.withUnsafeBytes { widen(&values, $0.baseAddress! + 1, 65_536, type) }
+    #expect(values.last == 7, "widen wrote one element too many")
+    return values.dropLast()
+  }
+
+  @Test func everyBFloat16() {
+    for (bits, value) in Self.widenAll(.bf16).enumerated() where value.bitPattern != UInt32(bits) << 16 {
+      Issue.record("bf16 \(String(bits, radix: 16)): \(value)")
+    }
+  }
+
+  @Test func everyFloat16() {
+    for (bits, value) in Self.widenAll(.f16).enumerated() {
+      let exponent = bits >> 10 & 31
+      let fraction = bits & 0x3ff
+      let sign: Float = bits >> 15 == 0 ? 1 : -1
+      let expected: Float =
+        switch exponent {
+        case 0: sign * Float(fraction) * 0x1p-24
+        case 31: fraction == 0 ? sign * .infinity : .nan
+        default: sign * Float(1024 + fraction) * Float(sign: .plus, exponent: exponent - 25, significand: 1)
+        }
+      let isRight =
+        expected.isNaN
+        ? value.bitPattern == UInt32(bits >> 15) << 31 | 0x7f80_0000 | UInt32(fraction) << 13
+        : value.bitPattern == expected.bitPattern
+      if !isRight { Issue.record("f16 \(String(bits, radix: 16)): \(value), expected \(expected)") }
+    }
+  }
+
+  /// Published pairs: 3.14 and 1.01953125 as bf16, 65504 and the smallest subnormal as f16.
+  @Test func knownNumbers() {
+    #expect(Self.widenAll(.bf16)[0x4049] == 3.140625)
+    #expect(Self.widenAll(.bf16)[0x3f82] == 1.015625)
+    #expect(Self.widenAll(.f16)[0x7bff] == 65_504)
+    #expect(Self.widenAll(.f16)[0x0001] == 0x1p-24)
+  }
+
+  private final class Owner {}
+
+  /// A weight in Float is the file's own memory where that is aligned, and a copy where it is not.
+  @Test(arguments: [0, 1, 2, 4]) func weightsInFloat(offset: Int) {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+    defer { memory.deallocate() }
+    let values: [Float] = [1, -2, 3.5, 4, 5, -6]
+    values.withUnsafeBytes { (memory + offset).copyMemory(from: $0.baseAddress!, byteCount: 24) }
+    let weight = CPUOperations(threads: 2).makeWeight(
+      UnsafeRawBufferPointer(start: memory + offset, count: 24), type: .f32, rows: 3, columns: 2, owner: Owner())
+    #expect(Array(UnsafeBufferPointer(start: weight.address, count: 6)) == values)
+    #expect((UnsafeRawPointer(weight.address) == UnsafeRawPointer(memory + offset)) == (offset % 4 == 0))
+    #expect((weight.rows, weight.columns) == (3, 2))
+  }
+
+  /// More than the 4,096 elements that a thread widens at a time.
+  @Test(arguments: [ElementType.bf16, .f16], threadCounts)
+  func weightsInHalf(type: ElementType, threads: Int) {
+    let (rows, columns) = (101, 97)
+    // A count of 9,797: bit patterns from 0x2000 on, all finite in both types.
+    let patterns = (0..<rows * columns).map { UInt16(0x2000 + $0) }
+    let expected = Self.widenAll(type)
+    patterns.withUnsafeBytes { bytes in
+      let weight = CPUOperations(threads: threads).makeWeight(
+        bytes, type: type, rows: rows, columns: columns, owner: Owner())
+      let found = UnsafeBufferPointer(start: weight.address, count: weight.count)
+      #expect(zip(found, patterns).allSatisfy { $0 == expected[Int($1)] })
+    }
+  }
+}
