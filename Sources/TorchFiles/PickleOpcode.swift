@@ -1,6 +1,6 @@
 /// The opcodes of pickle protocol 2 that `torch.save` uses for a dict of tensors and plain values, by the names of
 /// Python's `pickle.py`.
-enum PickleOpcode: UInt8 {
+package enum PickleOpcode: UInt8 {
   case mark = 0x28
   case emptyTuple = 0x29
   case stop = 0x2e

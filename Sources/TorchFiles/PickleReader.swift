@@ -7,9 +7,9 @@ import SystemIO
 ///
 /// Containers lie side by side in an arena and refer to each other by index, so that no nesting, however deep or
 /// circular, costs a stack frame before `value(of:)` has measured it.
-struct PickleReader {
+package struct PickleReader {
   /// Finds the storage that a persistent id names: key, element type and number of elements.
-  typealias StorageLookup = (_ key: String, _ type: ElementType, _ count: Int) throws(Failure) -> any TensorStorage
+  package typealias StorageLookup = (_ key: String, _ type: ElementType, _ count: Int) throws(Failure) -> any TensorStorage
 
   private let bytes: UnsafeRawBufferPointer
   private let storageLookup: StorageLookup
@@ -63,7 +63,7 @@ struct PickleReader {
   }
 
   /// - Throws: `Failure` of kind malformed that names the byte.
-  static func read(
+  package static func read(
     _ bytes: UnsafeRawBufferPointer, storageLookup: @escaping StorageLookup
   ) throws(Failure) -> PickleValue {
     var reader = PickleReader(bytes, storageLookup)
