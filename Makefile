@@ -27,6 +27,7 @@ test: deps
 
 parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare.py --programs $(PROGRAMS)
+	$(VENV)/bin/python Tests/Parity/compare_sae.py --programs $(PROGRAMS)
 
 venv: $(VENV)/ready
 

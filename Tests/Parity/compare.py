@@ -167,14 +167,19 @@ def write_record(file, tensors, metadata):
     return len(buffer)
 
 
-def stream_loss(path):
-    """The summed loss and the number of predictions in a gradients stream."""
-    loss, predictions = 0.0, 0
+def read_records(path):
+    """The tensors of each record of a stream."""
     data = path.read_bytes()
     while data:
         decompressor = zstandard.ZstdDecompressor().decompressobj()
-        record = safetensors.numpy.load(decompressor.decompress(data))
+        yield safetensors.numpy.load(decompressor.decompress(data))
         data = decompressor.unused_data
+
+
+def stream_loss(path):
+    """The summed loss and the number of predictions in a gradients stream."""
+    loss, predictions = 0.0, 0
+    for record in read_records(path):
         loss += float(record["loss"].sum()) if "loss" in record else 0.0
         predictions += int(record["predictions"].sum()) if "predictions" in record else 0
     return loss, predictions
