@@ -88,8 +88,9 @@ let package = Package(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "grad-aggregate", "grad-plot", "stream-info", "TensorStream",
-        "FilterSupport", "Tokenization", "SystemIO", "TestSupport",
-      ]),
+        "FilterSupport", "Tokenization", "SystemIO", "CZstd", "TestSupport",
+      ],
+      exclude: ["interop.py"]),
     .testTarget(
       name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),

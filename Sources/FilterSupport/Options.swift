@@ -4,7 +4,7 @@ import SystemIO
 import TensorStream
 
 /// `0-23`, `0,5,10` or a mix, as the `--layers` flags take it.
-public struct LayerList: ExpressibleByArgument, Equatable, Sendable {
+public struct LayerList: ExpressibleByArgument, CustomStringConvertible, Equatable, Sendable {
   /// Ascending, without duplicates.
   public let layers: [Int]
 

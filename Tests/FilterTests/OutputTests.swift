@@ -1,0 +1,89 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What becomes of output that cannot be written, and when files appear.
+@Suite struct OutputTests {
+  @Test(arguments: DemoRun.cases)
+  func fullDisk(_ filter: DemoRun.Case) throws {
+    let folder = try TemporaryFolder()
+    try filter.input.get().write(to: folder.url("in"))
+    let outcome = try Program.shell("\(filter.commandLine) < '\(folder.file("in"))' > /dev/full")
+    #expect(outcome.status == 74)
+    #expect(outcome.errors.contains("\(filter.program): standard output: write failed: No space left on device\n"))
+  }
+
+  @Test(arguments: DemoRun.cases)
+  func closedOutput(_ filter: DemoRun.Case) throws {
+    let folder = try TemporaryFolder()
+    try filter.input.get().write(to: folder.url("in"))
+    let outcome = try Program.shell("\(filter.commandLine) < '\(folder.file("in"))' >&-")
+    #expect(outcome.status == 74, "\(outcome.errors)")
+  }
+
+  /// The reader is gone: no error of this program and no message, also where a parent ignores SIGPIPE.
+  @Test(arguments: DemoRun.cases, ["", "trap '' PIPE; "])
+  func closedReader(_ filter: DemoRun.Case, _ parent: String) throws {
+    let folder = try TemporaryFolder()
+    try filter.input.get().write(to: folder.url("in"))
+    let outcome = try Program.shell(
+      "(\(parent)sleep 0.2; exec \(filter.commandLine) < '\(folder.file("in"))') | true; echo ${PIPESTATUS[0]}")
+    #expect(outcome.text == "141\n")
+    #expect(!outcome.errors.contains("pipe") && !outcome.errors.contains("write"), "\(outcome.errors)")
+  }
+
+  @Test func unreadableInput() throws {
+    // Reading a folder fails; opening it through the shell does not.
+    let outcome = try Program.shell("stream-info < /")
+    #expect(outcome.failed(74, saying: "stream-info: -: read failed: Is a directory"), "\(outcome.errors)")
+  }
+
+  @Test func splitFilesAppearWhenComplete() throws {
+    let folder = try TemporaryFolder()
+    let tokens = try DemoRun.tokens.get()
+    let arguments = DemoRun.modelFlag + ["--layers", "0,3", "--split", folder.file("cap-{layer}.ts")]
+    let files = { try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() }
+    for cut in [0, 20] + DemoRun.frameStarts(tokens).dropFirst() {
+      #expect(try Program("qwen-capture").run(arguments, input: tokens.prefix(cut)).status == 65)
+      #expect(try files() == [])
+    }
+    let outcome = try Program("qwen-capture").run(arguments, input: tokens)
+    #expect(outcome.status == 0 && outcome.output.isEmpty)
+    #expect(try files() == ["cap-0.ts", "cap-3.ts"])
+    let check = try Program("stream-info").run(["--check", folder.file("cap-0.ts"), folder.file("cap-3.ts")])
+    #expect(check.status == 0)
+    #expect(check.text.split(separator: "\n").count == 2)
+    // The file of one layer is worth as much as the stream of both.
+    let both = try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--layers", "0,3"], tokens)
+    let fromFile = try DemoRun.output("act-grad", DemoRun.modelFlag, Data(contentsOf: folder.url("cap-0.ts")))
+    let fromStream = try DemoRun.output("act-grad", DemoRun.modelFlag, both)
+    #expect(try aggregated(fromFile) == aggregated(fromStream))
+  }
+
+  @Test func splitIntoAFolderThatIsNotThere() throws {
+    let outcome = try Program("qwen-capture").run(
+      DemoRun.modelFlag + ["--split", "/no/such/cap-{layer}.ts"], input: DemoRun.tokens.get())
+    #expect(outcome.failed(74, saying: "/no/such/cap-0.ts: cannot create"), "\(outcome.errors)")
+  }
+
+  @Test func savedArraysAppearOnSuccessOnly() throws {
+    let folder = try TemporaryFolder()
+    let gradients = try DemoRun.gradients.get()
+    let arguments = ["--save", folder.file("deep/er"), "--mode", "both"]
+    #expect(try Program("grad-aggregate").run(arguments, input: gradients.dropLast(1)).status == 65)
+    #expect(!exists(folder.file("deep")))
+    #expect(try Program("grad-aggregate").run(arguments, input: gradients).status == 0)
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder.file("deep/er")).sorted()
+        == (0..<4).flatMap { ["layer_\($0)_mean_abs_gradients.npy", "layer_\($0)_mean_gradients.npy"] }.sorted())
+  }
+
+  @Test func quietSaysNothing() throws {
+    let outcome = try Program("grad-aggregate").run(["-q"], input: DemoRun.gradients.get())
+    #expect(outcome.status == 0 && outcome.errors.isEmpty)
+  }
+
+  private func aggregated(_ gradients: Data) throws -> [String: [Double]] {
+    try averages(DemoRun.output("grad-aggregate", [], gradients))
+  }
+}
