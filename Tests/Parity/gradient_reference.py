@@ -168,6 +168,8 @@ def average(samples, loss_reduction, weighting):
         batch_predictions[s.batch] = batch_predictions.get(s.batch, 0) + s.predictions
     groups = {}
     for number, s in enumerate(samples):
+        if len(s.gradient) == 0:  # a stride through the whole batch may pass a short sample by
+            continue
         # A sample without predictions has gradient 0 whatever it is divided by.
         c = {"batch": 1 / max(batch_predictions[s.batch], 1), "sample": 1 / max(s.predictions, 1), "sum": 1.0}
         group = {"sample": number, "position": 0, "batch": s.batch}[weighting]
