@@ -60,6 +60,24 @@ import Testing
     #expect(try aggregated(fromFile) == aggregated(fromStream))
   }
 
+  /// A program that is killed leaves nothing that looks whole.
+  @Test func unfinishedFilesHaveOtherNames() throws {
+    let folder = try TemporaryFolder()
+    let tokens = try DemoRun.tokens.get()
+    try tokens.prefix(DemoRun.frameStarts(tokens)[3]).write(to: folder.url("part"))
+    let outcome = try Program.shell(
+      """
+      cd '\(folder.path)'
+      { cat part; sleep 1.5; } | qwen-capture --model '\(DemoRun.model)' --layers 1 --split 'cap-{layer}.ts' &
+      sleep 1
+      ls | sed 's/[0-9]*.partial/PID.partial/'
+      kill -9 $!
+      wait
+      """)
+    #expect(outcome.text == "cap-1.ts.PID.partial\npart\n", "\(outcome.errors)")
+    #expect(!exists(folder.file("cap-1.ts")))
+  }
+
   @Test func splitIntoAFolderThatIsNotThere() throws {
     let outcome = try Program("qwen-capture").run(
       DemoRun.modelFlag + ["--split", "/no/such/cap-{layer}.ts"], input: DemoRun.tokens.get())
