@@ -81,13 +81,16 @@ let package = Package(
       name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "SparseAutoencodersTests",
-      dependencies: ["SparseAutoencoders", "Safetensors", "SystemIO", "TestSupport"],
+      dependencies: [
+        "SparseAutoencoders", "GradientPasses", "TensorOperations", "Safetensors", "SystemIO", "TestSupport",
+      ],
       exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
     .testTarget(
       name: "FilterTests",
       dependencies: [
-        "wt-tokenize", "qwen-capture", "act-grad", "grad-aggregate", "grad-plot", "stream-info", "TensorStream",
+        "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
+        "TensorStream",
         "FilterSupport", "Tokenization", "SystemIO", "CZstd", "TestSupport",
       ],
       exclude: ["interop.py"]),

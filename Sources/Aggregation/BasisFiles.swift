@@ -10,6 +10,8 @@ public struct BasisFiles {
   private let operations: any TensorOperations
   /// The references that are in use, by layer.
   private var references: [Int: BasisReference] = [:]
+  /// Layers whose decoder the stream carries and has not shown yet.
+  private var awaited: Set<Int> = []
 
   public init(override: String?, operations: any TensorOperations) {
     self.override = override
@@ -24,6 +26,7 @@ public struct BasisFiles {
       }
       let reference: BasisReference
       do { reference = try BasisReference(parsing: text) } catch { throw error.at("begin record: \(key)") }
+      if reference.isEmbedded { awaited.insert(layer) }
       guard references[layer] != reference, !reference.isEmbedded else { continue }
       references[layer] = reference
       sums.use(try open(reference, layer), for: layer, operations: operations)
@@ -42,7 +45,11 @@ public struct BasisFiles {
       let copy = operations.makeTensor(rows: tensor.shape[0], columns: tensor.shape[1])
       operations.upload(copy, from: values.baseAddress!)
       references[layer] = nil
+      awaited.remove(layer)
       sums.use(Basis(decoder: Matrix(copy)), for: layer, operations: operations)
+    }
+    if let layer = awaited.sorted().first(where: { record.has("grad.\($0)") }) {
+      throw record.failure("layer \(layer): its decoder has not come: expected a record with basis.\(layer) before")
     }
     return !tensors.isEmpty
   }

@@ -28,7 +28,7 @@ public final class AutoencoderOperations {
   /// Rebuilds `rows` rows of x, [rows, D], from their features.
   ///
   /// - Returns: how many features are active in all rows together.
-  func rebuild(_ rebuilt: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>, rows: Int) -> Int {
+  package func rebuild(_ rebuilt: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>, rows: Int) -> Int {
     let (computation, D) = (autoencoder.computation, encoder.rows)
     var active = 0
     for start in stride(from: 0, to: rows, by: Self.rowBlock) {
@@ -76,7 +76,7 @@ public final class AutoencoderOperations {
   /// Makes of g = ∂L/∂x̂ what ⟨decoder_i, ·⟩ turns into the gradient of feature i: g times the row's output scale.
   ///
   /// - Parameter x: the rows that were rebuilt.
-  func scaleGradients(_ g: UnsafeMutablePointer<Float>, of x: UnsafePointer<Float>, rows: Int) {
+  package func scaleGradients(_ g: UnsafeMutablePointer<Float>, of x: UnsafePointer<Float>, rows: Int) {
     if case .none = autoencoder.computation.inputNormalization { return }
     let D = decoder.columns
     for row in 0..<rows {
@@ -87,7 +87,7 @@ public final class AutoencoderOperations {
   }
 
   /// The gradients of all features, [rows, F], from scaled g, [rows, D].
-  func featureGradients(_ gradients: UnsafeMutablePointer<Float>, from g: UnsafePointer<Float>, rows: Int) {
+  package func featureGradients(_ gradients: UnsafeMutablePointer<Float>, from g: UnsafePointer<Float>, rows: Int) {
     let (D, F) = (decoder.columns, decoder.rows)
     for start in stride(from: 0, to: rows, by: Self.rowBlock) {
       let count = min(Self.rowBlock, rows - start)

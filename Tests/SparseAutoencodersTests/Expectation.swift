@@ -1,4 +1,6 @@
+import GradientPasses
 import SparseAutoencoders
+import TensorOperations
 import Testing
 
 /// What a library computed in float32: encode, decode of its own features, and autograd through decode.
@@ -33,6 +35,29 @@ struct Expectation {
     #expect(worst.decoded < tolerance, "decoded", sourceLocation: sourceLocation)
     #expect(worst.gradients < tolerance, "gradients of the features", sourceLocation: sourceLocation)
     #expect(features.joined().contains { $0 != 0 }, sourceLocation: sourceLocation)
+    try compareOperations(with: autoencoder, tolerance: tolerance, sourceLocation)
+  }
+
+  /// The same numbers by the tensor operations, as sae-grad and grad-aggregate compute them.
+  private func compareOperations(
+    with autoencoder: SparseAutoencoder, tolerance: Double, _ sourceLocation: SourceLocation
+  ) throws {
+    let operations = try AutoencoderOperations(autoencoder, operations: CPUOperations(threads: 2))
+    let (D, F) = (autoencoder.width, autoencoder.features)
+    let x = inputs.joined().map { Float($0) }
+    var rebuilt = [Float](repeating: .nan, count: inputs.count * D)
+    let active = operations.rebuild(&rebuilt, from: x, rows: inputs.count)
+    #expect(active == features.joined().count { $0 != 0 }, sourceLocation: sourceLocation)
+    #expect(
+      distance(rebuilt.map { Double($0) }, Array(decoded.joined())) < tolerance, "rebuilt",
+      sourceLocation: sourceLocation)
+    var g = outputGradients.joined().map { Float($0) }
+    operations.scaleGradients(&g, of: x, rows: inputs.count)
+    var gradients = [Float](repeating: .nan, count: inputs.count * F)
+    operations.featureGradients(&gradients, from: g, rows: inputs.count)
+    #expect(
+      distance(gradients.map { Double($0) }, Array(featureGradients.joined())) < tolerance, "dense gradients",
+      sourceLocation: sourceLocation)
   }
 
   /// The largest difference; NaN, which no tolerance lets pass, where there is one.

@@ -1,0 +1,122 @@
+import Foundation
+import SystemIO
+import TensorStream
+import TestSupport
+import Testing
+
+/// sae-grad and the aggregation of what it writes, from outside, on the demo model and its autoencoders.
+@Suite struct SAEGradTests {
+  static let pattern = packageRoot + "/demo/saes/mlp_out_layer_{layer}/trainer_0"
+  static let flags = DemoRun.modelFlag + ["--sae", pattern]
+  static let activations = Result {
+    try DemoRun.output("qwen-capture", DemoRun.modelFlag, try DemoRun.tokens.get())
+  }
+
+  private func gradients(_ more: [String] = []) throws -> Data {
+    try DemoRun.output("sae-grad", Self.flags + more, try Self.activations.get())
+  }
+
+  /// The saved averages, by file name.
+  private func arrays(_ streams: [Data], _ more: [String] = []) throws -> [String: Data] {
+    let folder = try TemporaryFolder()
+    var files: [String] = []
+    for (number, stream) in streams.enumerated() {
+      files.append(folder.file("\(number).ts"))
+      try stream.write(to: folder.url("\(number).ts"))
+    }
+    _ = try DemoRun.output("grad-aggregate", ["--mode", "both", "--save", folder.file("out")] + more + files, Data())
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.file("out"))
+    return Dictionary(
+      uniqueKeysWithValues: try names.map { ($0, try Data(contentsOf: folder.url("out").appendingPathComponent($0))) })
+  }
+
+  private func values(_ array: Data) -> [Float] {
+    array.dropFirst(128).withUnsafeBytes { bytes in
+      (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+    }
+  }
+
+  private func expectClose(_ found: [String: Data], _ expected: [String: Data], _ tolerance: Double) {
+    #expect(Set(found.keys) == Set(expected.keys) && found.count == 8)
+    for (name, array) in expected {
+      let error = relativeL2(values(found[name] ?? Data(count: array.count)), values(array))
+      #expect(error <= tolerance, "\(name): \(error)")
+    }
+  }
+
+  /// A process a layer, as xargs runs them, gives the same bits as one for all layers.
+  @Test func layersApartAreLayersTogether() throws {
+    let apart = try (0..<4).map { try gradients(["--layers", "\($0)"]) }
+    #expect(try arrays(apart) == arrays([try gradients()]))
+  }
+
+  @Test func denseAndEmbeddedStreamsAverageAsFactoredOnes() throws {
+    let factored = try gradients()
+    let dense = try gradients(["--dense"])
+    #expect(dense.count > 5 * factored.count)
+    let expected = try arrays([factored])
+    // The sums run in another order; signed averages cancel, which leaves fewer digits.
+    expectClose(try arrays([dense]), expected, 2e-6)
+    let embedded = try gradients(["--embed-basis"])
+    // The product reads the decoder by rows here and by columns there.
+    expectClose(try arrays([embedded]), expected, 2e-6)
+  }
+
+  @Test func partialsOfShardsMergeToOneRun() throws {
+    let shards = try [0..<4, 4..<10].map { range in
+      let activations = try DemoRun.output("qwen-capture", DemoRun.modelFlag, try DemoRun.tokens(range))
+      let gradients = try DemoRun.output("sae-grad", Self.flags, activations)
+      return try DemoRun.output("grad-aggregate", ["--mode", "both", "--partial"], gradients)
+    }
+    expectClose(try arrays(shards), try arrays([try gradients()]), 1e-6)
+  }
+
+  /// With the stride of every position and the error term, g is act-grad's.
+  @Test func theErrorTermLeavesTheModelAlone() throws {
+    let outcome = try Program("sae-grad").run(
+      Self.flags + ["--use-error-term"], input: try Self.activations.get())
+    #expect(outcome.status == 0)
+    #expect(outcome.errors.contains("layer 3: L0 ") && outcome.errors.contains("(k 16), variance explained"))
+    #expect(!outcome.errors.contains("with the SAE"))
+  }
+
+  @Test func theCapturedLossIsTheOneThatIsComputed() throws {
+    let withLoss = try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--loss"], try DemoRun.tokens.get())
+    #expect(try arrays([DemoRun.output("sae-grad", Self.flags, withLoss)]) == arrays([try gradients()]))
+  }
+
+  @Test func anotherAutoencoderIsRefused() throws {
+    let folder = try TemporaryFolder()
+    for layer in 0..<4 {
+      let path = folder.file("\(layer)")
+      try FileManager.default.copyItem(
+        atPath: packageRoot + "/demo/saes/mlp_out_layer_\((layer + 1) % 4)/trainer_0", toPath: path)
+    }
+    let outcome = try Program("grad-aggregate").run(["--sae", folder.file("{layer}")], input: try gradients())
+    #expect(outcome.status == 65 && outcome.errors.contains("not the autoencoder of the stream: expected XXH64"))
+  }
+
+  @Test func aStreamWithoutTheDecoderItPromisesIsRefused() throws {
+    let reference = #"{"embedded":true,"features":8,"path":"ae.pt","width":2,"xxh64":"0"}"#
+    var record = OutputRecord()
+    GradientBatch(cuPositions: [0, 1], position: [0], sampleIndex: [0], predictions: [1]).add(to: &record)
+    record.add("grad.0", [1, 2] as [Float], shape: [1, 2])
+    let stream = try streamBytes { writer in
+      try writer.begin(.gradients, provenance: ["basis.0": reference])
+      try writer.write(record, batch: 0)
+      try writer.end()
+    }
+    let outcome = try Program("grad-aggregate").run([], input: Data(stream))
+    #expect(outcome.status == 65 && outcome.errors.contains("layer 0: its decoder"), "\(outcome.errors)")
+  }
+
+  @Test(arguments: [
+    (["--sae", "nowhere/{layer}"], 66, "nowhere/0"), (["--sae", "x", "--layers", "0,1"], 64, "{layer}"),
+    (["--sae", pattern, "--layers", "4"], 64, "the model's last layer is 3"),
+    (["--sae", pattern, "--stride", "0"], 64, "--stride"),
+  ])
+  func mistakesAreNamed(_ arguments: [String], _ status: Int, _ message: String) throws {
+    let outcome = try Program("sae-grad").run(DemoRun.modelFlag + arguments, input: try Self.activations.get())
+    #expect(Int(outcome.status) == status && outcome.errors.contains(message), "\(outcome.errors)")
+  }
+}

@@ -1,0 +1,126 @@
+import TensorOperations
+import TestSupport
+import Testing
+
+/// Products with matrices of either order, activation rules, sparse decoding and summed magnitudes, against plain loops
+/// in Double.
+@Suite struct SparseFeatureTests {
+  struct Shape: Sendable { let rows, width, features, threads: Int }
+
+  static let shapes = [
+    Shape(rows: 1, width: 5, features: 3, threads: 1), Shape(rows: 7, width: 16, features: 513, threads: 2),
+    Shape(rows: 130, width: 33, features: 1301, threads: 3),
+  ]
+
+  /// A (width, features) matrix in memory of its own, in both orders.
+  private func matrix(_ shape: Shape, _ values: [Float], columnMajor: Bool) -> Matrix {
+    let tensor = CPUOperations(threads: 1).makeTensor(
+      rows: columnMajor ? shape.features : shape.width, columns: columnMajor ? shape.width : shape.features)
+    for d in 0..<shape.width {
+      for f in 0..<shape.features {
+        tensor.address[columnMajor ? f * shape.width + d : d * shape.features + f] = values[d * shape.features + f]
+      }
+    }
+    return columnMajor ? Matrix(tensor).transposed : Matrix(tensor)
+  }
+
+  private func tensor(_ operations: CPUOperations, _ rows: Int, _ columns: Int, _ values: [Float]) -> Tensor {
+    let tensor = operations.makeTensor(rows: rows, columns: columns)
+    operations.upload(tensor, from: values)
+    return tensor
+  }
+
+  private func values(_ tensor: Tensor) -> [Float] { (0..<tensor.count).map { tensor.address[$0] } }
+
+  @Test(arguments: shapes, [false, true])
+  func productsAndMagnitudes(_ shape: Shape, _ columnMajor: Bool) {
+    var numbers = SeededNumbers(seed: 3)
+    let operations = CPUOperations(threads: shape.threads)
+    let (N, D, F) = (shape.rows, shape.width, shape.features)
+    let (x, m, b) = (numbers.floats(N * D), numbers.floats(D * F), numbers.floats(F))
+    let M = matrix(shape, m, columnMajor: columnMajor)
+    var expected = [Double](repeating: 0, count: N * F)
+    for n in 0..<N {
+      for f in 0..<F {
+        expected[n * F + f] = (0..<D).reduce(0) { $0 + Double(x[n * D + $1]) * Double(m[$1 * F + f]) }
+      }
+    }
+    let y = operations.makeTensor(rows: N, columns: F)
+    operations.product(y: y, x: tensor(operations, N, D, x), matrix: M, bias: b)
+    #expect(relativeL2(values(y), expected.indices.map { expected[$0] + Double(b[$0 % F]) }) < 1e-6)
+
+    // Accumulates: what was there stays.
+    var sums = [Double](repeating: 2, count: F)
+    sums.withUnsafeMutableBufferPointer {
+      operations.addMagnitudes(ofProduct: tensor(operations, N, D, x), matrix: M, to: $0)
+    }
+    let magnitudes = (0..<F).map { f in (0..<N).reduce(2.0) { $0 + abs(expected[$1 * F + f]) } }
+    #expect(relativeL2(sums, magnitudes) < 1e-6)
+
+    let vector = (0..<F).map { _ in Double.random(in: -1...1, using: &numbers) }
+    let product = (0..<D).map { d in (0..<F).reduce(0.0) { $0 + Double(m[d * F + $1]) * vector[$1] } }
+    #expect(relativeL2(operations.product(M, vector), product) < 1e-12)
+  }
+
+  @Test(arguments: shapes, [false, true])
+  func decodesWhatIsActive(_ shape: Shape, _ columnMajor: Bool) {
+    var numbers = SeededNumbers(seed: 4)
+    let operations = CPUOperations(threads: shape.threads)
+    let (N, D, F) = (shape.rows, shape.width, shape.features)
+    let (m, b) = (numbers.floats(D * F), numbers.floats(D))
+    let rows = (0..<N).map { n -> (indices: [Int32], values: [Float]) in
+      let indices = (0..<Int32(F)).filter { ($0 + Int32(n)) % 7 == 0 }
+      return (indices, numbers.floats(indices.count))
+    }
+    let y = operations.makeTensor(rows: N, columns: D)
+    operations.decode(
+      y: y, features: ActiveFeatures(rows: rows), decoder: matrix(shape, m, columnMajor: columnMajor).transposed,
+      bias: b)
+    let expected = (0..<N).flatMap { n in
+      (0..<D).map { d in
+        zip(rows[n].indices, rows[n].values).reduce(Double(b[d])) { $0 + Double($1.1) * Double(m[d * F + Int($1.0)]) }
+      }
+    }
+    #expect(relativeL2(values(y), expected) < 1e-7)
+  }
+
+  @Test func activationRules() {
+    let operations = CPUOperations(threads: 2)
+    let p: [Float] = [0.5, -3, 2, 0.5, 0, 2, -0.1, 1]
+    func active(_ activation: Activation) -> [Int32: Float] {
+      let features = operations.activate(tensor(operations, 1, p.count, p), by: activation).rows[0]
+      #expect(features.indices == features.indices.sorted())
+      return Dictionary(uniqueKeysWithValues: zip(features.indices, features.values))
+    }
+    #expect(active(.relu) == [0: 0.5, 2: 2, 3: 0.5, 5: 2, 7: 1])
+    #expect(active(.threshold(0.5)) == [2: 2, 5: 2, 7: 1])
+    #expect(active(.threshold(-1)) == active(.relu))
+    #expect(active(.thresholds([0, 0, 2, 0.4, 0, 1.9, 0, -5])) == [0: 0.5, 3: 0.5, 5: 2, 7: 1])
+    #expect(active(.topK(4)) == [0: 0.5, 2: 2, 5: 2, 7: 1])
+    #expect(active(.topK(8)) == active(.relu))
+    #expect(active(.topMagnitudes(2)) == [1: -3, 2: 2])
+    #expect(active(.groupMax(groups: 2)) == [2: 2, 5: 2])
+    let gated = Activation.gated(
+      gateBias: [0, 4, 0, -1, 0, 0, 1, 0], magnitudeFactors: Array(repeating: 2, count: 8),
+      magnitudeBias: [0, 7, 0, 0, 0, -5, 1, 0])
+    #expect(active(gated) == [0: 1, 1: 1, 2: 4, 6: 0.8, 7: 2])
+  }
+
+  /// The k largest of many, against sorting, with ties.
+  @Test(arguments: [1, 2, 31, 500, 999]) func topKIsWhatSortingGives(_ k: Int) {
+    var numbers = SeededNumbers(seed: UInt64(k))
+    let operations = CPUOperations(threads: 1)
+    let p = numbers.floats(1000).map { ($0 * 50).rounded() / 50 }
+    let found = operations.activate(tensor(operations, 1, p.count, p), by: .topK(k)).rows[0]
+    let expected = p.indices.sorted { (-p[$0], $0) < (-p[$1], $1) }.prefix(k).filter { p[$0] > 0 }.sorted()
+    #expect(found.indices.map { Int($0) } == expected)
+  }
+
+  @Test func notANumberStaysActive() {
+    let operations = CPUOperations(threads: 1)
+    for activation in [Activation.relu, .topK(1), .topMagnitudes(1), .groupMax(groups: 1)] {
+      let features = operations.activate(tensor(operations, 1, 3, [1, .nan, 2]), by: activation).rows[0]
+      #expect(features.values.contains { $0.isNaN }, "\(activation)")
+    }
+  }
+}
