@@ -46,8 +46,16 @@ import Testing
 
   /// A process a layer, as xargs runs them, gives the same bits as one for all layers.
   @Test func layersApartAreLayersTogether() throws {
-    let apart = try (0..<4).map { try gradients(["--layers", "\($0)"]) }
-    #expect(try arrays(apart) == arrays([try gradients()]))
+    let folder = try TemporaryFolder()
+    try Self.activations.get().write(to: folder.url("activations.ts"))
+    let outcome = try Program.shell(
+      """
+      cd '\(folder.path)' && seq 0 3 | xargs -P 2 -I L sh -c 'sae-grad --quiet --model "\(DemoRun.model)" \
+        --sae "\(Self.pattern)" --layers L --threads 1 < activations.ts > gradients-L.ts'
+      """)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let apart = try (0..<4).map { try Data(contentsOf: folder.url("gradients-\($0).ts")) }
+    #expect(try arrays(apart) == arrays([try gradients(["--threads", "1"])]))
   }
 
   @Test func denseAndEmbeddedStreamsAverageAsFactoredOnes() throws {
