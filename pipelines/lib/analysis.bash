@@ -159,8 +159,8 @@ END
 # Sets model_folder, layer_count, layers (those to analyse), missing_layers, and the programs' common flags.
 find_inputs() {
   local list layer last
-  gradient_program=act-grad
-  [[ $unit == activation ]] || gradient_program=sae-grad
+  gradient_program='act-grad'
+  [[ $unit == activation ]] || gradient_program='sae-grad'
   require_programs "$here" wt-tokenize qwen-capture "$gradient_program" grad-aggregate grad-plot
   model_folder=$(hub_folder "$model") || fail $cannot_open \
     "$model: the model is neither a folder nor in $hub_cache; this brings it: hf download $model"
@@ -588,11 +588,11 @@ save_output() {
     sleep 1
     stamp=$(date +%Y%m%d_%H%M%S)
   done
-  write_record > "$scratch/output/run.json" && sync "$scratch/output"/* "$scratch/output" &&
-    mv -T "$scratch/output" "$output_dir/$name" || {
+  if ! { write_record > "$scratch/output/run.json" && sync "$scratch/output"/* "$scratch/output" &&
+    mv -T "$scratch/output" "$output_dir/$name"; }; then
     complain "$output_dir/$name: cannot write"
     exit $write_failed
-  }
+  fi
   sync "$output_dir" || true
   saved_folder=$output_dir/$name
   saved_folder=${saved_folder#./}

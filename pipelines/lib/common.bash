@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 
 # The exit codes of the programs, for what a script finds wrong itself.
+# shellcheck disable=SC2034
 readonly usage_error=64 malformed_input=65 cannot_open=66 unavailable=69 write_failed=74
-export -n usage_error malformed_input cannot_open unavailable write_failed
 
 script=${0##*/}
 quiet=
@@ -82,7 +82,7 @@ layer_list() {
 
 # layer_text LAYER…: ascending layers as flags spell them, ranges where there are some: 0-3,7.
 layer_text() {
-  local layer first= last= text=
+  local layer first='' last='' text=''
   for layer in "$@" ''; do
     if [[ -n $layer && -n $last ]] && ((layer == last + 1)); then
       last=$layer

@@ -24,6 +24,7 @@ stop_display() {
 #   progress TASK TEXT     what its program says: 12 of 500 samples, 87 tokens/s, 300 s left
 #   finish TASK
 #   device TEXT            shown once
+#   info TEXT              shown unless --quiet was given
 notify() {
   [[ -n $display ]] || return 0
   local IFS=$field
@@ -44,6 +45,13 @@ show_progress() {
   while IFS=$field read -r kind a b; do
     case $kind in
       say)
+        [[ -z $drawn ]] || printf '\r\e[K' >&2
+        drawn=
+        printf '%s\n' "$a" >&2
+        continue
+        ;;
+      info)
+        [[ -z $quiet ]] || continue
         [[ -z $drawn ]] || printf '\r\e[K' >&2
         drawn=
         printf '%s\n' "$a" >&2
@@ -93,25 +101,26 @@ show_progress() {
   [[ -z $drawn ]] || printf '\r\e[K' >&2
 }
 
-# Leaves the line for what show_progress knows in REPLY.
+# Leaves the line for what show_progress knows in REPLY, the most important first: a narrow terminal cuts the rest off.
 progress_text() {
-  local task tokens=0 part=$((work_done * 10000)) elapsed details='' names
+  local task tokens=0 part=$((work_done * 10000)) whole=$((work * 10000)) elapsed details=''
+  local -a names
   REPLY=$title
   mapfile -t names < <(printf '%s\n' "${!weight[@]}" | sort -n)
   for task in "${names[@]}"; do
     [[ -n $task ]] || continue
     tokens=$((tokens + rate[$task]))
     part=$((part + weight[$task] * fraction[$task]))
-    details+="; ${task:+$([[ $task == all ]] || echo "layer $task")}${state[$task]:+ ${state[$task]}}"
+    [[ $task == all ]] || details+="; layer $task"
+    [[ -z ${state[$task]} ]] || details+=": ${state[$task]}"
   done
-  details=${details#; }
-  ((tasks == 1)) || REPLY+=", $finished of $tasks layers done"
-  [[ -z ${details// /} ]] || REPLY+=": ${details# }"
+  ((tasks == 1)) || REPLY+=": $finished of $tasks layers done"
   ((tokens == 0)) || REPLY+=", $tokens tokens/s"
   elapsed=$(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
-  if ((part > 0 && elapsed > 1000)); then
-    REPLY+=", $(duration $((elapsed * (work * 10000 - part) / part / 1000))) left"
+  if ((part > 0 && part < whole && elapsed > 1000)); then
+    REPLY+=", $(duration $((elapsed * (whole - part) / part / 1000))) left"
   fi
+  REPLY+=$details
 }
 
 # duration SECONDS, as people say it.

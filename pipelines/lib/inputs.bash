@@ -110,8 +110,8 @@ learn_hashes() {
     [[ -z $hash_memory ]] || printf '%s %s\n' "$hash" "$(stat -Lc '%d:%i:%s:%.9Y:%.9Z' -- "$file")" \
       2> /dev/null >> "$hash_memory" || true
   done < <(
+    # shellcheck disable=SC2016
     for line in "${!unknown[@]}"; do printf '%s\0%s\0' "$line" "${unknown[line]}"; done |
-      # shellcheck disable=SC2016
       xargs -0 -n 2 -P "$(available_cores)" sh -c 'h=$(sha256sum < "$2") && echo "$1 ${h%% *}"' sh
   )
   for file in "${unknown[@]}"; do

@@ -55,6 +55,7 @@ hash_inputs_meanwhile() {
 take_hashes() {
   local hash file
   [[ -n $hashing ]] || return 0
+  # shellcheck disable=SC2004
   while read -r -u "$hashing" hash file && [[ $hash != 'done' ]]; do hash_of[$file]=$hash; done
   exec {hashing}<&-
   [[ $hash == 'done' ]]
