@@ -274,7 +274,7 @@ end_stage() {
   local how=$1 milliseconds=$(((${EPOCHREALTIME/[.,]/} - stage_begun) / 1000))
   shift
   record_timing "$stage" "$milliseconds" "$how"
-  say "[$stage_number/$stage_count] $stage:${*:+ $*} $(printf '(%d.%d s)' $((milliseconds / 1000)) $((milliseconds / 100 % 10)))"
+  say "[$stage_number/$stage_count] $stage${*:+: $*} $(printf '(%d.%d s)' $((milliseconds / 1000)) $((milliseconds / 100 % 10)))"
 }
 
 stage_number=0
