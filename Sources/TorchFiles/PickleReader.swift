@@ -9,7 +9,8 @@ import SystemIO
 /// circular, costs a stack frame before `value(of:)` has measured it.
 package struct PickleReader {
   /// Finds the storage that a persistent id names: key, element type and number of elements.
-  package typealias StorageLookup = (_ key: String, _ type: ElementType, _ count: Int) throws(Failure) -> any TensorStorage
+  package typealias StorageLookup =
+    (_ key: String, _ type: ElementType, _ count: Int) throws(Failure) -> any TensorStorage
 
   private let bytes: UnsafeRawBufferPointer
   private let storageLookup: StorageLookup
