@@ -24,6 +24,7 @@ demo: build
 test: deps
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --disable-testable-imports --skip-build
+	Tests/FetchTests/run
 
 parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare.py --programs $(PROGRAMS)
