@@ -2,6 +2,7 @@
 # make demo     install what is missing, build, and run the pipeline on the small model in demo/
 # make test     the whole test suite
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
+# make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
 # make lint     check the formatting of all Swift code; make format mends it
 
 SWIFT ?= swift
@@ -36,6 +37,9 @@ $(VENV)/ready: Tests/Parity/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement $<
 	touch $@
+
+slurm-test: build
+	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" scripts/slurm-test .build/slurm-test.log
 
 lint:
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
