@@ -2,14 +2,24 @@
 # make demo     install what is missing, build, and run the pipeline on the small model in demo/
 # make test     the whole test suite
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
-# make lint     check the formatting of all Swift code; make format mends it
+# make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
+# make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
+# make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
+# make man      man pages into .build/share/man
+# make lint     check the formatting of all Swift code and, with shellcheck, the scripts; make format mends the former
 
 SWIFT ?= swift
 PYTHON ?= python3
 PROGRAMS := .build/release
 VENV := .build/venv
+# What runs without Swift, and what belongs to it, as make install copies it.
+STAGE := .build-static/stage
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Files to be sourced are checked where they are.
+SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo test parity venv lint format clean
+.PHONY: build deps demo test parity venv static install uninstall man slurm-test lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -24,6 +34,8 @@ demo: build
 test: deps
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --disable-testable-imports --skip-build
+	Tests/FetchTests/run
+	Tests/InstallTests/run $(PROGRAMS)
 
 parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare.py --programs $(PROGRAMS)
@@ -36,11 +48,35 @@ $(VENV)/ready: Tests/Parity/requirements.txt
 	$(VENV)/bin/pip install --quiet --requirement $<
 	touch $@
 
+static: $(STAGE)/ready
+
+# A file, so that sudo make install builds nothing where make static has built everything.
+$(STAGE)/ready: Package.swift scripts/manual.swift scripts/make-manual scripts/names.bash \
+		$(shell find Sources pipelines -type f)
+	@scripts/install-dependencies
+	$(SWIFT) build -c release --static-swift-stdlib --scratch-path .build-static
+	@scripts/stage-programs .build-static/release $(STAGE)
+	@touch $@
+
+install: static
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install install $(STAGE)
+
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install uninstall $(STAGE)
+
+man: build
+	@scripts/make-manual $(PROGRAMS) .build/share
+
+slurm-test: build
+	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" scripts/slurm-test .build/slurm-test.log
+
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests scripts/manual.swift
+	@if command -v shellcheck > /dev/null; then shellcheck --external-sources --source-path=SCRIPTDIR $(SCRIPTS); \
+	else echo "shellcheck is not installed: the scripts are not checked"; fi
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests scripts/manual.swift
 
 clean:
-	rm -rf .build demo-output
+	rm -rf .build .build-static demo-output

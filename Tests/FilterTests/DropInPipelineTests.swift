@@ -1,0 +1,477 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The pipelines, run on the small model as a user runs them. One at a time: each is a job of many processes.
+@Suite(.serialized) struct DropInPipelineTests {
+  private static let model = "\(packageRoot)/demo/model"
+  private static let autoencoders = "\(packageRoot)/demo/saes"
+  private static let pattern = "\(autoencoders)/mlp_out_layer_{layer}/trainer_0"
+  private static let modelInNames = model.map { $0 == "/" ? "_" : String($0) }.joined()
+  /// A job small enough to be run many times; one thread, so that bits can be compared.
+  private static let job = [
+    "--model_name", model, "--text", "\(packageRoot)/demo/sample.txt", "--num_samples", "8", "--max_length", "32",
+    "--threads", "1",
+  ]
+
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  // MARK: - Running
+
+  /// Runs a command line in the test's folder, whose `bin` comes first on the PATH, with `tmp` for temporary files.
+  private func shell(_ command: String) throws -> Program.Outcome {
+    try FileManager.default.createDirectory(atPath: folder.file("tmp"), withIntermediateDirectories: true)
+    return try Program.shell("cd \(folder.path) && export TMPDIR=$PWD/tmp PATH=$PWD/bin:$PATH && \(command)")
+  }
+
+  private func line(_ script: String, _ arguments: [String]) -> String {
+    let words = ["\(packageRoot)/pipelines/\(script)"] + arguments
+    return words.map { "'\($0)'" }.joined(separator: " ")
+  }
+
+  private func analyse(_ unit: Unit, _ arguments: [String] = []) throws -> Program.Outcome {
+    let own = unit == .feature && !arguments.contains("--sae") ? ["--sae", Self.pattern] : []
+    return try shell(line(unit.script, Self.job + own + arguments))
+  }
+
+  enum Unit: String, CaseIterable {
+    case feature, activation
+
+    var script: String { self == .feature ? "sae-gradient-analysis" : "layer-gradient-analysis" }
+    var prefix: String { self == .feature ? "model_" : "layer_activations_model_" }
+  }
+
+  private func names(_ path: String = "") throws -> Set<String> {
+    Set(try FileManager.default.contentsOfDirectory(atPath: folder.file(path)))
+  }
+
+  /// The folders that runs have left, oldest first.
+  private func results() throws -> [String] {
+    try names().filter { $0.contains("_num_samples_") }.sorted()
+  }
+
+  /// The arrays of a folder by name.
+  private func arrays(_ path: String) throws -> [String: Data] {
+    var arrays: [String: Data] = [:]
+    for name in try names(path) where name.hasSuffix(".npy") {
+      arrays[name] = try Data(contentsOf: folder.url("\(path)/\(name)"))
+    }
+    return arrays
+  }
+
+  /// A program that stands before the real one on the PATH.
+  private func replace(_ program: String, by script: String) throws {
+    try FileManager.default.createDirectory(atPath: folder.file("bin"), withIntermediateDirectories: true)
+    let path = folder.file("bin/\(program)")
+    try Data("#!/bin/bash\nreal=\(Program(program).path)\n\(script)\n".utf8).write(to: URL(fileURLWithPath: path))
+    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+  }
+
+  private func expect(_ outcome: Program.Outcome, _ status: Int32 = 0, location: SourceLocation = #_sourceLocation) {
+    #expect(outcome.status == status, "\(outcome.errors)", sourceLocation: location)
+  }
+
+  // MARK: - What they leave and print
+
+  private static func files(_ unit: Unit, _ mode: String, layers: [Int]) -> Set<String> {
+    let modes = mode == "both" ? ["mean", "mean_abs"] : [mode]
+    var names: Set<String> = ["run.json"]
+    for mode in modes {
+      names.formUnion([
+        "all_layers_\(mode)_gradient_histograms.png", "all_layers_\(mode)_\(unit.rawValue)_scatter.png",
+      ])
+      for layer in layers {
+        names.formUnion([
+          "layer_\(layer)_\(mode)_gradients.npy", "layer_\(layer)_\(mode)_gradient_hist.png",
+          "layer_\(layer)_\(mode)_\(unit.rawValue)_scatter.png",
+        ])
+      }
+    }
+    if mode == "both" {
+      for layer in layers {
+        names.formUnion(["layer_\(layer)_gradient_hist_combined.png", "layer_\(layer)_gradient_scatter_combined.png"])
+      }
+    }
+    return names
+  }
+
+  @Test(arguments: Unit.allCases, ["mean", "mean_abs", "both"])
+  func theFilesAndLinesOfTheScripts(unit: Unit, mode: String) throws {
+    let outcome = try analyse(
+      unit, ["--layers", "1,3", "--aggregation_mode", mode, "--save_outputs", "--batch-size=3"])
+    expect(outcome)
+    let name = try #require(try results().first)
+    let pattern =
+      "^\(unit.prefix)\(Self.modelInNames)_num_samples_8_batch_size_3_layers_1to3_[0-9]{8}_[0-9]{6}$"
+    #expect(name.range(of: pattern, options: .regularExpression) != nil, "\(name)")
+    #expect(try names(name) == Self.files(unit, mode, layers: [1, 3]))
+    #expect(try names() == ["tmp", name] && names("tmp").isEmpty)
+
+    let number = "-?[0-9]+\\.[0-9]{6}"
+    let lines: [String]
+    switch mode {
+    case "mean_abs":
+      lines = ["Layer L: Mean abs gradient = \(number), Max gradient = \(number), Std gradient = \(number)"]
+    case "mean":
+      lines = ["Layer L: Mean gradient = \(number), Max gradient = \(number), Std gradient = \(number)"]
+    default:
+      lines = [
+        "Layer L:", "  Mean gradient \\(signed\\) = \(number), Max = \(number), Std = \(number)",
+        "  Mean gradient \\(abs\\) = \(number), Max = \(number), Std = \(number)",
+      ]
+    }
+    let expected = [1, 3].flatMap { layer in lines.map { $0.replacingOccurrences(of: "L:", with: "\(layer):") } }
+    let printed = outcome.text.split(separator: "\n").map(String.init)
+    #expect(printed.count == expected.count, "\(outcome.text)")
+    for (line, pattern) in zip(printed, expected.map { $0.replacingOccurrences(of: "Layer L", with: "Layer ") }) {
+      #expect(line.range(of: "^\(pattern)$", options: .regularExpression) != nil, "\(line)")
+    }
+    let values = try NumPyArray(path: folder.file("\(name)/layer_3_\(mode == "mean" ? mode : "mean_abs")_gradients.npy"))
+    #expect(values.shape == [unit == .feature ? 1024 : 128])
+  }
+
+  @Test func theRecordTellsHowToRunItAgain() throws {
+    expect(try analyse(.feature, ["--layers", "2", "--save_outputs", "--match-python", "--stride", "2", "--quiet"]))
+    let text = try Data(contentsOf: folder.url("\(try results()[0])/run.json"))
+    let record = try #require(try JSONSerialization.jsonObject(with: text) as? [String: Any])
+    let pipeline = try #require((record["pipeline"] as? [String])?.first)
+    for flags in ["--padding max-length", "--stride-scope batch --", "--weighting batch", "--stride 2"] {
+      #expect("\(pipeline) --".contains(flags) || pipeline.contains(flags), "\(flags): \(pipeline)")
+    }
+    let inputs = try #require(record["inputs"] as? [[String: Any]])
+    let paths = inputs.compactMap { $0["path"] as? String }
+    for name in ["sample.txt", "tokenizer.json", "model.safetensors", "mlp_out_layer_2/trainer_0/ae.pt"] {
+      #expect(paths.contains { $0.hasSuffix(name) }, "\(paths)")
+    }
+    let sum = try Program.shell("sha256sum < \(packageRoot)/demo/sample.txt").text.prefix(64)
+    #expect(inputs[0]["sha256"] as? String == String(sum))
+    // The command line it names does the same: the same bits.
+    let command = try #require(record["command"] as? String)
+    expect(try shell("\(packageRoot)/pipelines/\(command) --output-dir again"))
+    let again = try #require(try names("again").first)
+    #expect(try arrays("again/\(again)") == arrays(try results()[0]))
+  }
+
+  @Test(arguments: [["--jobs", "1"], ["-P2"], ["--work-dir", "work"]])
+  func nothingIsWrittenUnlessAsked(flags: [String]) throws {
+    let outcome = try analyse(.feature, ["--layers", "0,2"] + flags)
+    expect(outcome)
+    #expect(outcome.text.split(separator: "\n").count == 2)
+    #expect(try names().subtracting(["work"]) == ["tmp"] && names("tmp").isEmpty)
+  }
+
+  // MARK: - Autoencoders that are missing or must be found
+
+  @Test func layersWithoutAutoencodersAreSkippedAndNamed() throws {
+    try FileManager.default.createDirectory(atPath: folder.file("saes"), withIntermediateDirectories: true)
+    expect(try shell("cp -r \(Self.autoencoders)/mlp_out_layer_[03] saes && mkdir -p saes/mlp_out_layer_1/trainer_0"))
+    let pattern = folder.file("saes/mlp_out_layer_{layer}/trainer_0")
+    let outcome = try analyse(.feature, ["--layers", "0-3", "--sae", pattern, "--save_outputs"])
+    expect(outcome, 66)
+    #expect(outcome.errors.contains("layer 1: skipped: no autoencoder at \(folder.file("saes/mlp_out_layer_1"))"))
+    #expect(outcome.errors.hasSuffix("their autoencoders are missing: layers 1-2\n"), "\(outcome.errors)")
+    #expect(outcome.text.split(separator: "\n").count == 2)
+    #expect(try names(try results()[0]) == Self.files(.feature, "mean_abs", layers: [0, 3]))
+
+    let none = try analyse(.feature, ["--layers", "1-2", "--sae", pattern, "--save_outputs"])
+    expect(none, 66)
+    #expect(try none.output.isEmpty && results().count == 1)
+  }
+
+  @Test func autoencodersAreFoundInHiddenFolders() throws {
+    expect(try shell("mkdir ._demo && cp -r \(Self.autoencoders) ._demo/trained"))
+    let script = line("sae-gradient-analysis", Self.job + ["--layers", "0"])
+    let found = try shell(script)
+    expect(found)
+    #expect(found.errors.contains("autoencoders: ._demo/trained/mlp_out_layer_{layer}/trainer_0"), "\(found.errors)")
+    expect(try shell("cp -r ._demo/trained other"))
+    let several = try shell(script)
+    expect(several, 64)
+    #expect(several.errors.contains("--sae './other/mlp_out_layer_{layer}/trainer_0'"), "\(several.errors)")
+    let none = try shell("mkdir empty && cd empty && \(script)")
+    expect(none, 66)
+  }
+
+  // MARK: - Wrong usage and programs that fail
+
+  @Test(arguments: [
+    (["--layers", "4"], 64, "layer 4: the model's last layer is 3"), (["--layers", "3-1"], 64, "found '3-1'"),
+    (["--layers", "1,"], 64, "found '1,'"), (["--num_samples", "0"], 64, "found '0'"),
+    (["--num_samples=1e3"], 64, "found '1e3'"), (["--aggregation_mode", "max"], 64, "mean_abs or both"),
+    (["--device=tpu"], 64, "found 'tpu'"), (["--save_outputs=yes"], 64, "takes no value"),
+    (["--layers"], 64, "expected a value"), (["--bogus"], 64, "no such flag"), (["--sae", "x"], 64, "--sae"),
+    (["--text", "missing.raw"], 66, "missing.raw: cannot open"),
+    (["--model-name", "Owner/Missing"], 66, "hf download Owner/Missing"),
+    (["--layers", "0", "--device", "cuda"], 69, "qwen-capture: --device cuda"),
+  ])
+  func mistakesAreNamed(flags: [String], status: Int32, message: String) throws {
+    let outcome = try analyse(.activation, flags + ["--save_outputs"])
+    expect(outcome, status)
+    #expect(outcome.errors.contains(message), "\(outcome.errors)")
+    #expect(try names() == ["tmp"])
+  }
+
+  /// Of a pipeline whose programs all fail, the one to blame is told from those that suffer.
+  @Test(arguments: [[], ["--work-dir", "work"]])
+  func theFailureOfAProgramIsTheScripts(flags: [String]) throws {
+    try replace("act-grad", by: "head -c 5000 > /dev/null; echo 'act-grad: out of luck' >&2; exit 70")
+    let outcome = try analyse(.activation, ["--layers", "0-1", "--save_outputs"] + flags)
+    expect(outcome, 70)
+    #expect(outcome.errors.contains("act-grad: out of luck\n"))
+    #expect(!outcome.errors.contains("grad-aggregate:") && outcome.output.isEmpty, "\(outcome.errors)")
+    #expect(try results().isEmpty)
+
+    try replace("act-grad", by: "kill -KILL $$")
+    let killed = try analyse(.activation, ["--layers", "0-1", "--save_outputs"] + flags)
+    expect(killed, 137)
+    #expect(killed.errors.contains("act-grad: ended by signal KILL"), "\(killed.errors)")
+    #expect(!killed.errors.contains("grad-aggregate:"))
+    #expect(try names().subtracting(["work"]) == ["tmp", "bin"])
+  }
+
+  @Test func aSignalEndsTheProgramsToo() throws {
+    try replace("act-grad", by: "echo $$ > pid; exec sleep 600")
+    let script = line("layer-gradient-analysis", Self.job + ["--layers", "0", "--save_outputs"])
+    let outcome = try shell(
+      """
+      \(script) & until [ -s pid ]; do sleep 0.05; done
+      kill $!; status=0; wait $! || status=$?
+      for i in $(seq 100); do kill -0 $(cat pid) 2>/dev/null || exit $status; sleep 0.05; done; exit 1
+      """)
+    expect(outcome, 143)
+    #expect(try names() == ["tmp", "bin", "pid"])
+  }
+
+  // MARK: - Caching
+
+  /// Inodes of the streams in the work directory, by the beginning of their names.
+  private func streams(_ kind: String) throws -> [String: UInt64] {
+    var streams: [String: UInt64] = [:]
+    for name in try names("work") where name.hasPrefix(kind) {
+      streams[name] = try #require(
+        FileManager.default.attributesOfItem(atPath: folder.file("work/\(name)"))[.systemFileNumber] as? UInt64)
+    }
+    return streams
+  }
+
+  @Test func aRerunMakesWhatIsMissingOnly() throws {
+    let flags = ["--layers", "1-3", "--save_outputs"]
+    expect(try analyse(.feature, flags))
+    let expected = try arrays(try results()[0])
+    #expect(expected.count == 3)
+
+    // A cached run of fewer layers first: more layers then use what is there.
+    expect(try analyse(.feature, ["--layers", "1,3", "--work-dir", "work"]))
+    let cached = ["--output-dir", "out", "--work-dir", "work"] + flags
+    let more = try analyse(.feature, cached)
+    expect(more)
+    #expect(more.errors.contains("[2/5] activations: layers 1,3 were there, layers 2 made"), "\(more.errors)")
+    #expect(more.errors.contains("[3/5] gradients: layers 1,3 were there, layers 2 made"), "\(more.errors)")
+    func result() throws -> [String: Data] {
+      let name = try #require(try names("out").first)
+      let result = try arrays("out/\(name)")
+      try FileManager.default.removeItem(atPath: folder.file("out"))
+      return result
+    }
+    #expect(try result() == expected)
+
+    let stages = [("tokens", 1), ("activations", 3), ("gradients", 3), ("sums", 3)]
+    var all = try streams("")
+    #expect(all.count == 11)  // 10 streams, and the hashes of inputs.
+    for (stage, count) in stages {
+      let removed = try streams(stage)
+      #expect(removed.count == count)
+      for name in removed.keys.sorted().prefix(2) {
+        try FileManager.default.removeItem(atPath: folder.file("work/\(name)"))
+      }
+      let outcome = try analyse(.feature, cached)
+      expect(outcome)
+      for (other, _) in stages {
+        let isThere = outcome.errors.split(separator: "\n").contains {
+          $0.contains("] \(other): ") && ($0.contains("is there (") || $0.contains("are there ("))
+        }
+        #expect(isThere == (other != stage), "\(stage), \(other): \(outcome.errors)")
+      }
+      let now = try streams("")
+      #expect(Set(now.keys) == Set(all.keys))
+      let kept = all.filter { !removed.keys.sorted().prefix(2).contains($0.key) }
+      #expect(kept.allSatisfy { now[$0.key] == $0.value })
+      all = now
+      #expect(try result() == expected)
+    }
+  }
+
+  @Test func aChangeMakesOnlyWhatDependsOnIt() throws {
+    let text = folder.file("text.raw")
+    try FileManager.default.copyItem(atPath: "\(packageRoot)/demo/sample.txt", toPath: text)
+    let flags = ["--layers", "0", "--work-dir", "work", "--text", text]
+    /// The stages that a run makes anew.
+    func made(_ more: [String]) throws -> [String] {
+      let outcome = try analyse(.feature, flags + more)
+      expect(outcome)
+      return ["tokens", "activations", "gradients", "sums"].filter {
+        outcome.errors.contains("] \($0): made") || outcome.errors.contains("] \($0): layers 0 made")
+      }
+    }
+    #expect(try made([]) == ["tokens", "activations", "gradients", "sums"])
+    #expect(try made([]) == [])
+    #expect(try made(["--aggregation_mode", "mean"]) == ["sums"])
+    #expect(try made(["--stride", "2"]) == ["gradients", "sums"])
+    #expect(try made(["--batch_size", "2"]) == ["tokens", "activations", "gradients", "sums"])
+    #expect(try made([]) == [])
+    // The same text under another time stamp is the same text; one letter more is not.
+    expect(try shell("touch text.raw"))
+    #expect(try made([]) == [])
+    expect(try shell("sed -i 's/ the / they /' text.raw"))
+    #expect(try made([]) == ["tokens", "activations", "gradients", "sums"])
+  }
+
+  @Test func theErrorTermAndActivationsRunOnceForAllLayers() throws {
+    let flags = ["--layers", "1-3", "--save_outputs"]
+    for (unit, own) in [(Unit.feature, ["--use-error-term"]), (.activation, [])] {
+      let output = ["--output-dir", unit.rawValue]
+      expect(try analyse(unit, flags + own + output))
+      expect(try analyse(unit, flags + own + output + ["--work-dir", "work", "--jobs", "3"]))
+      let folders = try names(unit.rawValue).sorted()
+      #expect(folders.count == 2)
+      #expect(try arrays("\(unit)/\(folders[0])") == arrays("\(unit)/\(folders[1])"))
+      #expect(try arrays("\(unit)/\(folders[0])").count == 3)
+    }
+    #expect(try streams("tokens").count == 1 && streams("gradients").count == 2)
+  }
+
+  @Test func aDamagedStreamIsNamed() throws {
+    let flags = ["--layers", "0", "--work-dir", "work", "--save_outputs"]
+    expect(try analyse(.activation, flags + ["--num_samples", "8"]))
+    let name = try #require(try streams("activations").keys.first)
+    for gradients in try streams("gradients").keys {
+      try FileManager.default.removeItem(atPath: folder.file("work/\(gradients)"))
+    }
+    expect(try shell("truncate -s -100 work/\(name)"))
+    let outcome = try analyse(.activation, flags)
+    expect(outcome, 65)
+    #expect(outcome.errors.contains("if work/\(name) is damaged, remove it"), "\(outcome.errors)")
+    #expect(try results().count == 1 && streams("gradients").isEmpty)
+    expect(try shell("rm work/\(name)"))
+    expect(try analyse(.activation, flags))
+  }
+
+  @Test func runsShareAWorkDirectory() throws {
+    // Slow enough to meet.
+    try replace("sae-grad", by: "sleep 0.3; exec $real \"$@\"")
+    let script = line(
+      "sae-gradient-analysis",
+      Self.job + ["--sae", Self.pattern, "--layers", "0-2", "--work-dir", "work", "--save_outputs"])
+    let outcome = try shell(
+      "\(script) --output-dir a 2> a.err & \(script) --output-dir b 2> b.err && wait -n && cat a.err b.err >&2")
+    expect(outcome)
+    #expect(outcome.errors.contains("waiting for another run, which is making work/"), "\(outcome.errors)")
+    let a = try #require(try names("a").first)
+    let b = try #require(try names("b").first)
+    #expect(try arrays("a/\(a)") == arrays("b/\(b)") && arrays("a/\(a)").count == 3)
+    // Each stream was made once, by one of them.
+    #expect(outcome.errors.components(separatedBy: "sae-grad: 8 samples").count - 1 == 3, "\(outcome.errors)")
+    #expect(try !names("work").contains { $0.hasSuffix(".partial") })
+  }
+
+  @Test func killedRunsResumeToTheSameBits() throws {
+    let outcome = try shell("\(packageRoot)/Tests/Pipelines/kill-test 4 \(UInt16.random(in: 1...9999))")
+    expect(outcome)
+  }
+
+  /// Whether this user may mount a tmpfs, in a namespace of its own.
+  private static let canMount =
+    (try? Program.shell("unshare -m$([ $EUID = 0 ] || echo r) mount -t tmpfs tmpfs /mnt").status) == 0
+
+  @Test(.enabled(if: canMount, "this user may not mount a tmpfs"))
+  func aFullDiskIsNamedAndHarmless() throws {
+    expect(try shell("\(packageRoot)/Tests/Pipelines/full-disk-test 40 90"))
+  }
+
+  // MARK: - by-layer
+
+  private func capture() throws {
+    expect(
+      try shell(
+        """
+        wt-tokenize --tokenizer \(Self.model) --num-samples 8 --max-length 32 \(packageRoot)/demo/sample.txt |
+          tee >(qwen-capture --threads 1 --model \(Self.model) --loss > all.ts) |
+          qwen-capture --threads 1 --model \(Self.model) --loss --split 'cap-{layer}.ts'; wait
+        until stream-info --check all.ts; do sleep 0.1; done
+        """))
+  }
+
+  @Test func byLayerRunsALayerAtATime() throws {
+    try capture()
+    let program = ["--", "sae-grad", "--model", Self.model, "--sae", Self.pattern]
+    let apart = ["-P", "2", "--threads", "2", "--input", "cap-{layer}.ts", "--output", "apart-{layer}.ts"]
+    expect(try shell(line("by-layer", apart + program)))
+    let common = ["--input=all.ts", "--output=common-{layer}.ts", "-P4", "--threads=4", "--quiet"]
+    let quiet = try shell(line("by-layer", common + program))
+    expect(quiet)
+    #expect(quiet.errors.isEmpty)
+    expect(try shell(line("by-layer", ["-i", "apart-{layer}.ts", "-o", "sums-{layer}.ts", "--", "grad-aggregate", "--partial"])))
+    expect(
+      try shell(
+        """
+        grad-aggregate --threads 1 --save a sums-?.ts > a.ts && grad-aggregate --threads 1 --save b common-?.ts > b.ts
+        sae-grad --model \(Self.model) --sae '\(Self.pattern)' --threads 1 < all.ts |
+          grad-aggregate --threads 1 --save c > c.ts
+        """))
+    let expected = try arrays("c")
+    #expect(try expected.count == 4 && arrays("a") == expected && arrays("b") == expected)
+  }
+
+  @Test func byLayerNamesTheLayersThatFail() throws {
+    try capture()
+    try replace(
+      "sae-grad",
+      by: """
+        layer=$(sed 's/.*--layers \\([0-9]*\\).*/\\1/' <<< "$*"); echo "$*" > call-$layer
+        if [ $layer = 1 ]; then head -c 100; echo 'sae-grad: layer 1: no luck' >&2; exit 65; fi
+        if [ $layer = 3 ]; then exit 74; fi
+        exec $real "$@"
+        """)
+    let flags = ["--input", "cap-{layer}.ts", "--output", "grad-{layer}.ts", "-P", "3", "--threads", "6"]
+    let program = ["--", "sae-grad", "--model", Self.model, "--sae", Self.pattern]
+    let outcome = try shell(line("by-layer", flags + program))
+    expect(outcome, 65)
+    #expect(outcome.errors.contains("sae-grad: layer 1: no luck\n"))
+    #expect(outcome.errors.hasSuffix("by-layer: failed: layers 1,3\n"), "\(outcome.errors)")
+    #expect(try names().filter { $0.hasPrefix("grad-") } == ["grad-0.ts", "grad-2.ts"])
+    #expect(try String(contentsOf: folder.url("call-2"), encoding: .utf8).contains("--layers 2 --threads 2\n"))
+
+    // With --keep only what failed runs again, and the outputs stay what they were.
+    try replace("sae-grad", by: "echo again >> calls; exec $real \"$@\"")
+    expect(try shell("touch -d 2000-01-01 grad-0.ts; \(line("by-layer", ["--keep"] + flags + program))"))
+    #expect(try names().filter { $0.hasPrefix("grad-") }.count == 4)
+    #expect(try String(contentsOf: folder.url("calls"), encoding: .utf8) == "again\nagain\n")
+    expect(try shell("[ $(stat -c %Y grad-0.ts) -lt 1000000000 ]"))
+  }
+
+  @Test(arguments: [
+    (["--output", "x", "--", "cat", "x"], 64), (["--input", "none-{layer}.ts", "--output", "x{layer}", "--", "cat", "x"], 66),
+    (["--input", "none.ts", "--output", "x{layer}", "--", "cat", "x"], 66),
+    (["--input", "none.ts", "--output", "x", "--", "cat", "x"], 64), (["--input", "x", "--output", "x{layer}"], 64),
+    (["--bogus", "--", "cat", "x"], 64),
+    (["--input", "none.ts", "--output", "x{layer}", "--layers", "0-2", "--", "cat", "x"], 66),
+  ])
+  func byLayerRefusesMistakes(arguments: [String], status: Int32) throws {
+    expect(try shell(line("by-layer", arguments)), status)
+  }
+
+  // MARK: - Shell
+
+  @Test func theScriptsPassShellcheck() throws {
+    let outcome = try shell(
+      """
+      command -v shellcheck > /dev/null || exit 0
+      cd \(packageRoot) && shellcheck -x -a pipelines/{sae-gradient-analysis,layer-gradient-analysis,by-layer} \
+        pipelines/lib/one-layer && shellcheck -x Tests/Pipelines/*-test
+      """)
+    expect(outcome)
+    #expect(outcome.text.isEmpty, "\(outcome.text)")
+  }
+}

@@ -1,0 +1,608 @@
+# The two drop-in commands: their flags, their stages and what they leave behind. To be sourced, then: analyse UNIT …
+# shellcheck shell=bash
+
+lib=${BASH_SOURCE[0]%/*}
+# shellcheck source=common.bash
+. "$lib/common.bash"
+# shellcheck source=display.bash
+. "$lib/display.bash"
+# shellcheck source=filters.bash
+. "$lib/filters.bash"
+# shellcheck source=inputs.bash
+. "$lib/inputs.bash"
+# shellcheck source=streams.bash
+. "$lib/streams.bash"
+# shellcheck source=record.bash
+. "$lib/record.bash"
+
+# analyse feature|activation ARGUMENT…
+analyse() {
+  local unit=$1
+  shift
+  local started=$EPOCHSECONDS begun=${EPOCHREALTIME/[.,]/} command_line
+  command_line=$(shell_words "$script" "$@")
+  read_options "$@"
+  find_inputs
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  start_display
+  make_scratch
+  if [[ -n $work_dir ]]; then
+    cached_run
+  else
+    direct_run
+  fi
+  [[ -z $save ]] || save_output
+  stop_display
+  ((${#statistics[@]} == 0)) || printf '%s\n' "${statistics[@]}"
+  [[ -z $save ]] || say "wrote $saved_folder"
+  if ((${#missing_layers[@]})); then
+    complain "not analysed, their autoencoders are missing: layers $(layer_text "${missing_layers[@]}")"
+    exit $cannot_open
+  fi
+}
+
+# ---------------------------------------------------------------------------------------------------------- options
+
+read_options() {
+  local argument name value given
+  model=Qwen/Qwen2.5-0.5B samples=500 batch_size=4 max_length=128 save='' layers_option=0-23 device=auto mode=mean_abs
+  text=$default_text sae='' output_dir=. work_dir='' match_python='' threads='' jobs=1 stride=4 error_term=''
+  while (($#)); do
+    argument=$1
+    shift
+    name=$argument value='' given=''
+    case $argument in
+      --*=*) name=${argument%%=*} value=${argument#*=} given=1 ;;
+      -P?*) name=-P value=${argument#-P} given=1 ;;
+    esac
+    [[ $name != --* ]] || name=${name//_/-}
+    if [[ $unit == activation && $name =~ ^--(sae|stride|use-error-term)$ ]]; then
+      fail $usage_error "$name: a flag of sae-gradient-analysis only"
+    fi
+    case $name in
+      --save-outputs | --match-python | --use-error-term | --quiet | -q | --help | -h | --version)
+        [[ -z $given ]] || fail $usage_error "$name: takes no value, found '$value'"
+        ;;
+      --model-name | --num-samples | --batch-size | --max-length | --layers | --device | --aggregation-mode | --text | \
+        --sae | --output-dir | --work-dir | --threads | --jobs | -P | --stride)
+        if [[ -z $given ]]; then
+          (($#)) || fail $usage_error "$name: expected a value, found none"
+          value=$1
+          shift
+        fi
+        [[ -n $value ]] || fail $usage_error "$name: expected a value, found an empty one"
+        ;;
+      *) fail $usage_error "$argument: no such flag; $script --help lists them" ;;
+    esac
+    case $name in
+      --model-name) model=$value ;;
+      --num-samples) samples=$(number "$name" "$value") ;;
+      --batch-size) batch_size=$(number "$name" "$value") ;;
+      --max-length) max_length=$(number "$name" "$value") ;;
+      --save-outputs) save=1 ;;
+      --layers) layers_option=$value ;;
+      --device) device=$value ;;
+      --aggregation-mode) mode=$value ;;
+      --text) text=$value ;;
+      --sae) sae=$value ;;
+      --output-dir) output_dir=$value ;;
+      --work-dir) work_dir=$value ;;
+      --match-python) match_python=1 ;;
+      --threads) threads=$(number "$name" "$value") ;;
+      --jobs | -P) jobs=$(number "$name" "$value") ;;
+      --stride) stride=$(number "$name" "$value") ;;
+      --use-error-term) error_term=1 ;;
+      --quiet | -q) quiet=1 ;;
+      --help | -h)
+        help
+        exit 0
+        ;;
+      --version)
+        require_programs "$here" grad-aggregate
+        grad-aggregate --version
+        exit 0
+        ;;
+    esac
+  done
+  [[ $mode =~ ^(mean|mean_abs|both)$ ]] || fail $usage_error "--aggregation-mode: expected mean, mean_abs or both, found '$mode'"
+  [[ $device =~ ^(auto|cpu|cuda)$ ]] || fail $usage_error "--device: expected auto, cpu or cuda, found '$device'"
+  output_dir=${output_dir%/} work_dir=${work_dir%/}
+  [[ -n $output_dir ]] || output_dir=/
+}
+
+help() {
+  local of='MLP outputs' flags=''
+  if [[ $unit == feature ]]; then
+    of='SAE features'
+    flags="
+  --sae PATTERN              the autoencoders, {layer} being the layer's number: folders, files or a hub id
+                             (default: what lies at */mlp_out_layer_{layer}/trainer_0 below this folder)
+  --stride 4                 take every n-th position of a sample
+  --use-error-term           add what the autoencoder misses back as a constant: one pass for all layers"
+  fi
+  cat << END
+usage: $script [--save_outputs] [flags]
+
+Averaged gradients of a Qwen2 model's loss on WikiText with respect to its $of, a layer each.
+Flags may be spelled with _ or -, their values follow after a space or =.
+
+  --model_name Qwen/Qwen2.5-0.5B
+                             a hub id in the local cache, or a folder
+  --num_samples 500          samples of the text
+  --batch_size 4             samples a batch
+  --max_length 128           tokens that a sample is cut to
+  --layers 0-23              0-23, 0,5,10, a mix, or all
+  --device auto              auto, cpu or cuda
+  --aggregation_mode mean_abs
+                             mean_abs, mean or both
+  --save_outputs             leave arrays, pictures and run.json in a new folder; else statistics are printed only
+  --text FILE                the text, samples being its longer lines
+                             (default: $default_text)$flags
+  --match-python             pad samples, and weight batches, as the PyTorch scripts do: the same numbers
+  --output-dir .             where the new folder goes
+  --work-dir DIR             keep tokens, activations, gradients and sums there, and use what is there
+  --threads N                threads to compute with (default: the cores this process may use)
+  --jobs 1, -P 1             layers at a time, which share the threads
+  --quiet, -q                statistics and errors only
+
+e.g.  $script --num_samples 100 --layers 0,5,10 --aggregation_mode both --save_outputs
+      $script --save_outputs --work-dir work    # killed? the same line goes on where it was
+
+Exit codes: 0 done; 64 usage; 65 malformed input; 66 cannot open, or a layer's autoencoder is missing; 69 no such
+device; 74 a read or write failed; else that of the program that failed.
+END
+}
+
+# ----------------------------------------------------------------------------------------------------------- inputs
+
+# Sets model_folder, layer_count, layers (those to analyse), missing_layers, and the programs' common flags.
+find_inputs() {
+  local list layer last
+  gradient_program='act-grad'
+  [[ $unit == activation ]] || gradient_program='sae-grad'
+  require_programs "$here" wt-tokenize qwen-capture "$gradient_program" grad-aggregate grad-plot
+  model_folder=$(hub_folder "$model") || fail $cannot_open \
+    "$model: the model is neither a folder nor in $hub_cache; this brings it: hf download $model"
+  layer_count=$(configured num_hidden_layers) ||
+    fail $malformed_input "$model_folder/config.json: expected num_hidden_layers, found none"
+  [[ $layers_option != all ]] || layers_option=0-$((layer_count - 1))
+  list=$(layer_list --layers "$layers_option")
+  mapfile -t asked_layers <<< "$list"
+  last=${asked_layers[-1]}
+  ((last < layer_count)) ||
+    fail $usage_error "--layers: layer $last: the model's last layer is $((layer_count - 1))"
+  [[ -f $text && -r $text ]] || [[ -e $text && ! -d $text && -z $work_dir && -z $save ]] ||
+    fail $cannot_open "$text: cannot open: expected a file of text; pipelines/fetch brings WikiText-2, --text names another"
+
+  layers=("${asked_layers[@]}") missing_layers=()
+  if [[ $unit == feature ]]; then
+    if [[ -z $sae ]]; then
+      sae=$(find_autoencoders "${layers[@]}")
+      say "autoencoders: $sae"
+    fi
+    [[ ${#layers[@]} == 1 || $sae == *'{layer}'* ]] ||
+      fail $usage_error "--sae: expected {layer} in the path, since there are several layers, found '$sae'"
+    layers=()
+    for layer in "${asked_layers[@]}"; do
+      if autoencoder_path "$sae" "$layer" > /dev/null; then
+        layers+=("$layer")
+      else
+        complain "layer $layer: skipped: no autoencoder at ${sae//'{layer}'/$layer}"
+        missing_layers+=("$layer")
+      fi
+    done
+    ((${#layers[@]})) || fail $cannot_open "$sae: no autoencoder for any of the layers $layers_option"
+  fi
+  compute=(--device "$device")
+  [[ -z $threads ]] || compute+=(--threads "$threads")
+  # One pass serves all layers, except where each has a forward pass of its own.
+  by_layer=
+  [[ $unit == activation || -n $error_term ]] || by_layer=1
+  head_layers=$(head_work)
+}
+
+# configured KEY: a whole number of the model's configuration.
+configured() {
+  local settings
+  settings=$(< "$model_folder/config.json") || return 1
+  [[ $settings =~ \"$1\"[[:space:]]*:[[:space:]]*([0-9]{1,9})[^0-9.] ]] || return 1
+  echo "${BASH_REMATCH[1]}"
+}
+
+# The work of the output head, in layers; it only weighs times that are left.
+head_work() {
+  local hidden intermediate words heads groups
+  if hidden=$(configured hidden_size) && intermediate=$(configured intermediate_size) &&
+    words=$(configured vocab_size) && heads=$(configured num_attention_heads) && groups=$(configured num_key_value_heads)
+  then
+    echo "$((1 + words * heads / (2 * hidden * (heads + groups) + 3 * intermediate * heads)))"
+  else
+    echo 9
+  fi
+}
+
+# --------------------------------------------------------------------------------------------------------- commands
+# Each leaves a command line in the array of its name.
+
+tokenize_command() {
+  tokenize=(wt-tokenize --tokenizer "$model" --num-samples "$samples" --batch-size "$batch_size"
+    --max-length "$max_length")
+  [[ -z $match_python ]] || tokenize+=(--padding max-length)
+}
+
+# capture_command LAYERS
+capture_command() {
+  capture=(qwen-capture --model "$model" --layers "$1" "${compute[@]}")
+  # Without it sae-grad would run the unmodified model for every layer that it works on alone.
+  [[ -z $by_layer || -z $work_dir ]] || capture+=(--loss)
+}
+
+# gradient_command LAYERS
+gradient_command() {
+  gradient=("$gradient_program" --model "$model" --layers "$1" "${compute[@]}")
+  [[ $unit == feature ]] || return 0
+  gradient+=(--sae "$sae" --stride "$stride")
+  [[ -z $match_python ]] || gradient+=(--stride-scope batch)
+  [[ -z $error_term ]] || gradient+=(--use-error-term)
+}
+
+aggregate_command() {
+  aggregate=(grad-aggregate --mode "$mode")
+  [[ -z $match_python ]] || aggregate+=(--weighting batch)
+  [[ $unit == activation ]] || aggregate+=(--sae "$sae")
+  [[ -z $threads ]] || aggregate+=(--threads "$threads")
+}
+
+# The layers that must be captured.
+captured_layers() {
+  if [[ $unit == activation ]]; then echo "${layers[0]}"; else layer_text "${layers[@]}"; fi
+}
+
+# ----------------------------------------------------------------------------------------------------------- stages
+
+# begin_stage NAME TASKS WEIGHT
+begin_stage() {
+  stage=$1 stage_begun=${EPOCHREALTIME/[.,]/}
+  stage_number=$((stage_number + 1))
+  notify stage "[$stage_number/$stage_count] $stage" "$2"
+  notify weight "$3"
+}
+
+# end_stage kept|made DETAILS…
+end_stage() {
+  local how=$1 milliseconds=$(((${EPOCHREALTIME/[.,]/} - stage_begun) / 1000))
+  shift
+  record_timing "$stage" "$milliseconds" "$how"
+  say "[$stage_number/$stage_count] $stage${*:+: $*} $(printf '(%d.%d s)' $((milliseconds / 1000)) $((milliseconds / 100 % 10)))"
+}
+
+stage_number=0
+statistics=()
+
+# Keeps the statistics of the last run_filters, and tells the rest.
+read_messages() {
+  local line
+  for line in "${messages[@]}"; do
+    if [[ $line =~ ^(Layer\ [0-9]+:|\ \ Mean\ ) ]]; then
+      statistics+=("$line")
+    elif [[ -z $quiet && ! $line =~ ^grad-aggregate:\ [0-9]+\ records ]]; then
+      tell "${line//" in $scratch/output"/}"
+    fi
+  done
+}
+
+# Everything through one pipe, nothing kept.
+direct_run() {
+  local layer_list code=0
+  local -a pipeline plot=()
+  if needs_stream_files; then
+    work_dir=$scratch/work
+    mkdir "$work_dir" || exit $write_failed
+    say "the activations of ${#layers[@]} layers go to $scratch meanwhile"
+    cached_run
+    return
+  fi
+  stage_count=1
+  layer_list=$(layer_text "${layers[@]}")
+  tokenize_command
+  capture_command "$(captured_layers)"
+  gradient_command "$layer_list"
+  aggregate_command
+  if [[ -n $save ]]; then
+    hash_inputs_meanwhile
+    aggregate+=(--save "$scratch/output")
+    plot=('|' grad-plot --output "$scratch/output")
+  fi
+  pipeline=("${tokenize[@]}" "$text" '|' "${capture[@]}" '|' "${gradient[@]}" '|' "${aggregate[@]}" "${plot[@]}")
+  record_command "${pipeline[@]}"
+  begin_stage "text to averages, layers $layer_list" 1 1
+  notify start all 1
+  run_filters "$gradient_program" all /dev/null /dev/null "${pipeline[@]}" || code=$?
+  notify finish all
+  ((code == 0)) || exit "$code"
+  read_messages
+  end_stage made
+}
+
+# A stage at a time; the stream of each stays in the work directory.
+cached_run() {
+  local missing tokens_key base layer key file
+  local -a files=()
+  stage_count=5
+  mkdir -p "$work_dir" || exit $write_failed
+  sweep "$work_dir"/*.partial
+  hash_memory=$work_dir/input-hashes
+  hash_inputs
+
+  # Whatever determines a stream goes into its name, except what changes no more than rounding: threads.
+  tokenize_command
+  tokens_key=$(key_of "$(program_hash wt-tokenize)" "${tokenize[@]:3}" "$tokenizer_hashes" "${hash_of[$text]}")
+  tokens=$work_dir/tokens-$tokens_key.ts
+  begin_stage tokens 1 1
+  run_stage make_tokens "$tokens" all
+  record_command "${tokenize[@]}" "$text" '>' "$tokens"
+
+  local layer_list capture_flags=''
+  layer_list=$(layer_text "${layers[@]}")
+  [[ -z $by_layer ]] || capture_flags=--loss
+  activations_key=$(key_of "$tokens_key" "$(program_hash qwen-capture)" "$model_hashes" "$device" "$capture_flags")
+  capture_stage
+
+  base=$(key_of "$activations_key" "$(program_hash "$gradient_program")" "$model_hashes" "$device" "$stride" \
+    "$match_python" "$error_term")
+  declare -gA gradients=() sums=()
+  aggregate_command
+  local -a tasks=("$layer_list")
+  [[ -z $by_layer ]] || tasks=("${layers[@]}")
+  for layer in "${tasks[@]}"; do
+    key=$(key_of "$base" "$layer" "$(autoencoder_hashes "$layer")")
+    gradients[$layer]=$work_dir/gradients-$gradient_program-layer-$layer-$key.ts
+    key=$(key_of "$key" "$(program_hash grad-aggregate)" "$mode" "$match_python")
+    sums[$layer]=$work_dir/sums-$mode-layer-$layer-$key.ts
+  done
+  if ((jobs > 1 && ${#tasks[@]} > 1)); then
+    local cores=${threads:-$(available_cores)}
+    ((jobs <= ${#tasks[@]})) || jobs=${#tasks[@]}
+    threads=$((cores / jobs > 0 ? cores / jobs : 1))
+    compute=(--device "$device" --threads "$threads")
+    aggregate_command
+  fi
+  layers_stage gradients make_gradients gradients
+  layers_stage sums make_sums sums
+  for layer in "${tasks[@]}"; do
+    gradient_command "$layer"
+    record_command "${gradient[@]}" '<' "$(activations_of "$layer")" '>' "${gradients[$layer]}"
+    record_command "${aggregate[@]}" --partial '<' "${gradients[$layer]}" '>' "${sums[$layer]}"
+    files+=("${sums[$layer]}")
+  done
+
+  local -a plot=()
+  if [[ -n $save ]]; then
+    aggregate+=(--save "$scratch/output")
+    plot=('|' grad-plot --output "$scratch/output")
+  fi
+  begin_stage "averages${save:+ and pictures}" 1 1
+  record_command "${aggregate[@]}" "${files[@]}" "${plot[@]}"
+  local code=0
+  run_filters grad-aggregate all /dev/null /dev/null "${aggregate[@]}" "${files[@]}" "${plot[@]}" || code=$?
+  ((code == 0)) || exit "$code"
+  read_messages
+  end_stage made
+}
+
+# run_stage FUNCTION PATH TASK: a stage of one stream.
+run_stage() {
+  local code=0
+  if [[ -e $2 ]]; then
+    end_stage kept "${2##*/} is there"
+    return
+  fi
+  notify start "$3" 1
+  "$1" "$3" || code=$?
+  notify finish "$3"
+  ((code == 0)) || exit "$code"
+  end_stage made "made ${2##*/}"
+}
+
+# layers_stage NAME FUNCTION ARRAY: a stage of the streams of an array, by layer or of all layers.
+layers_stage() {
+  local -n paths=$3
+  local task work=0 there='' code=0
+  local -a missing=() kept=()
+  for task in "${tasks[@]}"; do
+    if [[ -e ${paths[$task]} ]]; then
+      kept+=("$task")
+    else
+      missing+=("$task")
+      work=$((work + $(work_of "$task")))
+    fi
+  done
+  begin_stage "$1" "${#missing[@]}" "$work"
+  if ((${#missing[@]} == 0)); then
+    end_stage kept "layers $layer_list are there"
+    return
+  fi
+  ((${#kept[@]} == 0)) || there="layers $(layer_text "${kept[@]}") were there, "
+  [[ -z $there ]] || say "[$stage_number/$stage_count] $1: ${there%, }, layers $(layer_text "${missing[@]}") are missing"
+  each_of "$jobs" "$2" "${missing[@]}" || code=$?
+  ((code == 0)) || exit "$code"
+  if [[ -n $by_layer ]]; then there+="layers $(layer_text "${missing[@]}") made"; else there="layers $layer_list made"; fi
+  end_stage made "$there"
+}
+
+# The share of a layer in its stage's work: its way through the layers above it and the output head, in layers.
+work_of() {
+  if [[ -z $by_layer || $stage == sums ]]; then echo 1; else echo "$((layer_count - $1 + head_layers))"; fi
+}
+
+make_tokens() {
+  make_stream "$tokens" wt-tokenize "$1" /dev/null "${tokenize[@]}" "$text"
+}
+
+make_gradients() {
+  local code=0
+  gradient_command "$1"
+  notify start "$1" "$(work_of "$1")"
+  make_stream "${gradients[$1]}" "$gradient_program" "$1" "$(activations_of "$1")" "${gradient[@]}" || code=$?
+  notify finish "$1"
+  return "$code"
+}
+
+make_sums() {
+  local code=0
+  notify start "$1" 1
+  make_stream "${sums[$1]}" grad-aggregate "$1" "${gradients[$1]}" "${aggregate[@]}" --partial || code=$?
+  notify finish "$1"
+  return "$code"
+}
+
+# make_stream PATH MAIN TASK INPUT PROGRAM ARGUMENT…: PATH, complete or absent.
+make_stream() {
+  local path=$1 main=$2 task=$3 input=$4 code=0
+  shift 4
+  lock_partial file "$path" || return
+  if [[ -e $path ]]; then
+    abandon "$path"
+    return
+  fi
+  run_filters "$main" "$task" "$input" "$path.partial" "$@" || code=$?
+  if ((code)); then
+    abandon "$path"
+    complain "${path##*/}: not made"
+    ((code != malformed_input)) || [[ $input != "$work_dir"/* ]] ||
+      complain "if $input is damaged, remove it: it will be made again"
+    return "$code"
+  fi
+  publish "$path" || return
+  read_messages
+}
+
+# The activations of one layer each where layers run apart, else one stream.
+activations_of() {
+  if [[ -n $by_layer ]]; then
+    echo "$work_dir/activations-$activations_key-layer-$1.ts"
+  else
+    echo "$work_dir/activations-$activations_key-layers-$(captured_layers).ts"
+  fi
+}
+
+capture_stage() {
+  local path layer code=0 there=''
+  local -a missing=() kept=()
+  begin_stage activations 1 1
+  if [[ -z $by_layer ]]; then
+    capture_command "$(captured_layers)"
+    path=$(activations_of)
+    run_stage make_activations "$path" all
+    record_command "${capture[@]}" '<' "$tokens" '>' "$path"
+    return
+  fi
+  for layer in "${layers[@]}"; do
+    if [[ -e $(activations_of "$layer") ]]; then kept+=("$layer"); else missing+=("$layer"); fi
+  done
+  capture_command "$layer_list"
+  record_command "${capture[@]}" --split "$(activations_of '{layer}')" '<' "$tokens"
+  if ((${#missing[@]} == 0)); then
+    end_stage kept "layers $layer_list are there"
+    return
+  fi
+  notify start all 1
+  split_activations || code=$?
+  notify finish all
+  ((code == 0)) || exit "$code"
+  ((${#kept[@]} == 0)) || there="layers $(layer_text "${kept[@]}") were there, "
+  end_stage made "${there}layers $(layer_text "${missing[@]}") made"
+}
+
+make_activations() {
+  make_stream "$(activations_of)" qwen-capture "$1" "$tokens" "${capture[@]}"
+}
+
+# The activations of the layers of `missing`, through a folder, since one program writes all of them.
+split_activations() {
+  local path=$work_dir/activations-$activations_key layer code=0
+  local -a still=()
+  lock_partial folder "$path" || return
+  for layer in "${missing[@]}"; do
+    [[ -e $(activations_of "$layer") ]] || still+=("$layer")
+  done
+  if ((${#still[@]})); then
+    rm -rf "$path.partial/"*
+    capture_command "$(layer_text "${still[@]}")"
+    run_filters qwen-capture all "$tokens" /dev/null "${capture[@]}" --split "$path.partial/layer-{layer}.ts" || code=$?
+    ((code)) || sync "$path.partial"/layer-*.ts || code=$write_failed
+    for layer in "${still[@]}"; do
+      ((code)) || mv -T "$path.partial/layer-$layer.ts" "$(activations_of "$layer")" || code=$write_failed
+    done
+  fi
+  abandon "$path"
+  if ((code)); then
+    complain "${path##*/}: not made"
+    return "$code"
+  fi
+  sync "$work_dir" || true
+  ((${#still[@]} == 0)) || read_messages
+}
+
+# ------------------------------------------------------------------------------------------------------------ files
+
+scratch=
+hashing=
+saved_folder=
+
+# A folder for what is not complete yet, beside what it will become. Another run sweeps it when this one is dead.
+make_scratch() {
+  local parent=${TMPDIR:-/tmp} temporary descriptor
+  if [[ -n $save ]]; then
+    parent=$output_dir
+    mkdir -p "$parent" || exit $write_failed
+  elif ! needs_stream_files; then
+    return 0
+  fi
+  sweep "${parent%/}"/.gradient-filters-*.partial
+  while :; do
+    temporary=${parent%/}/.gradient-filters-$$-$RANDOM.partial
+    mkdir "$temporary" || exit $write_failed
+    { exec {descriptor}< "$temporary"; } 2> /dev/null || continue
+    flock -n "$descriptor" && [[ $temporary -ef /proc/self/fd/$descriptor ]] && break
+    exec {descriptor}<&-
+  done
+  scratch=$temporary
+  [[ -z $save ]] || mkdir "$scratch/output" || exit $write_failed
+}
+
+# Whether there is no work directory though layers run side by side, which takes their activations as files.
+needs_stream_files() { [[ -z $work_dir && -n $by_layer ]] && ((jobs > 1 && ${#layers[@]} > 1)); }
+
+# The folder with the scripts' name, complete.
+save_output() {
+  local prefix=model_ stamp name
+  [[ $unit == feature ]] || prefix=layer_activations_model_
+  take_hashes || exit $cannot_open
+  stamp=$(date -d "@$started" +%Y%m%d_%H%M%S)
+  while :; do
+    name=$prefix${model//\//_}_num_samples_${samples}_batch_size_${batch_size}
+    name+=_layers_${asked_layers[0]}to${asked_layers[-1]}_$stamp
+    [[ -e $output_dir/$name ]] || break
+    sleep 1
+    stamp=$(date +%Y%m%d_%H%M%S)
+  done
+  if ! { write_record > "$scratch/output/run.json" && sync "$scratch/output"/* "$scratch/output" &&
+    mv -T "$scratch/output" "$output_dir/$name"; }; then
+    complain "$output_dir/$name: cannot write"
+    exit $write_failed
+  fi
+  sync "$output_dir" || true
+  saved_folder=$output_dir/$name
+  saved_folder=${saved_folder#./}
+}
+
+clean_up() {
+  local code=$?
+  trap - EXIT INT
+  end_descendants $$
+  stop_display
+  [[ -z $scratch ]] || rm -rf "$scratch"
+  exit "$code"
+}

@@ -1,0 +1,20 @@
+# What is installed, and under which names. To be sourced.
+# shellcheck shell=bash
+
+# shellcheck disable=SC2034
+program_names=(wt-tokenize qwen-capture act-grad sae-grad grad-aggregate grad-plot stream-info)
+
+# installed_pipelines ROOT: the pipelines that people call, a tab, and the name on their PATH: their own where it says
+# what they are for, else with the package's name before it. The demo needs this folder's data and is not installed.
+installed_pipelines() {
+  local file name
+  for file in "$1"/pipelines/*; do
+    name=${file##*/}
+    [[ -f $file && -x $file && $name != demo ]] || continue
+    case $name in
+      *gradient*) printf '%s\t%s\n' "$name" "$name" ;;
+      *) printf '%s\tgradient-filters-%s\n' "$name" "$name" ;;
+    esac
+  done
+  printf 'slurm/submit\tgradient-filters-slurm\n'
+}
