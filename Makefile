@@ -2,6 +2,7 @@
 # make demo     install what is missing, build, and run the pipeline on the small model in demo/
 # make test     the whole test suite
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
+# make kill-test, make full-disk-test    cached runs killed at random moments, and on disks that are too small
 # make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
 # make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
@@ -19,7 +20,7 @@ DESTDIR ?=
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo test parity venv static install uninstall man slurm-test lint format clean
+.PHONY: build deps demo test parity venv static install uninstall man kill-test full-disk-test slurm-test lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -40,6 +41,7 @@ test: deps
 parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_sae.py --programs $(PROGRAMS)
+	$(VENV)/bin/python Tests/Parity/compare_drop_in.py --programs $(PROGRAMS)
 
 venv: $(VENV)/ready
 
@@ -69,6 +71,9 @@ man: build
 
 slurm-test: build
 	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" scripts/slurm-test .build/slurm-test.log
+
+kill-test full-disk-test: build
+	PATH="$(CURDIR)/$(PROGRAMS):$$PATH" Tests/Pipelines/$@
 
 lint:
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests scripts/manual.swift

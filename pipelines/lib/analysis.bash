@@ -327,49 +327,36 @@ direct_run() {
 
 # A stage at a time; the stream of each stays in the work directory.
 cached_run() {
-  local missing tokens_key base layer key file
-  local -a files=()
+  local layer layer_list
+  local -a tasks files=()
   stage_count=5
   mkdir -p "$work_dir" || exit $write_failed
   sweep "$work_dir"/*.partial
   hash_memory=$work_dir/input-hashes
   hash_inputs
-
-  # Whatever determines a stream goes into its name, except what changes no more than rounding: threads.
-  tokenize_command
-  tokens_key=$(key_of "$(program_hash wt-tokenize)" "${tokenize[@]:3}" "$tokenizer_hashes" "${hash_of[$text]}")
-  tokens=$work_dir/tokens-$tokens_key.ts
-  begin_stage tokens 1 1
-  run_stage make_tokens "$tokens" all
-  record_command "${tokenize[@]}" "$text" '>' "$tokens"
-
-  local layer_list capture_flags=''
   layer_list=$(layer_text "${layers[@]}")
-  [[ -z $by_layer ]] || capture_flags=--loss
-  activations_key=$(key_of "$tokens_key" "$(program_hash qwen-capture)" "$model_hashes" "$device" "$capture_flags")
-  capture_stage
-
-  base=$(key_of "$activations_key" "$(program_hash "$gradient_program")" "$model_hashes" "$device" "$stride" \
-    "$match_python" "$error_term")
-  declare -gA gradients=() sums=()
-  aggregate_command
-  local -a tasks=("$layer_list")
+  tasks=("$layer_list")
   [[ -z $by_layer ]] || tasks=("${layers[@]}")
-  for layer in "${tasks[@]}"; do
-    key=$(key_of "$base" "$layer" "$(autoencoder_hashes "$layer")")
-    gradients[$layer]=$work_dir/gradients-$gradient_program-layer-$layer-$key.ts
-    key=$(key_of "$key" "$(program_hash grad-aggregate)" "$mode" "$match_python")
-    sums[$layer]=$work_dir/sums-$mode-layer-$layer-$key.ts
-  done
-  if ((jobs > 1 && ${#tasks[@]} > 1)); then
-    local cores=${threads:-$(available_cores)}
-    ((jobs <= ${#tasks[@]})) || jobs=${#tasks[@]}
-    threads=$((cores / jobs > 0 ? cores / jobs : 1))
-    compute=(--device "$device" --threads "$threads")
-    aggregate_command
+  tokenize_command
+  capture_command "$(captured_layers)"
+  aggregate_command
+  name_streams
+  find_missing
+
+  begin_stage tokens 1 1
+  make_stage tokens_stage "${missing_tokens[@]}"
+  begin_stage activations 1 1
+  make_stage activations_stage "${missing_activations[@]}"
+  share_threads
+  make_stages gradients make_gradients "${missing_gradients[@]}"
+  make_stages sums make_sums "${missing_sums[@]}"
+
+  record_command "${tokenize[@]}" "$text" '>' "$tokens"
+  if [[ -n $by_layer ]]; then
+    record_command "${capture[@]}" --split "$(activations_of '{layer}')" '<' "$tokens"
+  else
+    record_command "${capture[@]}" '<' "$tokens" '>' "$(activations_of)"
   fi
-  layers_stage gradients make_gradients gradients
-  layers_stage sums make_sums sums
   for layer in "${tasks[@]}"; do
     gradient_command "$layer"
     record_command "${gradient[@]}" '<' "$(activations_of "$layer")" '>' "${gradients[$layer]}"
@@ -391,44 +378,115 @@ cached_run() {
   end_stage made
 }
 
-# run_stage FUNCTION PATH TASK: a stage of one stream.
-run_stage() {
-  local code=0
-  if [[ -e $2 ]]; then
-    end_stage kept "${2##*/} is there"
-    return
-  fi
-  notify start "$3" 1
-  "$1" "$3" || code=$?
-  notify finish "$3"
-  ((code == 0)) || exit "$code"
-  end_stage made "made ${2##*/}"
+# Names every stream by whatever determines it, except what changes no more than rounding: threads.
+name_streams() {
+  local task key base capture_flags=''
+  key=$(key_of "$(program_hash wt-tokenize)" "${tokenize[@]:3}" "$tokenizer_hashes" "${hash_of[$text]}")
+  tokens=$work_dir/tokens-$key.ts
+  [[ -z $by_layer ]] || capture_flags=--loss
+  activations_key=$(key_of "$key" "$(program_hash qwen-capture)" "$model_hashes" "$device" "$capture_flags")
+  base=$(key_of "$activations_key" "$(program_hash "$gradient_program")" "$model_hashes" "$device" "$stride" \
+    "$match_python" "$error_term")
+  declare -gA gradients=() sums=()
+  for task in "${tasks[@]}"; do
+    key=$(key_of "$base" "$task" "$(autoencoder_hashes "$task")")
+    gradients[$task]=$work_dir/gradients-$gradient_program-layer-$task-$key.ts
+    key=$(key_of "$key" "$(program_hash grad-aggregate)" "$mode" "$match_python")
+    sums[$task]=$work_dir/sums-$mode-layer-$task-$key.ts
+  done
 }
 
-# layers_stage NAME FUNCTION ARRAY: a stage of the streams of an array, by layer or of all layers.
-layers_stage() {
-  local -n paths=$3
-  local task work=0 there='' code=0
-  local -a missing=() kept=()
+# The activations of one layer each where layers run apart, else one stream.
+activations_of() {
+  if [[ -n $by_layer ]]; then
+    echo "$work_dir/activations-$activations_key-layer-$1.ts"
+  else
+    echo "$work_dir/activations-$activations_key-layers-$(captured_layers).ts"
+  fi
+}
+
+# Finds what must be made, from the end: what is there needs none of what it was made of.
+find_missing() {
+  local task
+  missing_tokens=() missing_activations=() missing_gradients=() missing_sums=()
   for task in "${tasks[@]}"; do
-    if [[ -e ${paths[$task]} ]]; then
-      kept+=("$task")
-    else
-      missing+=("$task")
-      work=$((work + $(work_of "$task")))
-    fi
+    [[ ! -e ${sums[$task]} ]] || continue
+    missing_sums+=("$task")
+    [[ ! -e ${gradients[$task]} ]] || continue
+    missing_gradients+=("$task")
+    [[ ! -e $(activations_of "$task") ]] || continue
+    missing_activations+=("$task")
+    [[ -e $tokens ]] || missing_tokens=(all)
   done
-  begin_stage "$1" "${#missing[@]}" "$work"
-  if ((${#missing[@]} == 0)); then
-    end_stage kept "layers $layer_list are there"
+}
+
+# Layers that run side by side have their part of the cores each.
+share_threads() {
+  local cores=${threads:-$(available_cores)}
+  ((jobs > 1 && ${#tasks[@]} > 1)) || return 0
+  ((jobs <= ${#tasks[@]})) || jobs=${#tasks[@]}
+  threads=$((cores / jobs > 0 ? cores / jobs : 1))
+  compute=(--device "$device" --threads "$threads")
+  aggregate_command
+}
+
+# make_stage FUNCTION TASK…: a stage of one program, unless there are no tasks.
+make_stage() {
+  local function=$1 code=0
+  shift
+  if (($# == 0)); then
+    end_stage kept "$(kept_text)"
     return
   fi
-  ((${#kept[@]} == 0)) || there="layers $(layer_text "${kept[@]}") were there, "
-  [[ -z $there ]] || say "[$stage_number/$stage_count] $1: ${there%, }, layers $(layer_text "${missing[@]}") are missing"
-  each_of "$jobs" "$2" "${missing[@]}" || code=$?
+  notify start all 1
+  "$function" "$@" || code=$?
+  notify finish all
   ((code == 0)) || exit "$code"
-  if [[ -n $by_layer ]]; then there+="layers $(layer_text "${missing[@]}") made"; else there="layers $layer_list made"; fi
-  end_stage made "$there"
+  end_stage made "$(kept_text "$@")"
+}
+
+# make_stages NAME FUNCTION TASK…: a stage of a program for each task.
+make_stages() {
+  local name=$1 function=$2 task code=0 work=0
+  shift 2
+  stage=$name
+  for task; do work=$((work + $(work_of "$task"))); done
+  begin_stage "$name" $# "$work"
+  if (($# == 0)); then
+    end_stage kept "$(kept_text)"
+    return
+  fi
+  [[ -z $by_layer ]] || say "[$stage_number/$stage_count] $name: $(kept_text "$@" | sed 's/ made$/ to be made/')"
+  each_of "$jobs" "$function" "$@" || code=$?
+  ((code == 0)) || exit "$code"
+  end_stage made "$(kept_text "$@")"
+}
+
+# kept_text MADE…: which of the stage's streams were there, besides those that were made.
+kept_text() {
+  local task path text=''
+  local -a kept=() all=("${tasks[@]}")
+  [[ $stage != tokens ]] || all=(all)
+  for task in "${all[@]}"; do
+    case $stage in
+      tokens) path=$tokens ;;
+      activations) path=$(activations_of "$task") ;;
+      gradients) path=${gradients[$task]} ;;
+      sums) path=${sums[$task]} ;;
+    esac
+    [[ ! -e $path || " $* " == *" $task "* ]] || kept+=("$task")
+  done
+  if [[ -z $by_layer || $stage == tokens ]]; then
+    if (($#)); then echo made; elif ((${#kept[@]})); then echo "there"; else echo "not needed"; fi
+    return
+  fi
+  ((${#kept[@]} == 0)) || text="layers $(layer_text "${kept[@]}") there"
+  if (($#)); then
+    text+="${text:+, }layers $(layer_text "$@") made"
+  elif ((${#kept[@]} < ${#all[@]})); then
+    text+="${text:+, the others }not needed"
+  fi
+  echo "$text"
 }
 
 # The share of a layer in its stage's work: its way through the layers above it and the output head, in layers.
@@ -436,8 +494,17 @@ work_of() {
   if [[ -z $by_layer || $stage == sums ]]; then echo 1; else echo "$((layer_count - $1 + head_layers))"; fi
 }
 
-make_tokens() {
-  make_stream "$tokens" wt-tokenize "$1" /dev/null "${tokenize[@]}" "$text"
+tokens_stage() {
+  make_stream "$tokens" wt-tokenize all /dev/null "${tokenize[@]}" "$text"
+}
+
+# activations_stage LAYERS…
+activations_stage() {
+  if [[ -n $by_layer ]]; then
+    split_activations "$@"
+  else
+    make_stream "$(activations_of)" qwen-capture all "$tokens" "${capture[@]}"
+  fi
 }
 
 make_gradients() {
@@ -478,57 +545,17 @@ make_stream() {
   read_messages
 }
 
-# The activations of one layer each where layers run apart, else one stream.
-activations_of() {
-  if [[ -n $by_layer ]]; then
-    echo "$work_dir/activations-$activations_key-layer-$1.ts"
-  else
-    echo "$work_dir/activations-$activations_key-layers-$(captured_layers).ts"
-  fi
-}
-
-capture_stage() {
-  local path layer code=0 there=''
-  local -a missing=() kept=()
-  begin_stage activations 1 1
-  if [[ -z $by_layer ]]; then
-    capture_command "$(captured_layers)"
-    path=$(activations_of)
-    run_stage make_activations "$path" all
-    record_command "${capture[@]}" '<' "$tokens" '>' "$path"
-    return
-  fi
-  for layer in "${layers[@]}"; do
-    if [[ -e $(activations_of "$layer") ]]; then kept+=("$layer"); else missing+=("$layer"); fi
-  done
-  capture_command "$layer_list"
-  record_command "${capture[@]}" --split "$(activations_of '{layer}')" '<' "$tokens"
-  if ((${#missing[@]} == 0)); then
-    end_stage kept "layers $layer_list are there"
-    return
-  fi
-  notify start all 1
-  split_activations || code=$?
-  notify finish all
-  ((code == 0)) || exit "$code"
-  ((${#kept[@]} == 0)) || there="layers $(layer_text "${kept[@]}") were there, "
-  end_stage made "${there}layers $(layer_text "${missing[@]}") made"
-}
-
-make_activations() {
-  make_stream "$(activations_of)" qwen-capture "$1" "$tokens" "${capture[@]}"
-}
-
-# The activations of the layers of `missing`, through a folder, since one program writes all of them.
+# split_activations LAYER…: through a folder, since one program writes all of them.
 split_activations() {
   local path=$work_dir/activations-$activations_key layer code=0
   local -a still=()
   lock_partial folder "$path" || return
-  for layer in "${missing[@]}"; do
+  for layer; do
     [[ -e $(activations_of "$layer") ]] || still+=("$layer")
   done
   if ((${#still[@]})); then
     rm -rf "$path.partial/"*
+    local -a capture
     capture_command "$(layer_text "${still[@]}")"
     run_filters qwen-capture all "$tokens" /dev/null "${capture[@]}" --split "$path.partial/layer-{layer}.ts" || code=$?
     ((code)) || sync "$path.partial"/layer-*.ts || code=$write_failed
