@@ -378,7 +378,10 @@ import Testing
       "sae-gradient-analysis",
       Self.job + ["--sae", Self.pattern, "--layers", "0-2", "--work-dir", "work", "--save_outputs"])
     let outcome = try shell(
-      "\(script) --output-dir a 2> a.err & \(script) --output-dir b 2> b.err && wait -n && cat a.err b.err >&2")
+      """
+      \(script) --output-dir a 2> a.err & first=$!
+      \(script) --output-dir b 2> b.err && wait $first && cat a.err b.err >&2
+      """)
     expect(outcome)
     #expect(outcome.errors.contains("waiting for another run, which is making work/"), "\(outcome.errors)")
     let a = try #require(try names("a").first)
