@@ -380,7 +380,7 @@ cached_run() {
 
 # Names every stream by whatever determines it, except what changes no more than rounding: threads.
 name_streams() {
-  local task key base capture_flags=''
+  local task key base name capture_flags=''
   key=$(key_of "$(program_hash wt-tokenize)" "${tokenize[@]:3}" "$tokenizer_hashes" "${hash_of[$text]}")
   tokens=$work_dir/tokens-$key.ts
   [[ -z $by_layer ]] || capture_flags=--loss
@@ -390,9 +390,11 @@ name_streams() {
   declare -gA gradients=() sums=()
   for task in "${tasks[@]}"; do
     key=$(key_of "$base" "$task" "$(autoencoder_hashes "$task")")
-    gradients[$task]=$work_dir/gradients-$gradient_program-layer-$task-$key.ts
+    name=layer-$task
+    [[ $task =~ ^[0-9]+$ ]] || name=layers-$task
+    gradients[$task]=$work_dir/gradients-$gradient_program-$name-$key.ts
     key=$(key_of "$key" "$(program_hash grad-aggregate)" "$mode" "$match_python")
-    sums[$task]=$work_dir/sums-$mode-layer-$task-$key.ts
+    sums[$task]=$work_dir/sums-$mode-$name-$key.ts
   done
 }
 
