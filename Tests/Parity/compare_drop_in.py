@@ -81,8 +81,8 @@ def run(programs, script, flags, folder):
         "--save_outputs", "--output-dir", folder, "--quiet", *flags]
     if script == "sae-gradient-analysis":
         command += ["--sae", ROOT / SAES]
-    path = f"{programs.resolve()}:{os.environ['PATH']}"
-    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=os.environ | {"PATH": path})
+    environment = os.environ | {"PATH": f"{programs.resolve()}:{os.environ['PATH']}"}
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=environment)
     return next(Path(folder).iterdir())
 
 

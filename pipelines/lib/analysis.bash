@@ -105,7 +105,8 @@ read_options() {
         ;;
     esac
   done
-  [[ $mode =~ ^(mean|mean_abs|both)$ ]] || fail $usage_error "--aggregation-mode: expected mean, mean_abs or both, found '$mode'"
+  [[ $mode =~ ^(mean|mean_abs|both)$ ]] ||
+    fail $usage_error "--aggregation-mode: expected mean, mean_abs or both, found '$mode'"
   [[ $device =~ ^(auto|cpu|cuda)$ ]] || fail $usage_error "--device: expected auto, cpu or cuda, found '$device'"
   output_dir=${output_dir%/} work_dir=${work_dir%/}
   [[ -n $output_dir ]] || output_dir=/
@@ -173,7 +174,8 @@ find_inputs() {
   ((last < layer_count)) ||
     fail $usage_error "--layers: layer $last: the model's last layer is $((layer_count - 1))"
   [[ -f $text && -r $text ]] || [[ -e $text && ! -d $text && -z $work_dir && -z $save ]] ||
-    fail $cannot_open "$text: cannot open: expected a file of text; pipelines/fetch brings WikiText-2, --text names another"
+    fail $cannot_open \
+      "$text: cannot open: expected a file of text; pipelines/fetch brings WikiText-2, --text names another"
 
   layers=("${asked_layers[@]}") missing_layers=()
   if [[ $unit == feature ]]; then
@@ -271,10 +273,11 @@ begin_stage() {
 
 # end_stage kept|made DETAILS…
 end_stage() {
-  local how=$1 milliseconds=$(((${EPOCHREALTIME/[.,]/} - stage_begun) / 1000))
+  local how=$1 milliseconds=$(((${EPOCHREALTIME/[.,]/} - stage_begun) / 1000)) seconds
   shift
+  seconds=$((milliseconds / 1000)).$((milliseconds / 100 % 10))
   record_timing "$stage" "$milliseconds" "$how"
-  say "[$stage_number/$stage_count] $stage${*:+: $*} $(printf '(%d.%d s)' $((milliseconds / 1000)) $((milliseconds / 100 % 10)))"
+  say "[$stage_number/$stage_count] $stage${*:+: $*} ($seconds s)"
 }
 
 stage_number=0
@@ -380,7 +383,7 @@ cached_run() {
 
 # Names every stream by whatever determines it, except what changes no more than rounding: threads.
 name_streams() {
-  local task key base capture_flags=''
+  local task key base name capture_flags=''
   key=$(key_of "$(program_hash wt-tokenize)" "${tokenize[@]:3}" "$tokenizer_hashes" "${hash_of[$text]}")
   tokens=$work_dir/tokens-$key.ts
   [[ -z $by_layer ]] || capture_flags=--loss
@@ -390,9 +393,11 @@ name_streams() {
   declare -gA gradients=() sums=()
   for task in "${tasks[@]}"; do
     key=$(key_of "$base" "$task" "$(autoencoder_hashes "$task")")
-    gradients[$task]=$work_dir/gradients-$gradient_program-layer-$task-$key.ts
+    name=layer-$task
+    [[ $task =~ ^[0-9]+$ ]] || name=layers-$task
+    gradients[$task]=$work_dir/gradients-$gradient_program-$name-$key.ts
     key=$(key_of "$key" "$(program_hash grad-aggregate)" "$mode" "$match_python")
-    sums[$task]=$work_dir/sums-$mode-layer-$task-$key.ts
+    sums[$task]=$work_dir/sums-$mode-$name-$key.ts
   done
 }
 

@@ -111,8 +111,12 @@ progress_text() {
     [[ -n $task ]] || continue
     tokens=$((tokens + rate[$task]))
     part=$((part + weight[$task] * fraction[$task]))
-    [[ $task == all ]] || details+="; layer $task"
-    [[ -z ${state[$task]} ]] || details+=": ${state[$task]}"
+    # Only layers that run apart need telling apart.
+    if [[ $task =~ ^[0-9]+$ ]]; then
+      details+="; layer $task${state[$task]:+: ${state[$task]}}"
+    elif [[ -n ${state[$task]} ]]; then
+      details+="; ${state[$task]}"
+    fi
   done
   ((tasks == 1)) || REPLY+=": $finished of $tasks layers done"
   ((tokens == 0)) || REPLY+=", $tokens tokens/s"

@@ -104,6 +104,7 @@ learn_hashes() {
     if [[ -v known[$state] ]]; then hash_of[$file]=${known[$state]}; else unknown+=("$file"); fi
   done
   ((${#unknown[@]})) || return 0
+  [[ -z $hash_memory ]] || notify stage "reading ${#unknown[@]} input files for their hashes" 1
   while read -r line hash; do
     file=${unknown[line]}
     hash_of[$file]=$hash
