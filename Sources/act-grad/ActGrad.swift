@@ -58,10 +58,10 @@ struct ActGrad: Filter {
       try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
       let pass = ActivationGradients(model: loaded!.model, start: start, layers: layers.layers)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
-      while let record = try reader.nextRecord() {
-        let tokens = try TokenBatch(record)
-        try output.write(try pass.record(record, tokens), batch: try record.batch)
-        progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
+      let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
+      while let group = try groups.next() {
+        try output.write(pass.records(group), of: group)
+        progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       try output.end()
       progress.finish(", loss \(decimal(pass.loss / Double(max(pass.predictions, 1)), 4)) nats a token")

@@ -94,10 +94,10 @@ struct SAEGrad: Filter {
         for record in pass.basisRecords() { try output.write(record, batch: nil) }
       }
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
-      while let record = try reader.nextRecord() {
-        let tokens = try TokenBatch(record)
-        try output.write(try pass.record(record, tokens), batch: try record.batch)
-        progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
+      let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
+      while let group = try groups.next() {
+        try output.write(pass.records(group), of: group)
+        progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       try output.end()
       if !messages.quiet { report(pass.reports, loaded!.autoencoders) }
