@@ -592,9 +592,10 @@ make_scratch() {
   elif ! needs_stream_files; then
     return 0
   fi
-  sweep "${parent%/}"/.gradient-filters-*.partial
+  scratch_parent=${parent%/}
+  sweep "$scratch_parent"/.gradient-filters-*.partial
   while :; do
-    temporary=${parent%/}/.gradient-filters-$$-$RANDOM.partial
+    temporary=$scratch_parent/.gradient-filters-$$-$RANDOM.partial
     mkdir "$temporary" || exit $write_failed
     { exec {descriptor}< "$temporary"; } 2> /dev/null || continue
     flock -n "$descriptor" && [[ $temporary -ef /proc/self/fd/$descriptor ]] && break
@@ -635,6 +636,11 @@ clean_up() {
   trap - EXIT INT
   end_descendants $$
   stop_display
-  [[ -z $scratch ]] || rm -rf "$scratch"
+  if [[ -n $scratch ]]; then
+    rm -rf "$scratch"
+    # At the start a run that had just been killed may still have been dying, with its locks.
+    sweep "$scratch_parent"/.gradient-filters-*.partial
+  fi
+  [[ -z $work_dir ]] || sweep "$work_dir"/*.partial
   exit "$code"
 }
