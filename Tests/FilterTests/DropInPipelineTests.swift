@@ -148,6 +148,12 @@ import Testing
     }
     let sum = try Program.shell("sha256sum < \(packageRoot)/demo/sample.txt").text.prefix(64)
     #expect(inputs[0]["sha256"] as? String == String(sum))
+    #expect(record["device"] as? String == "cpu, threads: 1")
+    #expect((record["directory"] as? String)?.hasSuffix(folder.url("").lastPathComponent) == true)
+    let programs = try #require(record["programs"] as? [String: [String: String]])
+    #expect(Set(programs.keys) == ["wt-tokenize", "qwen-capture", "sae-grad", "grad-aggregate", "grad-plot"])
+    let plot = try Program.shell("sha256sum < \(Program("grad-plot").path)").text.prefix(64)
+    #expect(programs["grad-plot"]?["sha256"] == String(plot))
     // The command line it names does the same: the same bits.
     let command = try #require(record["command"] as? String)
     expect(try shell("\(packageRoot)/pipelines/\(command) --output-dir again"))

@@ -283,9 +283,11 @@ end_stage() {
 stage_number=0
 statistics=()
 
-# Keeps the statistics of the last run_filters, and tells the rest.
+# Keeps the statistics of the last run_filters, and tells the rest. Some run in a shell of their own: what run.json
+# is to say of them goes through a file.
 read_messages() {
   local line
+  [[ -z $save || -z $used_device ]] || printf '%s\n' "$used_device" > "$scratch/device" || exit $write_failed
   for line in "${messages[@]}"; do
     if [[ $line =~ ^(Layer\ [0-9]+:|\ \ Mean\ ) ]]; then
       statistics+=("$line")
