@@ -24,6 +24,7 @@ run_filters() {
   messages=() used_device=
   while IFS= read -r line; do
     if [[ $line =~ $device_line ]]; then
+      # shellcheck disable=SC2034  # For whoever calls this.
       used_device=${BASH_REMATCH[1]}
       continue
     elif [[ $line != "$status_mark"* ]]; then
