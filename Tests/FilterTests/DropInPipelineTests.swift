@@ -187,8 +187,8 @@ import Testing
     #expect(try none.output.isEmpty && results().count == 1)
   }
 
-  @Test func autoencodersAreFoundInHiddenFolders() throws {
-    expect(try shell("mkdir ._demo && cp -r \(Self.autoencoders) ._demo/trained"))
+  @Test func autoencodersAreFoundInHiddenFoldersAndBehindLinks() throws {
+    expect(try shell("mkdir ._demo && ln -s \(Self.autoencoders) ._demo/trained"))
     let script = line("sae-gradient-analysis", Self.job + ["--layers", "0"])
     let found = try shell(script)
     expect(found)
@@ -489,6 +489,10 @@ import Testing
   }
 
   // MARK: - Shell
+
+  @Test func theCommandLinesOfTheReadmeWork() throws {
+    expect(try shell("\(packageRoot)/Tests/Pipelines/readme-test"))
+  }
 
   @Test func theScriptsPassShellcheck() throws {
     let outcome = try shell(
