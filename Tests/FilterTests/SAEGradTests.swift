@@ -58,6 +58,17 @@ import Testing
     #expect(try arrays(apart) == arrays([try gradients(["--threads", "1"])]))
   }
 
+  @Test(arguments: [2, 3, 5]) func anyNumberOfThreadsGivesTheSameBits(_ threads: Int) throws {
+    let more = ["--threads", "\(threads)"]
+    let activations = try DemoRun.output("qwen-capture", DemoRun.modelFlag + more, try DemoRun.tokens.get())
+    for (program, flags) in [("act-grad", DemoRun.modelFlag), ("sae-grad", Self.flags)] {
+      let found = try arrays([try DemoRun.output(program, flags + more, activations)], more)
+      let expected = try arrays(
+        [try DemoRun.output(program, flags + ["--threads", "1"], try Self.activations.get())], ["--threads", "1"])
+      #expect(found == expected, "\(program)")
+    }
+  }
+
   @Test func denseAndEmbeddedStreamsAverageAsFactoredOnes() throws {
     let factored = try gradients()
     let dense = try gradients(["--dense"])

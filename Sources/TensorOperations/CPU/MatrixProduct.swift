@@ -13,9 +13,10 @@ extension CPUOperations {
     precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
     precondition(bias == nil || (!accumulate && bias!.count == matrix.columns))
     let units = (matrix.columns + columnUnit - 1) / columnUnit
-    // As many tasks for each thread as for the others.
+    // As many tasks for each thread as for the others, and at least two: a thread whose core is taken away for a moment
+    // then leaves one to the others.
     let rounds = (matrix.columns + taskColumns * threads - 1) / (taskColumns * threads)
-    let tasks = min(rounds * threads, units)
+    let tasks = min(2 * rounds * threads, units)
     distribute(tasks, scratchBytes: multiplyBytes(matrix, columns: taskColumns)) { task, memory in
       let first = units * task / tasks * columnUnit
       let columns = first..<min(units * (task + 1) / tasks * columnUnit, matrix.columns)
