@@ -113,3 +113,17 @@ let package = Package(
       exclude: ["Pictures", "compare_with_matplotlib.py"]),
   ]
 )
+
+// Only for make fuzz: these need every module to be built for libFuzzer.
+if Context.environment["FUZZING"] != nil {
+  package.targets += [
+    .executableTarget(
+      name: "fuzz-reader",
+      dependencies: [
+        "Aggregation", "FilterSupport", "GradientSources", "JSON", "NumPyFiles", "QwenModel",
+        "Safetensors", "SparseAutoencoders", "StoredTensors", "SystemIO", "TensorOperations", "TensorStream",
+        "TestSupport", "Tokenization", "TorchFiles", "ZipArchive",
+      ],
+      path: "Tests/Fuzzing")
+  ]
+}
