@@ -151,6 +151,25 @@ void vector_widen_bfloat16(float *y, const uint8_t *x, size_t count) {
   }
 }
 
+// IEEE binary16, exactly. The exponent's bias moves from 15 to 127; multiplying by 2^112 makes subnormal numbers normal.
+FOR_EACH_PROCESSOR
+void vector_widen_float16(float *y, const uint8_t *x, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint16_t half;
+    memcpy(&half, x + 2 * i, sizeof half);
+    uint32_t rest = (uint32_t)(half & 0x7fff) << 13;
+    float magnitude;
+    memcpy(&magnitude, &rest, sizeof magnitude);
+    magnitude *= 0x1p112f;
+    uint32_t bits;
+    memcpy(&bits, &magnitude, sizeof bits);
+    // Infinity and NaN keep the bits of their fraction.
+    if (rest >= 0x0f800000) bits = rest | 0x7f800000;
+    bits |= (uint32_t)(half & 0x8000) << 16;
+    memcpy(y + i, &bits, sizeof bits);
+  }
+}
+
 FOR_EACH_PROCESSOR
 void vector_accumulate(double *sums, const float *x, size_t count, double factor) {
   for (size_t i = 0; i < count; i++) sums[i] += factor * x[i];

@@ -7,6 +7,7 @@ public final class AutoencoderOperations {
   public let autoencoder: SparseAutoencoder
   private let operations: any TensorOperations
   private let encoder: Matrix
+  private let encoderBias: Tensor?
   /// (F,D), in the file's own order.
   private let decoder: Matrix
   /// Positions whose preactivations, 65,536 each, are held at a time.
@@ -20,6 +21,11 @@ public final class AutoencoderOperations {
     self.operations = operations
     encoder = Matrix(try autoencoder.computation.encoder.floats())
     decoder = Matrix(try autoencoder.computation.decoder.floats())
+    encoderBias = autoencoder.computation.encoderBias.map { bias in
+      let tensor = operations.makeTensor(rows: 1, columns: bias.count)
+      operations.upload(tensor, from: bias)
+      return tensor
+    }
     inputs = operations.makeTensor(rows: Self.rowBlock, columns: encoder.rows)
     preactivations = operations.makeTensor(rows: Self.rowBlock, columns: encoder.columns)
     outputs = operations.makeTensor(rows: Self.rowBlock, columns: decoder.columns)
@@ -37,7 +43,7 @@ public final class AutoencoderOperations {
       let scalings = normalize(x + block, rows: count, into: rebuilt + block)
       let (s, p, y) = (inputs.first(rows: count), preactivations.first(rows: count), outputs.first(rows: count))
       operations.upload(s, from: rebuilt + block)
-      operations.product(y: p, x: s, matrix: encoder, bias: computation.encoderBias)
+      operations.product(y: p, x: s, matrix: encoder, bias: encoderBias, accumulate: false)
       if let factors = computation.preactivationFactors { operations.scaleColumns(p, by: factors) }
       var features = operations.activate(p, by: computation.activation)
       active += features.count
@@ -93,7 +99,7 @@ public final class AutoencoderOperations {
       let count = min(Self.rowBlock, rows - start)
       let (x, y) = (outputs.first(rows: count), preactivations.first(rows: count))
       operations.upload(x, from: g + start * D)
-      operations.product(y: y, x: x, matrix: decoder.transposed, bias: nil)
+      operations.product(y: y, x: x, matrix: decoder.transposed, bias: nil, accumulate: false)
       if let factors = autoencoder.computation.decoderFactors { operations.scaleColumns(y, by: factors) }
       operations.download(gradients + start * F, from: y)
     }
@@ -109,7 +115,7 @@ public final class AutoencoderOperations {
         for d in 0..<D {
           for f in block..<min(block + 64, F) {
             let element = decoder.isColumnMajor ? d * decoder.leadingDimension + f : f * decoder.leadingDimension + d
-            basis[f * D + d] = decoder.address[element] * (factors?[f] ?? 1)
+            basis[f * D + d] = decoder.floats[element] * (factors?[f] ?? 1)
           }
         }
       }

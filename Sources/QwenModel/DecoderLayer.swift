@@ -3,35 +3,35 @@ import TensorOperations
 /// The weights of one decoder layer, each (out, in) as PyTorch's Linear keeps them.
 struct DecoderLayer {
   let inputNorm: Tensor
-  let queryWeight: Tensor
+  let queryWeight: Matrix
   let queryBias: Tensor
-  let keyWeight: Tensor
+  let keyWeight: Matrix
   let keyBias: Tensor
-  let valueWeight: Tensor
+  let valueWeight: Matrix
   let valueBias: Tensor
-  let outputWeight: Tensor
+  let outputWeight: Matrix
   let postAttentionNorm: Tensor
-  let gateWeight: Tensor
-  let upWeight: Tensor
-  let downWeight: Tensor
+  let gateWeight: Matrix
+  let upWeight: Matrix
+  let downWeight: Matrix
 
-  /// - Parameter load: returns the tensor of that name below `model.layers.{number}.` with that shape.
-  init(_ configuration: QwenConfiguration, load: (String, _ rows: Int, _ columns: Int) throws -> Tensor) throws {
+  init(_ number: Int, _ configuration: QwenConfiguration, _ weights: WeightLoader) throws {
     let D = configuration.hiddenSize
     let F = configuration.intermediateSize
     let (Q, K) = (configuration.attention.queryWidth, configuration.attention.keyValueWidth)
-    inputNorm = try load("input_layernorm.weight", 1, D)
-    queryWeight = try load("self_attn.q_proj.weight", Q, D)
-    queryBias = try load("self_attn.q_proj.bias", 1, Q)
-    keyWeight = try load("self_attn.k_proj.weight", K, D)
-    keyBias = try load("self_attn.k_proj.bias", 1, K)
-    valueWeight = try load("self_attn.v_proj.weight", K, D)
-    valueBias = try load("self_attn.v_proj.bias", 1, K)
-    outputWeight = try load("self_attn.o_proj.weight", D, Q)
-    postAttentionNorm = try load("post_attention_layernorm.weight", 1, D)
-    gateWeight = try load("mlp.gate_proj.weight", F, D)
-    upWeight = try load("mlp.up_proj.weight", F, D)
-    downWeight = try load("mlp.down_proj.weight", D, F)
+    let prefix = "model.layers.\(number)."
+    inputNorm = try weights.vector(prefix + "input_layernorm.weight", D)
+    queryWeight = try weights.matrix(prefix + "self_attn.q_proj.weight", Q, D)
+    queryBias = try weights.vector(prefix + "self_attn.q_proj.bias", Q)
+    keyWeight = try weights.matrix(prefix + "self_attn.k_proj.weight", K, D)
+    keyBias = try weights.vector(prefix + "self_attn.k_proj.bias", K)
+    valueWeight = try weights.matrix(prefix + "self_attn.v_proj.weight", K, D)
+    valueBias = try weights.vector(prefix + "self_attn.v_proj.bias", K)
+    outputWeight = try weights.matrix(prefix + "self_attn.o_proj.weight", D, Q)
+    postAttentionNorm = try weights.vector(prefix + "post_attention_layernorm.weight", D)
+    gateWeight = try weights.matrix(prefix + "mlp.gate_proj.weight", F, D)
+    upWeight = try weights.matrix(prefix + "mlp.up_proj.weight", F, D)
+    downWeight = try weights.matrix(prefix + "mlp.down_proj.weight", D, F)
   }
 
   /// From `saved.input`, the residual stream before the layer, computes `saved.middle`, the residual stream between
@@ -46,24 +46,24 @@ struct DecoderLayer {
     ops.rmsNorm(
       y: normalized, inverseRMS: saved.inputInverseRMS, x: saved.input, weight: inputNorm,
       epsilon: configuration.rmsNormEpsilon)
-    ops.linear(y: saved.query, x: normalized, weight: queryWeight, bias: queryBias, accumulate: false)
-    ops.linear(y: saved.key, x: normalized, weight: keyWeight, bias: keyBias, accumulate: false)
-    ops.linear(y: saved.value, x: normalized, weight: valueWeight, bias: valueBias, accumulate: false)
+    ops.linear(y: saved.query, x: normalized, weight: queryWeight, bias: queryBias)
+    ops.linear(y: saved.key, x: normalized, weight: keyWeight, bias: keyBias)
+    ops.linear(y: saved.value, x: normalized, weight: valueWeight, bias: valueBias)
     ops.rotate(x: saved.query, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
     ops.rotate(x: saved.key, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
     ops.attention(
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
       samples: batch.samples, shape: attention)
     ops.copy(saved.middle, from: saved.input)
-    ops.linear(y: saved.middle, x: saved.attention, weight: outputWeight, bias: nil, accumulate: true)
+    ops.linear(y: saved.middle, x: saved.attention, weight: outputWeight, accumulate: true)
 
     ops.rmsNorm(
       y: normalized, inverseRMS: saved.middleInverseRMS, x: saved.middle, weight: postAttentionNorm,
       epsilon: configuration.rmsNormEpsilon)
-    ops.linear(y: saved.gate, x: normalized, weight: gateWeight, bias: nil, accumulate: false)
-    ops.linear(y: saved.up, x: normalized, weight: upWeight, bias: nil, accumulate: false)
+    ops.linear(y: saved.gate, x: normalized, weight: gateWeight)
+    ops.linear(y: saved.up, x: normalized, weight: upWeight)
     ops.swiGLU(y: workspace.hidden, gate: saved.gate, up: saved.up)
-    ops.linear(y: workspace.mlpOutput, x: workspace.hidden, weight: downWeight, bias: nil, accumulate: false)
+    ops.linear(y: workspace.mlpOutput, x: workspace.hidden, weight: downWeight)
   }
 
   /// With dx the gradient at the layer's output, which is also the gradient at its MLP's output, turns it into the
@@ -78,14 +78,14 @@ struct DecoderLayer {
     let configuration = pass.configuration
     let (attention, theta) = (configuration.attention, configuration.ropeTheta)
     let dNormalized = workspace.normalized
-    ops.linearBackward(dx: workspace.hidden, dy: dx, weight: downWeight, accumulate: false)
+    ops.linearBackward(dx: workspace.hidden, dy: dx, weight: downWeight)
     ops.swiGLUBackward(dGate: saved.gate, dUp: saved.up, dy: workspace.hidden, gate: saved.gate, up: saved.up)
-    ops.linearBackward(dx: dNormalized, dy: saved.gate, weight: gateWeight, accumulate: false)
+    ops.linearBackward(dx: dNormalized, dy: saved.gate, weight: gateWeight)
     ops.linearBackward(dx: dNormalized, dy: saved.up, weight: upWeight, accumulate: true)
     ops.rmsNormBackward(
       dx: dx, dy: dNormalized, x: saved.middle, weight: postAttentionNorm, inverseRMS: saved.middleInverseRMS)
 
-    ops.linearBackward(dx: workspace.dAttention, dy: dx, weight: outputWeight, accumulate: false)
+    ops.linearBackward(dx: workspace.dAttention, dy: dx, weight: outputWeight)
     ops.attentionBackward(
       dQuery: workspace.dQuery, dKey: workspace.dKey, dValue: workspace.dValue, dOutput: workspace.dAttention,
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
@@ -93,7 +93,7 @@ struct DecoderLayer {
     ops.rotateBackward(
       dx: workspace.dQuery, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
     ops.rotateBackward(dx: workspace.dKey, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
-    ops.linearBackward(dx: dNormalized, dy: workspace.dQuery, weight: queryWeight, accumulate: false)
+    ops.linearBackward(dx: dNormalized, dy: workspace.dQuery, weight: queryWeight)
     ops.linearBackward(dx: dNormalized, dy: workspace.dKey, weight: keyWeight, accumulate: true)
     ops.linearBackward(dx: dNormalized, dy: workspace.dValue, weight: valueWeight, accumulate: true)
     ops.rmsNormBackward(

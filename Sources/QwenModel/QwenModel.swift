@@ -12,7 +12,7 @@ public final class QwenModel {
   /// By layer number.
   private let layers: [Int: DecoderLayer]
   /// The final norm's weight and the output head (V,D), where they were loaded.
-  private let output: (norm: Tensor, head: Tensor)?
+  private let output: (norm: Tensor, head: Matrix)?
   /// Memory for as many rows as the largest batch so far.
   private var capacity = 0
   private var workspace: Workspace!
@@ -20,7 +20,7 @@ public final class QwenModel {
   private var residual: Tensor!
   private var dResidual: Tensor!
 
-  /// Widens the weights of `layers` and, where asked for, of the output head.
+  /// Loads the weights of `layers` and, where asked for, of the output head.
   public init(
     _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, operations: any TensorOperations
   ) throws {
@@ -28,27 +28,17 @@ public final class QwenModel {
     let configuration = checkpoint.configuration
     self.configuration = configuration
     pass = Pass(configuration: configuration, operations: operations)
-    func load(_ name: String, _ shape: [Int]) throws -> Tensor {
-      let (bytes, info, file) = try checkpoint.tensor(name, shape: shape)
-      let weight = operations.makeWeight(
-        bytes, type: info.type, rows: shape.count == 1 ? 1 : shape[0], columns: shape[shape.count - 1], owner: file)
-      if info.type != .f32 { file.release(info) }
-      return weight
-    }
+    let weights = WeightLoader(checkpoint: checkpoint, operations: operations)
     var layers: [Int: DecoderLayer] = [:]
-    for layer in wanted {
-      layers[layer] = try DecoderLayer(configuration) { name, rows, columns in
-        try load("model.layers.\(layer).\(name)", rows == 1 ? [columns] : [rows, columns])
-      }
-    }
+    for layer in wanted { layers[layer] = try DecoderLayer(layer, configuration, weights) }
     self.layers = layers
     output =
       includingHead
       ? (
-        try load("model.norm.weight", [configuration.hiddenSize]),
-        try load(
+        try weights.vector("model.norm.weight", configuration.hiddenSize),
+        try weights.matrix(
           configuration.tiesWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight",
-          [configuration.vocabularySize, configuration.hiddenSize])
+          configuration.vocabularySize, configuration.hiddenSize)
       ) : nil
   }
 
@@ -93,7 +83,7 @@ public final class QwenModel {
       y: normalized, inverseRMS: activations[0].inputInverseRMS.first(rows: batch.rowCount), x: residual,
       weight: output.norm, epsilon: configuration.rmsNormEpsilon)
     let logits = pass.operations.makeTensor(rows: batch.rowCount, columns: configuration.vocabularySize)
-    pass.operations.logits(logits, x: normalized, head: output.head)
+    pass.operations.linear(y: logits, x: normalized, weight: output.head)
     return [Float](unsafeUninitializedCapacity: logits.count) { values, count in
       pass.operations.download(values.baseAddress!, from: logits)
       count = logits.count

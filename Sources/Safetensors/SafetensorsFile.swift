@@ -14,9 +14,6 @@ public final class SafetensorsFile: Sendable {
     }
   }
 
-  /// Frees the memory of a tensor's bytes, after they were copied; they can still be read.
-  public func release(_ tensor: TensorInfo) { map.release(bytes(of: tensor)) }
-
   /// The header as it stands in the file: names, types, shapes and offsets of all tensors.
   public var headerBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: map.bytes[..<header.dataOffset]) }
 

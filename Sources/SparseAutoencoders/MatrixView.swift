@@ -122,6 +122,7 @@ extension Matrix {
   public init(_ floats: FloatMatrix) {
     self.init(
       rows: floats.rows, columns: floats.columns, isColumnMajor: floats.order == .columnMajor,
-      leadingDimension: floats.leadingDimension, address: floats.address, owner: floats.owner)
+      leadingDimension: floats.leadingDimension, type: .f32, address: UnsafeRawPointer(floats.address),
+      owner: floats.owner)
   }
 }

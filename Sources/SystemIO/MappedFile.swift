@@ -26,16 +26,6 @@ public final class MappedFile: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(start: address, count: size)
   }
 
-  /// Takes the pages that lie in `part` out of this process's memory, for a reader that has made its own copy. They
-  /// stay in the page cache and come back when they are touched.
-  public func release(_ part: UnsafeRawBufferPointer) {
-    guard let address = part.baseAddress else { return }
-    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let start = (Int(bitPattern: address) + page - 1) / page * page
-    let end = (Int(bitPattern: address) + part.count) / page * page
-    if end > start { madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, MADV_DONTNEED) }
-  }
-
   deinit {
     if let address = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: address), bytes.count) }
   }

@@ -27,12 +27,12 @@ public protocol TensorOperations: AnyObject {
   /// Memory for `rows` × `columns` numbers that are not set.
   func makeTensor(rows: Int, columns: Int) -> Tensor
 
-  /// A weight matrix from the bytes of a checkpoint, widened to Float where it is bf16 or f16.
+  /// A weight matrix from the bytes of a checkpoint, by rows, in f32, bf16 or f16.
   ///
-  /// - Parameter owner: keeps `bytes` alive; the tensor may go on using them.
+  /// - Parameter owner: keeps `bytes` alive; the matrix may go on using them.
   func makeWeight(
     _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, owner: AnyObject
-  ) -> Tensor
+  ) -> Matrix
 
   /// Copies `source` from host memory into `destination`.
   func upload(_ destination: Tensor, from source: UnsafePointer<Float>)
@@ -49,11 +49,8 @@ public protocol TensorOperations: AnyObject {
   /// y += x
   func add(_ y: Tensor, _ x: Tensor)
 
-  /// y(N,out) = x(N,in) · W(out,in)ᵀ + b, or y += where `accumulate`.
-  func linear(y: Tensor, x: Tensor, weight: Tensor, bias: Tensor?, accumulate: Bool)
-
-  /// dx(N,in) = dy(N,out) · W(out,in), or dx += where `accumulate`.
-  func linearBackward(dx: Tensor, dy: Tensor, weight: Tensor, accumulate: Bool)
+  /// y(N,out) = x(N,in) · M(in,out) + b, or y += x · M where `accumulate`, which goes without a bias.
+  func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool)
 
   /// y = w ∘ x / rms(x) row by row; keeps 1 / rms(x) in `inverseRMS` (N,1).
   func rmsNorm(y: Tensor, inverseRMS: Tensor, x: Tensor, weight: Tensor, epsilon: Float)
@@ -85,13 +82,7 @@ public protocol TensorOperations: AnyObject {
 
   /// Each row's loss in nats, −log softmax(x · Wᵀ)[target], and dx (N,D), the gradient of their sum. A target of −1
   /// makes no prediction: its loss and gradient are 0. Without dx, half the work.
-  func crossEntropy(dx: Tensor?, x: Tensor, head: Tensor, targets: [Int32]) -> [Double]
-
-  /// logits(N,V) = x · Wᵀ, for those who want to see them.
-  func logits(_ logits: Tensor, x: Tensor, head: Tensor)
-
-  /// y(N,out) = x(N,in) · M(in,out) + b.
-  func product(y: Tensor, x: Tensor, matrix: Matrix, bias: [Float]?)
+  func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32]) -> [Double]
 
   /// x[:,j] *= factors[j]
   func scaleColumns(_ x: Tensor, by factors: [Float])
@@ -99,12 +90,24 @@ public protocol TensorOperations: AnyObject {
   /// The features that preactivations p (N,F) make active.
   func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures
 
-  /// y(N,D) = f(N,F) · decoder(F,D) + b.
+  /// y(N,D) = f(N,F) · decoder(F,D) + b, the decoder in Float.
   func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float])
 
-  /// M · v in Double.
+  /// M · v in Double, M in Float.
   func product(_ matrix: Matrix, _ vector: [Double]) -> [Double]
 
   /// sums[j] += Σ_n |(x · M)[n,j]|, x (N,in) and M (in,out), in Double, without ever holding (N,out).
   func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>)
+}
+
+extension TensorOperations {
+  /// y(N,out) = x(N,in) · W(out,in)ᵀ + b, or y += x · Wᵀ where `accumulate`. PyTorch: F.linear.
+  public func linear(y: Tensor, x: Tensor, weight: Matrix, bias: Tensor? = nil, accumulate: Bool = false) {
+    product(y: y, x: x, matrix: weight.transposed, bias: bias, accumulate: accumulate)
+  }
+
+  /// dx(N,in) = dy(N,out) · W(out,in), or dx += where `accumulate`.
+  public func linearBackward(dx: Tensor, dy: Tensor, weight: Matrix, accumulate: Bool = false) {
+    product(y: dx, x: dy, matrix: weight, bias: nil, accumulate: accumulate)
+  }
 }

@@ -23,9 +23,9 @@ import Testing
     let D = x.count / N
     let (X, W, DX) = (GuardedTensor(N, D, x), GuardedTensor(w.count / D, D, w), GuardedTensor(N, D))
     let losses = CPUOperations(threads: threads).crossEntropy(
-      dx: DX.tensor, x: X.tensor, head: W.tensor, targets: targets)
+      dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets)
     // Without a way back: the same losses.
-    let alone = CPUOperations(threads: threads).crossEntropy(dx: nil, x: X.tensor, head: W.tensor, targets: targets)
+    let alone = CPUOperations(threads: threads).crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets)
     #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
     expectUnchanged(X, x)
     expectUnchanged(W, w)

@@ -46,7 +46,8 @@ import Testing
       }
     }
     let y = operations.makeTensor(rows: N, columns: F)
-    operations.product(y: y, x: tensor(operations, N, D, x), matrix: M, bias: b)
+    operations.product(
+      y: y, x: tensor(operations, N, D, x), matrix: M, bias: tensor(operations, 1, F, b), accumulate: false)
     #expect(relativeL2(values(y), expected.indices.map { expected[$0] + Double(b[$0 % F]) }) < 1e-6)
 
     // Accumulates: what was there stays.

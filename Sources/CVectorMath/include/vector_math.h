@@ -49,8 +49,9 @@ double vector_dot3(const float *w, const float *dy, const float *x, size_t count
 /// is larger than every threshold: it must be seen.
 size_t vector_indices_above(int32_t *indices, const float *p, const float *thresholds, size_t count);
 
-/// bfloat16 as float, exactly.
+/// bfloat16, or IEEE binary16, as float, exactly.
 void vector_widen_bfloat16(float *y, const uint8_t *x, size_t count);
+void vector_widen_float16(float *y, const uint8_t *x, size_t count);
 
 /// sums[i] += factor · x[i] in double.
 void vector_accumulate(double *sums, const float *x, size_t count, double factor);

@@ -3,8 +3,8 @@ import Glibc
 import SystemIO
 
 /// Rows of x that are taken through the vocabulary together.
-private let rowBlock = 512
-/// Words of the vocabulary whose logits are computed at a time: 512 rows of them make 1 MB, which stays in cache.
+private let rowBlock = 1024
+/// Words of the vocabulary whose logits are computed at a time: 1,024 rows of them make 2 MB, which stays in cache.
 private let wordTile = 512
 
 extension CPUOperations {
@@ -18,21 +18,24 @@ extension CPUOperations {
   /// Forward and backward are one pass over the vocabulary by tiles, so that logits never exist but for a tile: the
   /// sum Σ_v e^(z−m)·W[v] runs along with m, the largest logit so far, and shrinks when m grows, as the output of
   /// FlashAttention does. Threads take parts of the vocabulary; their sums are joined at the end.
-  public func crossEntropy(dx: Tensor?, x: Tensor, head: Tensor, targets: [Int32]) -> [Double] {
+  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32]) -> [Double] {
     let (V, D) = (head.rows, head.columns)
     precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows)
     precondition(targets.allSatisfy { $0 < V })
     var losses = [Double](repeating: 0, count: x.rows)
+    let targetWord = makeTensor(rows: 1, columns: D)
     for start in stride(from: 0, to: x.rows, by: rowBlock) {
       let rows = min(rowBlock, x.rows - start)
       let parts = min(threads, (V + wordTile - 1) / wordTile)
       let states = (0..<parts).map { _ in SoftmaxSums(rows: rows, width: D, keepsWords: dx != nil) }
-      distribute(parts, scratchBytes: rows * wordTile * MemoryLayout<Float>.stride) { part, memory in
+      let logitBytes = rows * wordTile * MemoryLayout<Float>.stride
+      let widenedBytes = head.type == .f32 ? 0 : wordTile * D * MemoryLayout<Float>.stride
+      distribute(parts, scratchBytes: logitBytes + widenedBytes) { part, memory in
         let tiles = (V + wordTile - 1) / wordTile
         let words = tiles * part / parts * wordTile..<min(tiles * (part + 1) / parts * wordTile, V)
         states[part].add(
           words, of: head, x: x.address + start * D, targets: targets[start..<start + rows],
-          logits: memory.assumingMemoryBound(to: Float.self))
+          logits: memory.assumingMemoryBound(to: Float.self), widened: memory + logitBytes)
       }
       for row in 0..<rows {
         let target = Int(targets[start + row])
@@ -43,7 +46,8 @@ extension CPUOperations {
         }
         losses[start + row] = SoftmaxSums.join(states, row: row, into: dx_t, width: D)
         guard let dx_t else { continue }
-        vector_add_scaled(dx_t, head.address + target * D, D, -1)
+        let word = head.floats(rows: target..<target + 1, columns: 0..<D, widened: targetWord.address)
+        vector_add_scaled(dx_t, word.address, D, -1)
       }
     }
     return losses
@@ -76,14 +80,16 @@ private final class SoftmaxSums {
     weighted?.address.assumingMemoryBound(to: Float.self)
   }
 
-  /// - Parameter logits: memory for (rows, wordTile) numbers.
+  /// - Parameters:
+  ///   - logits: memory for (rows, wordTile) numbers.
+  ///   - widened: memory for (wordTile, D) numbers, where the head is in another type than Float.
   func add(
-    _ words: Range<Int>, of head: Tensor, x: UnsafePointer<Float>, targets: ArraySlice<Int32>,
-    logits: UnsafeMutablePointer<Float>
+    _ words: Range<Int>, of head: Matrix, x: UnsafePointer<Float>, targets: ArraySlice<Int32>,
+    logits: UnsafeMutablePointer<Float>, widened: UnsafeMutableRawPointer
   ) {
     for first in stride(from: words.lowerBound, to: words.upperBound, by: wordTile) {
       let count = min(wordTile, words.upperBound - first)
-      let w = head.address + first * width
+      let w = head.floats(rows: first..<first + count, columns: 0..<width, widened: widened).address
       // z(rows,count) = x(rows,D) · W(count,D)ᵀ
       matrixProduct(rows, count, width, x, width, w, width, transposedB: true, into: logits, wordTile)
       for row in 0..<rows {

@@ -1,5 +1,78 @@
 import COpenBLAS
 
+/// Rows of a matrix in another type than Float that are widened at a time, next to the product that reads them.
+private let widenedRows = 1024
+/// Columns of a product that a thread takes at a time, at most: with `widenedRows` of them a widened block has 2.5 MB.
+private let taskColumns = 640
+/// What a task's columns are a multiple of: of every OpenBLAS kernel's tile.
+private let columnUnit = 32
+
+extension CPUOperations {
+  /// Threads take columns of the output, so that each packs its own part of the matrix, which is larger than x.
+  public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
+    precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
+    precondition(bias == nil || (!accumulate && bias!.count == matrix.columns))
+    let units = (matrix.columns + columnUnit - 1) / columnUnit
+    // As many tasks for each thread as for the others.
+    let rounds = (matrix.columns + taskColumns * threads - 1) / (taskColumns * threads)
+    let tasks = min(rounds * threads, units)
+    distribute(tasks, scratchBytes: widenedBytes(of: matrix, columns: taskColumns)) { task, memory in
+      let first = units * task / tasks * columnUnit
+      let columns = first..<min(units * (task + 1) / tasks * columnUnit, matrix.columns)
+      let y_ = y.address + columns.lowerBound
+      if let bias {
+        for row in 0..<y.rows {
+          (y_ + row * y.columns).update(from: bias.address + columns.lowerBound, count: columns.count)
+        }
+      }
+      multiply(
+        x.address, rows: x.rows, matrix, columns: columns, accumulate: accumulate || bias != nil, into: y_,
+        rowDistance: y.columns, widened: memory)
+    }
+  }
+
+  /// out(rows,columns) = x(rows,in) · M[:,columns], or out += where `accumulate`, on the calling thread.
+  ///
+  /// - Parameter widened: memory of `widenedBytes`.
+  func multiply(
+    _ x: UnsafePointer<Float>, rows: Int, _ matrix: Matrix, columns: Range<Int>, accumulate: Bool = false,
+    into out: UnsafeMutablePointer<Float>, rowDistance: Int, widened: UnsafeMutableRawPointer
+  ) {
+    // A matrix of Float is used where it lies; others by blocks, each widened once for all rows of x.
+    let step = matrix.type == .f32 ? max(matrix.rows, 1) : widenedRows
+    for first in stride(from: 0, to: matrix.rows, by: step) {
+      let block = matrix.floats(rows: first..<min(first + step, matrix.rows), columns: columns, widened: widened)
+      matrixProduct(
+        rows, columns.count, block.rows, x + first, matrix.rows, block.address, block.leadingDimension,
+        transposedB: matrix.isColumnMajor, beta: accumulate || first > 0 ? 1 : 0, into: out, rowDistance)
+    }
+  }
+
+  /// The scratch memory that `multiply` needs for so many columns.
+  func widenedBytes(of matrix: Matrix, columns: Int) -> Int {
+    matrix.type == .f32
+      ? 0 : min(matrix.rows, widenedRows) * min(matrix.columns, columns) * MemoryLayout<Float>.stride
+  }
+}
+
+extension Matrix {
+  /// Part of the matrix as Float, in the matrix's order: where it lies, or widened into `memory`.
+  func floats(
+    rows: Range<Int>, columns: Range<Int>, widened memory: UnsafeMutableRawPointer
+  ) -> (address: UnsafePointer<Float>, rows: Int, leadingDimension: Int) {
+    let (lines, elements) = isColumnMajor ? (columns, rows) : (rows, columns)
+    if type == .f32 {
+      return (floats + lines.lowerBound * leadingDimension + elements.lowerBound, rows.count, leadingDimension)
+    }
+    let destination = memory.assumingMemoryBound(to: Float.self)
+    for (index, line) in lines.enumerated() {
+      let source = address + (line * leadingDimension + elements.lowerBound) * type.size
+      widen(destination + index * elements.count, source, elements.count, type)
+    }
+    return (UnsafePointer(destination), rows.count, elements.count)
+  }
+}
+
 /// C(m,n) = alpha · A(m,k) · B(k,n) + beta · C, row-major; `transposed` says that A or B lies in memory as its
 /// transpose. Leading dimensions are the distances between rows in memory. Runs on the calling thread.
 @inline(__always)

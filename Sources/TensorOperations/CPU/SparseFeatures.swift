@@ -4,33 +4,6 @@ import CVectorMath
 private let featureTile = 512
 
 extension CPUOperations {
-  /// p(N,F) = x(N,D) · M(D,F) + b
-  public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: [Float]?) {
-    precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
-    precondition(bias == nil || bias!.count == matrix.columns)
-    split(matrix.columns, multiple: 64) { columns in
-      let y_ = y.address + columns.lowerBound
-      bias?.withUnsafeBufferPointer { bias in
-        for row in 0..<y.rows {
-          (y_ + row * y.columns).update(from: bias.baseAddress! + columns.lowerBound, count: columns.count)
-        }
-      }
-      multiply(
-        x.address, rows: x.rows, matrix, columns: columns, beta: bias == nil ? 0 : 1, into: y_, rowDistance: y.columns)
-    }
-  }
-
-  /// out(rows,columns) = x(rows,in) · M[:,columns] + beta · out
-  private func multiply(
-    _ x: UnsafePointer<Float>, rows: Int, _ matrix: Matrix, columns: Range<Int>, beta: Float,
-    into out: UnsafeMutablePointer<Float>, rowDistance: Int
-  ) {
-    let first = columns.lowerBound * (matrix.isColumnMajor ? matrix.leadingDimension : 1)
-    matrixProduct(
-      rows, columns.count, matrix.rows, x, matrix.rows, matrix.address + first, matrix.leadingDimension,
-      transposedB: matrix.isColumnMajor, beta: beta, into: out, rowDistance)
-  }
-
   public func scaleColumns(_ x: Tensor, by factors: [Float]) {
     precondition(factors.count == x.columns)
     split(x.rows) { rows in
@@ -62,7 +35,7 @@ extension CPUOperations {
       // Each of the decoder's columns is read for all positions while it is in cache.
       split(decoder.columns) { columns in
         for column in columns {
-          let w = decoder.address + column * decoder.leadingDimension
+          let w = decoder.floats + column * decoder.leadingDimension
           for (row, active) in features.rows.enumerated() {
             var sum = Double(bias[column])
             for i in active.indices.indices { sum += Double(active.values[i]) * Double(w[Int(active.indices[i])]) }
@@ -76,7 +49,7 @@ extension CPUOperations {
         for column in 0..<y.columns { sums[column] = Double(bias[column]) }
         let active = features.rows[row]
         for (index, value) in zip(active.indices, active.values) {
-          vector_accumulate(sums, decoder.address + Int(index) * decoder.leadingDimension, y.columns, Double(value))
+          vector_accumulate(sums, decoder.floats + Int(index) * decoder.leadingDimension, y.columns, Double(value))
         }
         for column in 0..<y.columns { y.address[row * y.columns + column] = Float(sums[column]) }
       }
@@ -92,12 +65,12 @@ extension CPUOperations {
         if matrix.isColumnMajor {
           for (column, factor) in vector.enumerated() {
             vector_accumulate(
-              result + rows.lowerBound, matrix.address + column * matrix.leadingDimension + rows.lowerBound, rows.count,
+              result + rows.lowerBound, matrix.floats + column * matrix.leadingDimension + rows.lowerBound, rows.count,
               factor)
           }
         } else {
           for row in rows {
-            let line = matrix.address + row * matrix.leadingDimension
+            let line = matrix.floats + row * matrix.leadingDimension
             var sum = 0.0
             for i in 0..<vector.count { sum += Double(line[i]) * vector[i] }
             result[row] = sum
@@ -111,10 +84,13 @@ extension CPUOperations {
   public func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>) {
     precondition(x.columns == matrix.rows && sums.count == matrix.columns)
     let tiles = (matrix.columns + featureTile - 1) / featureTile
-    distribute(tiles, scratchBytes: x.rows * featureTile * MemoryLayout<Float>.stride) { tile, memory in
+    let productBytes = x.rows * featureTile * MemoryLayout<Float>.stride
+    distribute(tiles, scratchBytes: productBytes + widenedBytes(of: matrix, columns: featureTile)) { tile, memory in
       let columns = tile * featureTile..<min((tile + 1) * featureTile, matrix.columns)
       let products = memory.assumingMemoryBound(to: Float.self)
-      multiply(x.address, rows: x.rows, matrix, columns: columns, beta: 0, into: products, rowDistance: featureTile)
+      multiply(
+        x.address, rows: x.rows, matrix, columns: columns, into: products, rowDistance: featureTile,
+        widened: memory + productBytes)
       for row in 0..<x.rows {
         vector_accumulate_magnitude(
           sums.baseAddress! + columns.lowerBound, products + row * featureTile, columns.count, 1)
