@@ -57,10 +57,13 @@ struct ActGrad: Filter {
       let own = checkpoint.identity.merging(["unit": "activation", "layers": layers.description]) { _, own in own }
       try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
       let pass = ActivationGradients(model: loaded!.model, start: start, layers: layers.layers)
+      let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       while let record = try reader.nextRecord() {
         let tokens = try TokenBatch(record)
-        try output.write(try pass.record(record, tokens), batch: try record.batch)
+        let gradients = try pass.record(record, tokens)
+        try finiteNumbers.check(gradients, madeOf: record)
+        try output.write(gradients, batch: try record.batch)
         progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
       }
       try output.end()

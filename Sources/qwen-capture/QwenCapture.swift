@@ -53,6 +53,7 @@ struct QwenCapture: Filter {
       operations: CPUOperations(threads: compute.threadCount))
 
     let capture = ActivationCapture(model: model, layers: layers, computesLoss: loss)
+    let finiteNumbers = FiniteNumbers(model, isWaived: compute.allowNonfinite)
 
     while let segment = try reader.nextSegment(.tokens) {
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
@@ -64,7 +65,9 @@ struct QwenCapture: Filter {
         let tokens = try TokenBatch(record)
         try record.locating { try capture.run(tokens) }
         for output in outputs {
-          try output.writer.write(capture.record(tokens, layers: output.layers), batch: try record.batch)
+          let captured = capture.record(tokens, layers: output.layers)
+          try finiteNumbers.check(captured, madeOf: record)
+          try output.writer.write(captured, batch: try record.batch)
         }
         progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
       }

@@ -93,10 +93,13 @@ struct SAEGrad: Filter {
       if embedBasis {
         for record in pass.basisRecords() { try output.write(record, batch: nil) }
       }
+      let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       while let record = try reader.nextRecord() {
         let tokens = try TokenBatch(record)
-        try output.write(try pass.record(record, tokens), batch: try record.batch)
+        let gradients = try pass.record(record, tokens)
+        try finiteNumbers.check(gradients, madeOf: record)
+        try output.write(gradients, batch: try record.batch)
         progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
       }
       try output.end()
@@ -127,6 +130,10 @@ struct SAEGrad: Filter {
       let warnings = try autoencoder.check(
         width: checkpoint.configuration.hiddenSize, layer: layer, modelName: model)
       for warning in warnings { complain("warning: \(warning)") }
+      // A feature with a NaN in its encoder would just never be active.
+      if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
+        throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")
+      }
       autoencoders[layer] = try AutoencoderOperations(autoencoder, operations: operations)
     }
     return autoencoders

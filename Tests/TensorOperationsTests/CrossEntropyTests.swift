@@ -25,7 +25,8 @@ import Testing
     let losses = CPUOperations(threads: threads).crossEntropy(
       dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets)
     // Without a way back: the same losses.
-    let alone = CPUOperations(threads: threads).crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets)
+    let alone = CPUOperations(threads: threads).crossEntropy(
+      dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets)
     #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
     expectUnchanged(X, x)
     expectUnchanged(W, w)
