@@ -197,6 +197,50 @@ import Testing
     }
   }
 
+  /// A batch of one sample of one token has no prediction: its gradients are zeros, and it counts as a sample.
+  @Test func theSmallestSample() throws {
+    let tokens = Data(try tokenStream([[[5]]]))
+    let activations = try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--loss"], tokens)
+    let sae = ["--sae", packageRoot + "/demo/saes/mlp_out_layer_{layer}/trainer_0", "--dense"]
+    for gradients in [
+      try DemoRun.output("act-grad", DemoRun.modelFlag, activations),
+      try DemoRun.output("sae-grad", DemoRun.modelFlag + sae, activations),
+    ] {
+      let result = try averages(DemoRun.output("grad-aggregate", ["--mode", "both"], gradients))
+      #expect(result["weight.0"] == [1] && result["loss.0"] == [0])
+      #expect(result["mean_abs.3"]!.allSatisfy { $0 == 0 } && result["mean.3"]!.allSatisfy { $0 == 0 })
+    }
+  }
+
+  /// A layer of one dimension, named twice, and a batch of no samples.
+  @Test func oneDimensionAndNoSample() throws {
+    let gradients = Data(
+      try streamBytes { writer in
+        try writer.begin(.gradients, provenance: ["layers": "0,0-0,0"])
+        for (batch, samples) in [[Int64(0)], []].enumerated() {
+          var record = OutputRecord()
+          let counts = samples.map { _ in Int32(1) }
+          GradientBatch(
+            cuPositions: [0] + counts, position: samples.map { _ in 0 }, sampleIndex: samples, predictions: counts
+          ).add(to: &record)
+          record.add("grad.0", samples.map { _ in Float(-2) }, shape: [samples.count, 1])
+          try writer.write(record, batch: batch)
+        }
+        try writer.end()
+      })
+    let aggregates = try DemoRun.output("grad-aggregate", ["--mode", "both"], gradients)
+    #expect(try averages(aggregates)["mean.0"] == [-2] && averages(aggregates)["mean_abs.0"] == [2])
+    let folder = try TemporaryFolder()
+    #expect(try Program("grad-plot").run(["--output", folder.path], input: aggregates).status == 0)
+    for program in ["qwen-capture", "act-grad"] {
+      let tokens = Data(try tokenStream([[], [[1, 2]]]))
+      let input =
+        program == "act-grad"
+        ? try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--layers", "0,0,0-0"], tokens) : tokens
+      #expect(try Program(program).run(DemoRun.modelFlag, input: input).status == 0)
+    }
+  }
+
   @Test func aPipeInPlaceOfAModelsFile() throws {
     let folder = try modelCopy()
     try FileManager.default.removeItem(atPath: folder.file("model.safetensors"))

@@ -196,4 +196,53 @@ import Testing
       "grad-plot --output '\(file.path)' '\(file.file("layer_0_mean_gradients.npy"))'", Data())
     #expect(outcome.status == 65 && kilobytes < 131_072, "\(kilobytes) kB: \(outcome.errors)")
   }
+
+  /// The three of safetensors' own attacks/ that abuse its format: a length that lies, and very many tensors that
+  /// share their bytes, the second time with a header over the limit.
+  @Test func safetensorsAttacks() throws {
+    func shared(_ count: Int, shape: Int) -> [UInt8] {
+      let tensors = (0..<count).map {
+        "\"weight_\($0)\": {\"dtype\": \"F32\", \"shape\": [\(shape), \(shape)], \"data_offsets\": [0, \(4 * shape * shape)]}"
+      }
+      return safetensors(header: "{\(tensors.joined(separator: ", "))}", data: Array(repeating: 0, count: 160_000))
+    }
+    var lie = safetensors([:], [("weight", .f32, [2, 2])])
+    lie.replaceSubrange(0..<8, with: little(UInt64(1000)))
+    let configuration = try [UInt8](Data(contentsOf: URL(fileURLWithPath: DemoRun.model + "/config.json")))
+    for (bytes, words) in [
+      (lie, "safetensors header length: expected 1000 bytes of header"),
+      (shared(100_000, shape: 200), "data_offsets not contiguous: expected start 160000, found 0"),
+      (little(UInt64(700_000_000)) + Array("{".utf8), "safetensors header too large"),
+    ] {
+      let model = try folder(["config.json": configuration, "model.safetensors": bytes])
+      let outcome = try Program.shell("timeout 60 qwen-capture --model '\(model.path)' < /dev/null")
+      #expect(outcome.failed(65, saying: words), "\(outcome.errors)")
+    }
+  }
+
+  /// Files that an index names stay in the model's folder, links included; the hub's own cache is made of links.
+  @Test func indexesThatLeadElsewhere() throws {
+    let golden = packageRoot + "/Tests/Golden/bf16-sharded"
+    let cache = try TemporaryFolder()
+    let (blobs, snapshot) = (cache.file("models--a--b/blobs"), cache.file("models--a--b/snapshots/0123"))
+    for path in [blobs, snapshot] { try makeFolder(path) }
+    let files = try FileManager.default.contentsOfDirectory(atPath: golden)
+    for name in files {
+      try FileManager.default.copyItem(atPath: "\(golden)/\(name)", toPath: "\(blobs)/blob-\(name)")
+      try FileManager.default.createSymbolicLink(
+        atPath: "\(snapshot)/\(name)", withDestinationPath: "../../blobs/blob-\(name)")
+    }
+    let tokens = Data(try tokenStream([[[1, 2, 3]]]))
+    #expect(try Program("qwen-capture").run(["--model", snapshot], input: tokens).status == 0)
+    let shard = "\(snapshot)/\(files.first { $0.hasPrefix("model-00002") }!)"
+    for target in ["\(golden)/model-00002-of-00002.safetensors", "../../../secret"] {
+      try FileManager.default.copyItem(
+        atPath: "\(golden)/model-00002-of-00002.safetensors", toPath: cache.file("secret"))
+      try FileManager.default.removeItem(atPath: shard)
+      try FileManager.default.createSymbolicLink(atPath: shard, withDestinationPath: target)
+      let outcome = try Program("qwen-capture").run(["--model", snapshot], input: tokens)
+      #expect(outcome.failed(65, saying: "leads out of the model's folder"), "\(target): \(outcome.errors)")
+      try FileManager.default.removeItem(atPath: cache.file("secret"))
+    }
+  }
 }
