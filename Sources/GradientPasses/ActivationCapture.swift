@@ -22,31 +22,36 @@ public final class ActivationCapture {
     for layer in layers { captured[layer] = (HostTensor(), HostTensor()) }
   }
 
-  /// Runs the layers that are needed over a batch.
-  public func run(_ tokens: TokenBatch) throws {
-    let batch = try Batch(tokens, model.configuration)
-    if computesLoss {
-      losses = try model.losses(batch, capture: keep)
-    } else {
-      try model.forward(batch, through: layers.last!, capture: keep)
+  /// Runs the layers that are needed over a group.
+  public func run(_ group: SampleGroup) throws {
+    let count = group.tokens.tokenCount * model.configuration.hiddenSize
+    for (middle, mlpOutput) in captured.values { (_, _) = (middle.resize(count), mlpOutput.resize(count)) }
+    losses = computesLoss ? [] : nil
+    for samples in group.passes {
+      let batch = Batch(group.tokens, samples: samples)
+      let first = group.rows(of: samples).lowerBound * model.configuration.hiddenSize
+      let keep = { [self] (layer: Int, middle: Tensor, mlpOutput: Tensor) in
+        guard let captured = captured[layer] else { return }
+        model.operations.download(captured.middle.mutableValues.baseAddress! + first, from: middle)
+        model.operations.download(captured.mlpOutput.mutableValues.baseAddress! + first, from: mlpOutput)
+      }
+      if computesLoss {
+        losses! += try model.losses(batch, capture: keep)
+      } else {
+        try model.forward(batch, through: layers.last!, capture: keep)
+      }
     }
   }
 
-  private func keep(_ layer: Int, _ middle: Tensor, _ mlpOutput: Tensor) {
-    guard let captured = captured[layer] else { return }
-    model.operations.download(captured.middle.resize(middle.count), from: middle)
-    model.operations.download(captured.mlpOutput.resize(mlpOutput.count), from: mlpOutput)
-  }
-
-  /// The batch's record of an activations stream with those of the captured layers, valid until the next run.
-  public func record(_ tokens: TokenBatch, layers: [Int]) -> OutputRecord {
+  /// A member's record of an activations stream with those of the captured layers, valid until the next run.
+  public func record(of member: SampleGroup.Member, in group: SampleGroup, layers: [Int]) -> OutputRecord {
     var record = OutputRecord()
-    tokens.add(to: &record)
-    if let losses { record.add("loss", losses) }
-    let shape = [tokens.tokenCount, model.configuration.hiddenSize]
+    member.tokens.add(to: &record)
+    if let losses { record.add("loss", Array(losses[member.samples])) }
+    let rows = group.rows(of: member.samples)
     for layer in layers {
-      record.add("resid_mid.\(layer)", borrowing: captured[layer]!.middle.values, shape: shape)
-      record.add("mlp_out.\(layer)", borrowing: captured[layer]!.mlpOutput.values, shape: shape)
+      record.add("resid_mid.\(layer)", captured[layer]!.middle, rows, columns: model.configuration.hiddenSize)
+      record.add("mlp_out.\(layer)", captured[layer]!.mlpOutput, rows, columns: model.configuration.hiddenSize)
     }
     return record
   }

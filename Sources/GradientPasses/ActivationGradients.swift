@@ -26,38 +26,53 @@ public final class ActivationGradients {
     for layer in layers { gradients[layer] = HostTensor() }
   }
 
-  /// The gradients record of an activations record, valid until the next call.
-  public func record(_ activations: Record, _ tokens: TokenBatch) throws -> OutputRecord {
-    let batch = try activations.locating { try Batch(tokens, model.configuration) }
-    try activations.sumResidual(
-      after: start, rows: tokens.tokenCount, width: model.configuration.hiddenSize, in: residual)
-    let positions = RecordedPositions(tokens)
-    let losses = model.gradients(batch, after: start, residual: residual.values.baseAddress!, downTo: layers[0]) {
-      layer, gradient in
-      guard let kept = gradients[layer] else { return }
-      model.operations.download(allRows.resize(gradient.count), from: gradient)
-      positions.gather(allRows.values.baseAddress!, columns: gradient.columns, into: kept)
+  /// The tensors that every record must bring.
+  public var neededTensors: [String] { SampleGroup.residualTensors(start) }
+
+  /// The gradients record of each of the group's members, valid until the next call.
+  public func records(_ group: SampleGroup) -> [OutputRecord] {
+    let D = model.configuration.hiddenSize
+    let positions = RecordedPositions(group)
+    for layer in layers { _ = gradients[layer]!.resize(positions.rows.count * D) }
+    var losses: [Double] = []
+    for samples in group.passes {
+      let rows = group.rows(of: samples)
+      group.sumResidual(after: start, rows: rows, width: D, in: residual)
+      losses += model.gradients(
+        Batch(group.tokens, samples: samples), after: start, residual: residual.values.baseAddress!, downTo: layers[0]
+      ) { layer, gradient in
+        guard let kept = gradients[layer] else { return }
+        model.operations.download(allRows.resize(gradient.count), from: gradient)
+        positions.gather(samples, of: group, into: kept, from: allRows.values.baseAddress!, columns: D)
+      }
     }
     loss += losses.reduce(0, +)
-    predictions += tokens.predictions.reduce(0) { $0 + Int($1) }
+    predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
 
-    var record = OutputRecord()
-    positions.description(of: tokens, loss: losses).add(to: &record)
-    for layer in layers {
-      record.add(
-        "grad.\(layer)", borrowing: gradients[layer]!.values,
-        shape: [positions.rows.count, model.configuration.hiddenSize])
+    return group.members.map { member in
+      var record = OutputRecord()
+      positions.description(of: member, loss: losses).add(to: &record)
+      for layer in layers {
+        record.add("grad.\(layer)", gradients[layer]!, positions.range(of: member.samples), columns: D)
+      }
+      return record
     }
-    return record
   }
 }
 
-extension Record {
-  /// Adds up the residual stream behind a captured layer, [rows, width].
-  func sumResidual(after layer: Int, rows: Int, width: Int, in sum: HostTensor) throws {
-    let middle = try tensor("resid_mid.\(layer)", shape: [rows, width], of: Float.self)
-    let mlpOutput = try tensor("mlp_out.\(layer)", shape: [rows, width], of: Float.self)
-    let sum = sum.resize(middle.count)
-    for i in 0..<middle.count { sum[i] = middle[i] + mlpOutput[i] }
+extension SampleGroup {
+  /// What `sumResidual` adds up.
+  static func residualTensors(_ layer: Int) -> [String] { ["resid_mid.\(layer)", "mlp_out.\(layer)"] }
+
+  func rows(of samples: Range<Int>) -> Range<Int> {
+    Int(tokens.cuSeqlens[samples.lowerBound])..<Int(tokens.cuSeqlens[samples.upperBound])
+  }
+
+  /// Adds up the residual stream behind a captured layer, (rows, width).
+  func sumResidual(after layer: Int, rows: Range<Int>, width: Int, in sum: HostTensor) {
+    let (middle, mlpOutput) = (tensor("resid_mid.\(layer)"), tensor("mlp_out.\(layer)"))
+    let sum = sum.resize(rows.count * width)
+    let first = rows.lowerBound * width
+    for i in 0..<rows.count * width { sum[i] = middle[first + i] + mlpOutput[first + i] }
   }
 }

@@ -24,9 +24,11 @@ public final class FeatureGradients {
   /// The layers, ascending, and their autoencoders.
   private let autoencoders: [(layer: Int, operations: AutoencoderOperations)]
   private let residual = HostTensor()
+  /// A pass's recorded MLP outputs, and what the autoencoder makes of them.
   private let rows = HostTensor()
   private let rebuilt = HostTensor()
   private let allRows = HostTensor()
+  /// Of all recorded positions of a group.
   private var gradients: [Int: HostTensor] = [:]
   private var featureGradients: [Int: HostTensor] = [:]
   public private(set) var reports: [Int: ReconstructionReport] = [:]
@@ -43,114 +45,126 @@ public final class FeatureGradients {
     }
   }
 
-  /// The gradients record of an activations record, valid until the next call.
-  public func record(_ activations: Record, _ tokens: TokenBatch) throws -> OutputRecord {
-    let batch = try activations.locating { try Batch(tokens, model.configuration) }
-    let positions = RecordedPositions(tokens, stride: options.stride, scope: options.scope)
+  /// The tensors that every record must bring.
+  public var neededTensors: [String] { autoencoders.flatMap { SampleGroup.residualTensors($0.layer) } }
+
+  /// The gradients record of each of the group's members, valid until the next call.
+  public func records(_ group: SampleGroup) -> [OutputRecord] {
+    let positions = RecordedPositions(group, stride: options.stride, scope: options.scope)
+    for (layer, autoencoder) in autoencoders {
+      _ = gradients[layer]!.resize(positions.rows.count * model.configuration.hiddenSize)
+      guard options.isDense else { continue }
+      _ = featureGradients[layer]!.resize(positions.rows.count * autoencoder.autoencoder.features)
+    }
+    var losses: [Double] = []
     var replacedLosses: [Int: [Double]] = [:]
-    let losses: [Double]
-    if options.usesErrorTerm {
-      losses = try errorTermPass(activations, tokens, batch, positions)
-    } else {
-      losses = try unmodifiedLosses(activations, tokens, batch)
-      for (layer, autoencoder) in autoencoders {
-        replacedLosses[layer] = try replacedPass(layer, autoencoder, activations, tokens, batch, positions)
+    for samples in group.passes {
+      let part = Part(
+        group: group, samples: samples, batch: Batch(group.tokens, samples: samples), positions: positions)
+      if options.usesErrorTerm {
+        losses += errorTermPass(part)
+      } else {
+        losses += unmodifiedLosses(part)
+        for (layer, autoencoder) in autoencoders {
+          replacedLosses[layer, default: []] += replacedPass(layer, autoencoder, part)
+        }
       }
     }
     for (layer, _) in autoencoders {
-      reports[layer]!.predictions += tokens.predictions.reduce(0) { $0 + Int($1) }
+      reports[layer]!.predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
       reports[layer]!.loss = (reports[layer]!.loss ?? 0) + losses.reduce(0, +)
       if let replaced = replacedLosses[layer] {
         reports[layer]!.replacedLoss = (reports[layer]!.replacedLoss ?? 0) + replaced.reduce(0, +)
       }
     }
-    return output(positions, tokens, losses, replacedLosses)
+    return group.members.map { output($0, positions, losses, replacedLosses) }
+  }
+
+  /// The samples of one pass.
+  private struct Part {
+    let group: SampleGroup
+    let samples: Range<Int>
+    let batch: Batch
+    /// Of the whole group.
+    let positions: RecordedPositions
+
+    var rows: Range<Int> { group.rows(of: samples) }
+    /// The recorded ones among the group's recorded positions.
+    var recorded: Range<Int> { positions.range(of: samples) }
   }
 
   /// One forward pass from layer `layer` upwards with the recorded positions rebuilt, and back to it.
-  private func replacedPass(
-    _ layer: Int, _ autoencoder: AutoencoderOperations, _ activations: Record, _ tokens: TokenBatch, _ batch: Batch,
-    _ positions: RecordedPositions
-  ) throws -> [Double] {
+  private func replacedPass(_ layer: Int, _ autoencoder: AutoencoderOperations, _ part: Part) -> [Double] {
     let D = model.configuration.hiddenSize
-    try rebuild(layer, autoencoder, activations, tokens, positions)
-    try activations.sumResidual(after: layer, rows: tokens.tokenCount, width: D, in: residual)
-    let middle = try activations.tensor("resid_mid.\(layer)", shape: [tokens.tokenCount, D], of: Float.self)
-    let sum = residual.mutableValues
-    for (index, row) in positions.rows.enumerated() {
-      for i in 0..<D { sum[row * D + i] = middle[row * D + i] + rebuilt.values[index * D + i] }
+    rebuild(layer, autoencoder, part)
+    part.group.sumResidual(after: layer, rows: part.rows, width: D, in: residual)
+    let middle = part.group.tensor("resid_mid.\(layer)")
+    for (index, row) in part.positions.rows[part.recorded].enumerated() {
+      let sum = residual.mutableValues.baseAddress! + (row - part.rows.lowerBound) * D
+      for i in 0..<D { sum[i] = middle[row * D + i] + rebuilt.values[index * D + i] }
     }
-    return model.gradients(batch, after: layer, residual: residual.values.baseAddress!, downTo: layer) { _, gradient in
-      keep(gradient, layer, autoencoder, positions)
+    return model.gradients(part.batch, after: layer, residual: residual.values.baseAddress!, downTo: layer) {
+      keep($1, layer, autoencoder, part)
     }
   }
 
   /// One forward pass of the unmodified model and one way back for all layers.
-  private func errorTermPass(
-    _ activations: Record, _ tokens: TokenBatch, _ batch: Batch, _ positions: RecordedPositions
-  ) throws -> [Double] {
+  private func errorTermPass(_ part: Part) -> [Double] {
     let (start, _) = autoencoders[0]
-    try activations.sumResidual(
-      after: start, rows: tokens.tokenCount, width: model.configuration.hiddenSize, in: residual)
-    return try model.gradients(batch, after: start, residual: residual.values.baseAddress!, downTo: start) {
+    part.group.sumResidual(after: start, rows: part.rows, width: model.configuration.hiddenSize, in: residual)
+    return model.gradients(part.batch, after: start, residual: residual.values.baseAddress!, downTo: start) {
       layer, gradient in
       guard let (_, autoencoder) = autoencoders.first(where: { $0.layer == layer }) else { return }
-      try rebuild(layer, autoencoder, activations, tokens, positions)
-      keep(gradient, layer, autoencoder, positions)
+      rebuild(layer, autoencoder, part)
+      keep(gradient, layer, autoencoder, part)
     }
   }
 
   /// The losses that qwen-capture found, else those of a forward pass.
-  private func unmodifiedLosses(_ activations: Record, _ tokens: TokenBatch, _ batch: Batch) throws -> [Double] {
-    if activations.has("loss") {
-      return Array(try activations.tensor("loss", shape: [tokens.sampleCount], of: Double.self))
-    }
+  private func unmodifiedLosses(_ part: Part) -> [Double] {
+    if let losses = part.group.losses { return Array(losses[part.samples]) }
     let (start, _) = autoencoders[0]
-    try activations.sumResidual(
-      after: start, rows: tokens.tokenCount, width: model.configuration.hiddenSize, in: residual)
-    return model.losses(batch, after: start, residual: residual.values.baseAddress!)
+    part.group.sumResidual(after: start, rows: part.rows, width: model.configuration.hiddenSize, in: residual)
+    return model.losses(part.batch, after: start, residual: residual.values.baseAddress!)
   }
 
   /// Leaves the recorded positions' MLP outputs in `rows` and what the autoencoder makes of them in `rebuilt`.
-  private func rebuild(
-    _ layer: Int, _ autoencoder: AutoencoderOperations, _ activations: Record, _ tokens: TokenBatch,
-    _ positions: RecordedPositions
-  ) throws {
+  private func rebuild(_ layer: Int, _ autoencoder: AutoencoderOperations, _ part: Part) {
     let D = model.configuration.hiddenSize
-    let mlpOutput = try activations.tensor("mlp_out.\(layer)", shape: [tokens.tokenCount, D], of: Float.self)
-    positions.gather(mlpOutput.baseAddress!, columns: D, into: rows)
-    let active = autoencoder.rebuild(
-      rebuilt.resize(rows.count), from: rows.values.baseAddress!, rows: positions.rows.count)
-    reports[layer]!.add(
-      rows.values.baseAddress!, rebuilt: rebuilt.values.baseAddress!, rows: positions.rows.count, width: D,
-      active: active)
+    let mlpOutput = part.group.tensor("mlp_out.\(layer)")
+    let count = part.recorded.count
+    let recorded = rows.resize(count * D)
+    for (index, row) in part.positions.rows[part.recorded].enumerated() {
+      (recorded + index * D).update(from: mlpOutput + row * D, count: D)
+    }
+    let active = autoencoder.rebuild(rebuilt.resize(count * D), from: recorded, rows: count)
+    reports[layer]!.add(recorded, rebuilt: rebuilt.values.baseAddress!, rows: count, width: D, active: active)
   }
 
   /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.
-  private func keep(
-    _ gradient: Tensor, _ layer: Int, _ autoencoder: AutoencoderOperations, _ positions: RecordedPositions
-  ) {
-    let kept = gradients[layer]!
+  private func keep(_ gradient: Tensor, _ layer: Int, _ autoencoder: AutoencoderOperations, _ part: Part) {
+    let D = gradient.columns
     model.operations.download(allRows.resize(gradient.count), from: gradient)
-    positions.gather(allRows.values.baseAddress!, columns: gradient.columns, into: kept)
-    autoencoder.scaleGradients(
-      kept.mutableValues.baseAddress!, of: rows.values.baseAddress!, rows: positions.rows.count)
+    part.positions.gather(
+      part.samples, of: part.group, into: gradients[layer]!, from: allRows.values.baseAddress!, columns: D)
+    let kept = gradients[layer]!.mutableValues.baseAddress! + part.recorded.lowerBound * D
+    autoencoder.scaleGradients(kept, of: rows.values.baseAddress!, rows: part.recorded.count)
     guard options.isDense else { return }
+    let dense = featureGradients[layer]!.mutableValues.baseAddress!
     autoencoder.featureGradients(
-      featureGradients[layer]!.resize(positions.rows.count * autoencoder.autoencoder.features),
-      from: kept.values.baseAddress!, rows: positions.rows.count)
+      dense + part.recorded.lowerBound * autoencoder.autoencoder.features, from: kept, rows: part.recorded.count)
   }
 
   private func output(
-    _ positions: RecordedPositions, _ tokens: TokenBatch, _ losses: [Double], _ replacedLosses: [Int: [Double]]
+    _ member: SampleGroup.Member, _ positions: RecordedPositions, _ losses: [Double], _ replacedLosses: [Int: [Double]]
   ) -> OutputRecord {
     var record = OutputRecord()
-    positions.description(of: tokens, loss: losses).add(to: &record)
+    positions.description(of: member, loss: losses).add(to: &record)
     for (layer, autoencoder) in autoencoders {
-      let values = options.isDense ? featureGradients[layer]!.values : gradients[layer]!.values
+      let values = options.isDense ? featureGradients[layer]! : gradients[layer]!
       let columns = options.isDense ? autoencoder.autoencoder.features : model.configuration.hiddenSize
-      record.add("grad.\(layer)", borrowing: values, shape: [positions.rows.count, columns])
-      if let losses = replacedLosses[layer] { record.add("loss.\(layer)", losses) }
+      record.add("grad.\(layer)", values, positions.range(of: member.samples), columns: columns)
+      if let losses = replacedLosses[layer] { record.add("loss.\(layer)", Array(losses[member.samples])) }
     }
     return record
   }

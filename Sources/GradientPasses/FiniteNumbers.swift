@@ -13,19 +13,23 @@ public struct FiniteNumbers {
     self.isWaived = isWaived
   }
 
-  /// - Parameter input: the record that `output` was made of.
-  /// - Throws: `Failure` of kind malformed with tensor, sample, position and dimension, and the first tensor of the
-  ///   input or of the model that has one, too.
-  public func check(_ output: OutputRecord, madeOf input: Record) throws {
-    guard !isWaived, let place = output.placeOfNonfinite() else { return }
-    let cause: String
-    if let tensor = try input.tensorWithNonfinite() {
-      cause = "the input's tensor \(tensor) has one"
-    } else if let weight = model.placeOfNonfinite() {
-      cause = weight
-    } else {
-      cause = "from finite numbers: an overflow"
+  /// - Parameters:
+  ///   - records: what was made of each of the group's members.
+  /// - Throws: `Failure` of kind malformed with batch, tensor, sample, position and dimension, and the first tensor of
+  ///   the input or of the model that has such a number, too.
+  public func check(_ records: [OutputRecord], of group: SampleGroup) throws {
+    guard !isWaived else { return }
+    for (record, member) in zip(records, group.members) {
+      guard let place = record.placeOfNonfinite() else { continue }
+      let cause: String
+      if let tensor = group.tensorWithNonfinite() {
+        cause = "the input's tensor \(tensor) has one"
+      } else if let weight = model.placeOfNonfinite() {
+        cause = weight
+      } else {
+        cause = "from finite numbers: an overflow"
+      }
+      throw Failure(.malformed, "batch \(member.batch): \(place) (\(cause)); --allow-nonfinite goes on")
     }
-    throw input.failure("\(place) (\(cause)); --allow-nonfinite goes on")
   }
 }

@@ -8,48 +8,73 @@ public enum StrideScope: String, CaseIterable, Sendable {
   case batch
 }
 
-/// The positions of a batch whose gradients are recorded: real tokens only, every `stride`-th of them.
+/// The positions of a group whose gradients are recorded: real tokens only, every `stride`-th of them.
 struct RecordedPositions {
-  /// The batch's rows, ascending.
+  /// The group's rows, ascending.
   let rows: [Int]
-  private let cuPositions: [Int32]
+  /// For each sample where its first recorded position lies in `rows`, and at last how many there are.
+  private let starts: [Int]
+  /// Each row's position in its sample.
   private let positions: [Int32]
 
-  init(_ tokens: TokenBatch, stride: Int = 1, scope: StrideScope = .sample) {
+  init(_ group: SampleGroup, stride: Int = 1, scope: StrideScope = .sample) {
     var rows: [Int] = []
-    var cuPositions: [Int32] = [0]
+    var starts = [0]
     var positions: [Int32] = []
-    // The position to take next.
-    var next = 0
-    for sample in 0..<tokens.sampleCount {
-      let first = tokens.rows(of: sample).lowerBound
-      let length = tokens.validLength(of: sample)
-      if scope == .sample { next = 0 }
-      while next < length {
-        rows.append(first + next)
-        positions.append(Int32(next))
-        next += stride
+    for member in group.members {
+      // The position to take next.
+      var next = 0
+      for sample in member.samples {
+        let first = group.tokens.rows(of: sample).lowerBound
+        let length = group.tokens.validLength(of: sample)
+        if scope == .sample { next = 0 }
+        while next < length {
+          rows.append(first + next)
+          positions.append(Int32(next))
+          next += stride
+        }
+        next -= length
+        starts.append(rows.count)
       }
-      next -= length
-      cuPositions.append(Int32(rows.count))
     }
     self.rows = rows
-    self.cuPositions = cuPositions
+    self.starts = starts
     self.positions = positions
   }
 
-  /// The recorded ones of a tensor's rows, `columns` wide, in memory of the host.
-  func gather(_ all: UnsafePointer<Float>, columns: Int, into kept: HostTensor) {
-    let destination = kept.resize(rows.count * columns)
-    for (index, row) in rows.enumerated() {
-      (destination + index * columns).update(from: all + row * columns, count: columns)
+  /// Where the recorded positions of these samples lie in `rows`.
+  func range(of samples: Range<Int>) -> Range<Int> { starts[samples.lowerBound]..<starts[samples.upperBound] }
+
+  /// Copies the recorded ones of these samples' rows.
+  ///
+  /// - Parameters:
+  ///   - kept: (count of `rows`, columns): those of the samples are written.
+  ///   - all: (rows, columns), from the samples' first row on.
+  func gather(
+    _ samples: Range<Int>, of group: SampleGroup, into kept: HostTensor, from all: UnsafePointer<Float>, columns: Int
+  ) {
+    let first = group.tokens.rows(of: samples.lowerBound).lowerBound
+    for index in range(of: samples) {
+      (kept.mutableValues.baseAddress! + index * columns)
+        .update(from: all + (rows[index] - first) * columns, count: columns)
     }
   }
 
-  /// What a gradients record says of these rows.
-  func description(of tokens: TokenBatch, loss: [Double]?) -> GradientBatch {
-    GradientBatch(
-      cuPositions: cuPositions, position: positions, sampleIndex: tokens.sampleIndex, predictions: tokens.predictions,
-      loss: loss)
+  /// What a gradients record says of a member's rows.
+  func description(of member: SampleGroup.Member, loss: [Double]) -> GradientBatch {
+    let kept = range(of: member.samples)
+    return GradientBatch(
+      cuPositions: starts[member.samples.lowerBound...member.samples.upperBound].map { Int32($0 - kept.lowerBound) },
+      position: Array(positions[kept]), sampleIndex: member.tokens.sampleIndex, predictions: member.tokens.predictions,
+      loss: Array(loss[member.samples]))
+  }
+}
+
+extension OutputRecord {
+  /// Adds a member's rows of a tensor of all recorded positions, without a copy.
+  mutating func add(_ name: String, _ kept: HostTensor, _ rows: Range<Int>, columns: Int) {
+    let values = UnsafeBufferPointer(
+      rebasing: kept.values[rows.lowerBound * columns..<rows.upperBound * columns])
+    add(name, borrowing: values, shape: [rows.count, columns])
   }
 }

@@ -11,21 +11,33 @@ public struct Batch {
   /// Each row's next token; −1 in a sample's last row, which predicts nothing.
   let targets: [Int32]
 
-  /// - Throws: `Failure` of kind malformed for a token that the vocabulary does not have.
+  /// - Throws: as `QwenConfiguration.check`.
   public init(_ tokens: TokenBatch, _ configuration: QwenConfiguration) throws {
-    if let id = tokens.inputIDs.first(where: { !(0..<Int32(configuration.vocabularySize)).contains($0) }) {
-      throw Failure(
-        .malformed,
-        "token id \(id): the model's vocabulary has \(configuration.vocabularySize) entries: wrong tokenizer?")
-    }
+    try configuration.check(tokens.inputIDs)
+    self.init(tokens, samples: 0..<tokens.sampleCount)
+  }
+
+  /// Some of a batch's samples, whose token ids were checked.
+  public init(_ tokens: TokenBatch, samples chosen: Range<Int>) {
+    let start = Int(tokens.cuSeqlens[chosen.lowerBound])
     samples = PackedSamples(
-      (0..<tokens.sampleCount).map { .init(rows: tokens.rows(of: $0), valid: tokens.validLength(of: $0)) })
-    inputIDs = tokens.inputIDs
+      chosen.map { sample in
+        let rows = tokens.rows(of: sample)
+        return .init(rows: rows.lowerBound - start..<rows.upperBound - start, valid: tokens.validLength(of: sample))
+      })
+    inputIDs = Array(tokens.inputIDs[start..<Int(tokens.cuSeqlens[chosen.upperBound])])
     positions = samples.positions
-    targets = samples.samples.flatMap { sample in
-      tokens.inputIDs[sample.rows].dropFirst() + [-1]
-    }
+    targets = chosen.flatMap { tokens.inputIDs[tokens.rows(of: $0)].dropFirst() + [-1] }
   }
 
   public var rowCount: Int { inputIDs.count }
+}
+
+extension QwenConfiguration {
+  /// - Throws: `Failure` of kind malformed for a token that the vocabulary does not have.
+  public func check(_ inputIDs: [Int32]) throws {
+    guard let id = inputIDs.first(where: { !(0..<Int32(vocabularySize)).contains($0) }) else { return }
+    throw Failure(
+      .malformed, "token id \(id): the model's vocabulary has \(vocabularySize) entries: wrong tokenizer?")
+  }
 }

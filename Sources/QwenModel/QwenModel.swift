@@ -189,7 +189,8 @@ public final class QwenModel {
   private func prepare(rows: Int, layers: Int) {
     let needed = max(layers, 1)
     guard rows > capacity || needed > activations.count else { return }
-    capacity = max(rows, capacity)
+    // Rounded up, so that batches of about the same size need no new memory; what is not touched takes none.
+    if rows > capacity { capacity = (rows + 1023) / 1024 * 1024 }
     workspace = Workspace(rows: capacity, pass)
     activations = (0..<max(needed, activations.count)).map { _ in LayerActivations(rows: capacity, pass) }
     residual = pass.operations.makeTensor(rows: capacity, columns: configuration.hiddenSize)

@@ -38,17 +38,3 @@ extension OutputRecord {
     tensors.firstIndex { $0.name == name }.map { contents[$0].assumingMemoryBound(to: Element.self) }
   }
 }
-
-extension Record {
-  /// The record's first floating-point tensor that has a NaN or an infinity.
-  public func tensorWithNonfinite() throws -> String? {
-    try header.tensors.first { tensor in
-      let shape = tensor.shape.map { Optional($0) }
-      switch tensor.type {
-      case .f32: return firstNonfinite(try self.tensor(tensor.name, shape: shape, of: Float.self)) != nil
-      case .f64: return try self.tensor(tensor.name, shape: shape, of: Double.self).contains { !$0.isFinite }
-      default: return false
-      }
-    }?.name
-  }
-}

@@ -18,6 +18,18 @@ public struct TokenBatch: Equatable, Sendable {
     self.validLengths = validLengths
   }
 
+  /// Batches end to end. Where only some are padded, all samples have their valid lengths.
+  public init(joining batches: [TokenBatch]) {
+    self.init(inputIDs: batches.flatMap(\.inputIDs), cuSeqlens: [0], sampleIndex: batches.flatMap(\.sampleIndex))
+    for batch in batches {
+      let first = cuSeqlens.last!
+      cuSeqlens += batch.cuSeqlens.dropFirst().map { first + $0 }
+    }
+    if batches.contains(where: { $0.validLengths != nil }) {
+      validLengths = batches.flatMap { batch in (0..<batch.sampleCount).map { Int32(batch.validLength(of: $0)) } }
+    }
+  }
+
   public var tokenCount: Int { inputIDs.count }
   public var sampleCount: Int { sampleIndex.count }
 

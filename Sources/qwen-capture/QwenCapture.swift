@@ -61,15 +61,15 @@ struct QwenCapture: Filter {
         let own = checkpoint.identity.merging(["layers": LayerList(output.layers).description]) { _, own in own }
         try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
       }
-      while let record = try reader.nextRecord() {
-        let tokens = try TokenBatch(record)
-        try record.locating { try capture.run(tokens) }
+      let groups = SampleGroupReader(reader, checkpoint.configuration)
+      while let group = try groups.next() {
+        try capture.run(group)
         for output in outputs {
-          let captured = capture.record(tokens, layers: output.layers)
-          try finiteNumbers.check(captured, madeOf: record)
-          try output.writer.write(captured, batch: try record.batch)
+          let records = group.members.map { capture.record(of: $0, in: group, layers: output.layers) }
+          try finiteNumbers.check(records, of: group)
+          try output.writer.write(records, of: group)
         }
-        progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
+        progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       for output in outputs { try output.writer.end() }
       progress.finish()

@@ -95,12 +95,12 @@ struct SAEGrad: Filter {
       }
       let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
-      while let record = try reader.nextRecord() {
-        let tokens = try TokenBatch(record)
-        let gradients = try pass.record(record, tokens)
-        try finiteNumbers.check(gradients, madeOf: record)
-        try output.write(gradients, batch: try record.batch)
-        progress.advance(tokens.sampleCount, tokens: tokens.tokenCount)
+      let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
+      while let group = try groups.next() {
+        let records = try pass.records(group)
+        try finiteNumbers.check(records, of: group)
+        try output.write(records, of: group)
+        progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       try output.end()
       if !messages.quiet { report(pass.reports, loaded!.autoencoders) }

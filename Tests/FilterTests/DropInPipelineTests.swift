@@ -148,6 +148,12 @@ import Testing
     }
     let sum = try Program.shell("sha256sum < \(packageRoot)/demo/sample.txt").text.prefix(64)
     #expect(inputs[0]["sha256"] as? String == String(sum))
+    #expect(record["device"] as? String == "cpu, threads: 1")
+    #expect((record["directory"] as? String)?.hasSuffix(folder.url("").lastPathComponent) == true)
+    let programs = try #require(record["programs"] as? [String: [String: String]])
+    #expect(Set(programs.keys) == ["wt-tokenize", "qwen-capture", "sae-grad", "grad-aggregate", "grad-plot"])
+    let plot = try Program.shell("sha256sum < \(Program("grad-plot").path)").text.prefix(64)
+    #expect(programs["grad-plot"]?["sha256"] == String(plot))
     // The command line it names does the same: the same bits.
     let command = try #require(record["command"] as? String)
     expect(try shell("\(packageRoot)/pipelines/\(command) --output-dir again"))
@@ -181,8 +187,8 @@ import Testing
     #expect(try none.output.isEmpty && results().count == 1)
   }
 
-  @Test func autoencodersAreFoundInHiddenFolders() throws {
-    expect(try shell("mkdir ._demo && cp -r \(Self.autoencoders) ._demo/trained"))
+  @Test func autoencodersAreFoundInHiddenFoldersAndBehindLinks() throws {
+    expect(try shell("mkdir ._demo && ln -s \(Self.autoencoders) ._demo/trained"))
     let script = line("sae-gradient-analysis", Self.job + ["--layers", "0"])
     let found = try shell(script)
     expect(found)
@@ -483,6 +489,10 @@ import Testing
   }
 
   // MARK: - Shell
+
+  @Test func theCommandLinesOfTheReadmeWork() throws {
+    expect(try shell("\(packageRoot)/Tests/Pipelines/readme-test"))
+  }
 
   @Test func theScriptsPassShellcheck() throws {
     let outcome = try shell(

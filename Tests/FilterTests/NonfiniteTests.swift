@@ -66,7 +66,7 @@ import Testing
     ] {
       let outcome = try Program(program[0]).run(arguments + program.dropFirst(), input: bad)
       #expect(outcome.status == 65 && outcome.errors.contains("(the input's tensor "), "\(outcome.errors)")
-      #expect(outcome.errors.contains("\(program[0]): record 1: tensor "), "\(outcome.errors)")
+      #expect(outcome.errors.contains("\(program[0]): batch 0: tensor "), "\(outcome.errors)")
     }
     let gradients = try Program("act-grad").run(arguments + ["--allow-nonfinite", "--quiet"], input: bad)
     #expect(gradients.status == 0)

@@ -95,7 +95,7 @@ import Testing
     let model = try QwenModel(other, layers: 1..<2, includingHead: true, operations: CPUOperations(threads: 1))
     let pass = ActivationGradients(model: model, start: 0, layers: [0])
     let failure = #expect(throws: Failure.self) {
-      try stream.forEachRecord { record in _ = try pass.record(record, TokenBatch(record)) }
+      try stream.forEachGroup(model.configuration, pass.neededTensors) { _ = pass.records($0) }
     }
     #expect(failure?.kind == .malformed)
     #expect(failure?.description.contains("record 1") == true)
@@ -108,7 +108,7 @@ import Testing
       Checkpoint(golden.model), layers: 2..<3, includingHead: true, operations: CPUOperations(threads: 1))
     let pass = ActivationGradients(model: model, start: 1, layers: [1])
     let failure = #expect(throws: Failure.self) {
-      try stream.forEachRecord { record in _ = try pass.record(record, TokenBatch(record)) }
+      try stream.forEachGroup(model.configuration, pass.neededTensors) { _ = pass.records($0) }
     }
     #expect(failure?.description.contains("resid_mid.1 is missing") == true)
   }

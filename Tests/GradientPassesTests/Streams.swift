@@ -20,6 +20,18 @@ extension StoredStream {
     }
   }
 
+  /// Shows every group of samples, valid during the call.
+  func forEachGroup(
+    _ configuration: QwenConfiguration, _ tensors: [String], passRows: Int = 1024,
+    _ body: (SampleGroup) throws -> Void
+  ) throws {
+    let reader = StreamReader(try InputFile(path: path))
+    while try reader.nextSegment(kind) != nil {
+      let groups = SampleGroupReader(reader, configuration, tensors: tensors, passRows: passRows)
+      while let group = try groups.next() { try body(group) }
+    }
+  }
+
   /// The bytes of every record's tensors.
   func tensors() throws -> [[String: [UInt8]]] {
     var records: [[String: [UInt8]]] = []
@@ -31,23 +43,49 @@ extension StoredStream {
   }
 }
 
+/// What wt-tokenize writes for a golden file's batches.
+final class TokensStream: StoredStream {
+  let kind = StreamKind.tokens
+  private let folder: TemporaryFolder
+  var path: String { folder.file("tokens.ts") }
+
+  convenience init(_ golden: GoldenFile, _ run: String) throws { try self.init(golden.batches(run)) }
+
+  init(_ batches: [TokenBatch]) throws {
+    folder = try TemporaryFolder()
+    let writer = StreamWriter(try OutputFile(path: path))
+    try writer.begin(.tokens, provenance: [:])
+    for (number, tokens) in batches.enumerated() {
+      var record = OutputRecord()
+      tokens.add(to: &record)
+      try writer.write(record, batch: number)
+    }
+    try writer.end()
+    try writer.finish()
+  }
+}
+
 /// What qwen-capture writes for a golden file's batches.
 final class ActivationsStream: StoredStream {
   let kind = StreamKind.activations
   private let folder: TemporaryFolder
   var path: String { folder.file("activations.ts") }
 
-  init(_ golden: GoldenFile, _ run: String, layers: [Int]) throws {
-    folder = try TemporaryFolder()
+  convenience init(_ golden: GoldenFile, _ run: String, layers: [Int]) throws {
     let model = try QwenModel(
       Checkpoint(golden.model), layers: 0..<layers.last! + 1, includingHead: false,
       operations: CPUOperations(threads: 2))
+    try self.init(TokensStream(golden, run), model, layers: layers)
+  }
+
+  init(_ tokens: TokensStream, _ model: QwenModel, layers: [Int], passRows: Int = 1024) throws {
+    folder = try TemporaryFolder()
     let capture = ActivationCapture(model: model, layers: layers)
     let writer = StreamWriter(try OutputFile(path: path))
     try writer.begin(.activations, provenance: [:])
-    for (number, tokens) in try golden.batches(run).enumerated() {
-      try capture.run(tokens)
-      try writer.write(capture.record(tokens, layers: layers), batch: number)
+    try tokens.forEachGroup(model.configuration, [], passRows: passRows) { group in
+      try capture.run(group)
+      try writer.write(group.members.map { capture.record(of: $0, in: group, layers: layers) }, of: group)
     }
     try writer.end()
     try writer.finish()
@@ -64,17 +102,24 @@ final class GradientsStream: StoredStream {
   ///   - captured: the layers in the activations stream, the first only where none are given.
   ///   - start: the captured layer to go on from.
   ///   - layers: those whose gradients are wanted, all from `start` on where none are given.
-  init(_ golden: GoldenFile, _ run: String, captured: [Int] = [0], start: Int = 0, layers: [Int]? = nil) throws {
-    folder = try TemporaryFolder()
-    let activations = try ActivationsStream(golden, run, layers: captured)
+  convenience init(
+    _ golden: GoldenFile, _ run: String, captured: [Int] = [0], start: Int = 0, layers: [Int]? = nil
+  ) throws {
     let model = try QwenModel(
       Checkpoint(golden.model), layers: start + 1..<golden.layerCount, includingHead: true,
       operations: CPUOperations(threads: 2))
-    let pass = ActivationGradients(model: model, start: start, layers: layers ?? Array(start..<golden.layerCount))
+    try self.init(
+      ActivationsStream(golden, run, layers: captured), model, start: start,
+      layers: layers ?? Array(start..<golden.layerCount))
+  }
+
+  init(_ activations: ActivationsStream, _ model: QwenModel, start: Int, layers: [Int], passRows: Int = 1024) throws {
+    folder = try TemporaryFolder()
+    let pass = ActivationGradients(model: model, start: start, layers: layers)
     let writer = StreamWriter(try OutputFile(path: path))
     try writer.begin(.gradients, provenance: [:])
-    try activations.forEachRecord { record in
-      try writer.write(try pass.record(record, TokenBatch(record)), batch: try record.batch)
+    try activations.forEachGroup(model.configuration, pass.neededTensors, passRows: passRows) {
+      try writer.write(pass.records($0), of: $0)
     }
     try writer.end()
     try writer.finish()

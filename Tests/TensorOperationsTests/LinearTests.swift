@@ -98,3 +98,31 @@ import Testing
     #expect(Y.values().map(\.isNaN) == [false, true, false, false, false, true, false, false])
   }
 }
+
+/// Products whose rows do not depend on one another's company.
+@Suite struct RowByRowTests {
+  /// From products that OpenBLAS has small kernels for to others that it has not.
+  @Test(arguments: [(17, 200), (64, 128), (33, 100), (200, 17), (300, 500)], [false, true])
+  func aRowHasTheSameBitsAloneAndAmongOthers(shape: (inputs: Int, outputs: Int), backward: Bool) {
+    let (I, O) = (shape.inputs, shape.outputs)
+    var numbers = SeededNumbers(seed: 11)
+    let weight = Matrix(GuardedTensor(O, I, numbers.floats(O * I)).tensor)
+    let matrix = backward ? weight : weight.transposed
+    let rows = 700
+    let x = numbers.floats(rows * matrix.rows)
+    func product(_ range: Range<Int>, threads: Int) -> [UInt32] {
+      let part = Array(x[range.lowerBound * matrix.rows..<range.upperBound * matrix.rows])
+      let (X, Y) = (GuardedTensor(range.count, matrix.rows, part), GuardedTensor(range.count, matrix.columns))
+      CPUOperations(threads: threads).product(
+        y: Y.tensor, x: X.tensor, matrix: matrix, bias: nil, accumulate: false)
+      return Y.values().map(\.bitPattern)
+    }
+    let together = product(0..<rows, threads: 1)
+    for range in [0..<1, 5..<8, 100..<131, 0..<257] {
+      for threads in threadCounts {
+        let expected = Array(together[range.lowerBound * matrix.columns..<range.upperBound * matrix.columns])
+        #expect(product(range, threads: threads) == expected, "rows \(range), \(threads) threads")
+      }
+    }
+  }
+}

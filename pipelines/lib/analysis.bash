@@ -283,9 +283,11 @@ end_stage() {
 stage_number=0
 statistics=()
 
-# Keeps the statistics of the last run_filters, and tells the rest.
+# Keeps the statistics of the last run_filters, and tells the rest. Some run in a shell of their own: what run.json
+# is to say of them goes through a file.
 read_messages() {
   local line
+  [[ -z $save || -z $used_device ]] || printf '%s\n' "$used_device" > "$scratch/device" || exit $write_failed
   for line in "${messages[@]}"; do
     if [[ $line =~ ^(Layer\ [0-9]+:|\ \ Mean\ ) ]]; then
       statistics+=("$line")
@@ -592,9 +594,10 @@ make_scratch() {
   elif ! needs_stream_files; then
     return 0
   fi
-  sweep "${parent%/}"/.gradient-filters-*.partial
+  scratch_parent=${parent%/}
+  sweep "$scratch_parent"/.gradient-filters-*.partial
   while :; do
-    temporary=${parent%/}/.gradient-filters-$$-$RANDOM.partial
+    temporary=$scratch_parent/.gradient-filters-$$-$RANDOM.partial
     mkdir "$temporary" || exit $write_failed
     { exec {descriptor}< "$temporary"; } 2> /dev/null || continue
     flock -n "$descriptor" && [[ $temporary -ef /proc/self/fd/$descriptor ]] && break
@@ -635,6 +638,11 @@ clean_up() {
   trap - EXIT INT
   end_descendants $$
   stop_display
-  [[ -z $scratch ]] || rm -rf "$scratch"
+  if [[ -n $scratch ]]; then
+    rm -rf "$scratch"
+    # At the start a run that had just been killed may still have been dying, with its locks.
+    sweep "$scratch_parent"/.gradient-filters-*.partial
+  fi
+  [[ -z $work_dir ]] || sweep "$work_dir"/*.partial
   exit "$code"
 }

@@ -5,7 +5,9 @@
 # shellcheck disable=SC2034
 readonly usage_error=64 malformed_input=65 cannot_open=66 unavailable=69 write_failed=74
 
-script=${0##*/}
+# The name it was called by; make install gives some another one.
+script=${GRADIENT_FILTERS_COMMAND:-${0##*/}}
+unset GRADIENT_FILTERS_COMMAND
 quiet=
 
 # Where messages go while show_progress (display.bash) owns the terminal's line; empty before and after.

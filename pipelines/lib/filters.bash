@@ -4,10 +4,11 @@
 # Programs tell their progress every second, for show_progress to join.
 export GRADIENT_FILTERS_PROGRESS=1
 readonly progress_line='^([a-z-]+): [0-9]+( of [0-9]+)? [a-z]+, [0-9.]+( tokens)?/s(, [0-9]+ s left)?$'
+readonly device_line='^[a-z-]+: device: (.*)$'
 readonly status_mark=$'\x1e'
 
-# What the last run_filters had to say, a line an element.
-messages=()
+# What the last run_filters had to say, a line an element, and the device that it used.
+messages=() used_device=
 
 # run_filters MAIN TAG INPUT OUTPUT PROGRAM ARGUMENT… [ '|' PROGRAM ARGUMENT… ]…
 #
@@ -20,9 +21,13 @@ run_filters() {
   shift 4
   # Everything stays in memory: a full disk must not swallow the message that says so.
   report=$({ chain 1 "$@" < "$input" > "$output"; } 3>&1 | sift "$main" "$tag") || true
-  messages=()
+  messages=() used_device=
   while IFS= read -r line; do
-    if [[ $line != "$status_mark"* ]]; then
+    if [[ $line =~ $device_line ]]; then
+      # shellcheck disable=SC2034  # For whoever calls this.
+      used_device=${BASH_REMATCH[1]}
+      continue
+    elif [[ $line != "$status_mark"* ]]; then
       [[ -z $line ]] || messages+=("$line")
       continue
     fi
@@ -87,9 +92,8 @@ sift() {
       [[ ${BASH_REMATCH[1]} != "$main" ]] || notify progress "$tag" "${line#*: }"
     elif [[ $line =~ ^[a-z-]+:\ warning:\  ]]; then
       tell "$line"
-    elif [[ $line =~ ^[a-z-]+:\ device:\  ]]; then
-      notify device "${line#*: device: }"
     else
+      [[ ! $line =~ $device_line ]] || notify device "${BASH_REMATCH[1]}"
       printf '%s\n' "$line"
     fi
   done

@@ -45,7 +45,7 @@ autoencoder_files() {
 }
 
 # find_autoencoders LAYER…: prints the pattern of the autoencoders that a training with dictionary_learning has left
-# below this folder, whatever hidden folder its demo has put them in.
+# below this folder, whatever hidden folder its demo has put them in, and wherever links lead.
 find_autoencoders() {
   local layer folder
   local -A roots=()
@@ -53,7 +53,7 @@ find_autoencoders() {
     for layer; do
       [[ $folder != */mlp_out_layer_"$layer"/trainer_0 ]] || roots[${folder%/mlp_out_layer_*}]=1
     done
-  done < <(find . -maxdepth 6 \( -name .git -o -name '.build*' -o -name node_modules \) -prune -o \
+  done < <(find -L . -maxdepth 6 \( -name .git -o -name '.build*' -o -name node_modules \) -prune -o \
     -type d -path '*/mlp_out_layer_*/trainer_0' -print 2> /dev/null)
   case ${#roots[@]} in
     0) fail $cannot_open "no autoencoders: none at */mlp_out_layer_{layer}/trainer_0 below $PWD; use --sae PATTERN" ;;

@@ -29,11 +29,13 @@ input_files() {
   for layer in "${layers[@]}"; do autoencoder_files "$(autoencoder_path "$sae" "$layer")"; done
 }
 
+# The programs of a run.
+used_programs() { printf '%s\n' wt-tokenize qwen-capture "$gradient_program" grad-aggregate grad-plot; }
+
 hash_inputs() {
-  local program
-  local -a files programs=()
-  for program in wt-tokenize qwen-capture "$gradient_program" grad-aggregate; do programs+=("$(type -P "$program")"); done
+  local -a files programs
   mapfile -t files < <(input_files)
+  mapfile -t programs < <(program_files)
   learn_hashes "${files[@]}" "${programs[@]}"
   mapfile -t files < <(model_files "$model_folder")
   model_hashes=$(hashes "${files[@]}")
@@ -44,7 +46,7 @@ hash_inputs() {
 # The same while the programs work, for runs that need the hashes for the record only. take_hashes ends it.
 hash_inputs_meanwhile() {
   local -a files
-  mapfile -t files < <(input_files)
+  mapfile -t files < <(input_files && program_files)
   exec {hashing}< <(
     learn_hashes "${files[@]}"
     for file in "${!hash_of[@]}"; do printf '%s %s\n' "${hash_of[$file]}" "$file"; done
@@ -59,6 +61,11 @@ take_hashes() {
   while read -r -u "$hashing" hash file && [[ $hash != 'done' ]]; do hash_of[$file]=$hash; done
   exec {hashing}<&-
   [[ $hash == 'done' ]]
+}
+
+program_files() {
+  local program
+  for program in $(used_programs); do type -P "$program"; done
 }
 
 program_hash() { printf '%s\n' "${hash_of[$(type -P "$1")]}"; }
@@ -76,19 +83,23 @@ autoencoder_hashes() {
 
 # run.json: what it takes to run this again, and to know whether it was the same.
 write_record() {
-  local program version milliseconds
+  local program milliseconds used_device=null
   milliseconds=$(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
   printf '{\n  "format": "gradient-filters-run/1",\n'
   printf '  "command": %s,\n' "$(json_text "$command_line")"
+  printf '  "directory": %s,\n' "$(json_text "$PWD")"
   printf '  "started": "%s",\n' "$(date -u -d "@$started" +%Y-%m-%dT%H:%M:%SZ)"
   printf '  "seconds": %d.%03d,\n' $((milliseconds / 1000)) $((milliseconds % 1000))
   printf '  "stages": '
   json_list "${recorded_timings[@]}"
-  printf ',\n  "programs": {'
+  # Null where all that needs one was there already.
+  [[ ! -s $scratch/device ]] || used_device=$(json_text "$(< "$scratch/device")")
+  printf ',\n  "device": %s,\n' "$used_device"
+  printf '  "programs": {'
   local separator=
-  for program in wt-tokenize qwen-capture "$gradient_program" grad-aggregate grad-plot; do
-    version=$("$program" --version)
-    printf '%s\n    %s: %s' "$separator" "$(json_text "$program")" "$(json_text "$version")"
+  for program in $(used_programs); do
+    printf '%s\n    %s: {"version": %s, "sha256": "%s"}' "$separator" "$(json_text "$program")" \
+      "$(json_text "$("$program" --version)")" "$(program_hash "$program")"
     separator=,
   done
   printf '\n  },\n  "pipeline": '

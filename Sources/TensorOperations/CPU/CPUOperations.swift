@@ -13,6 +13,8 @@ public final class CPUOperations: TensorOperations {
   private let scratch: [AlignedBuffer]
   /// Rotation angles, made for as many positions as were asked for so far.
   var rotations: RotationTable?
+  /// Memory of the parts of a cross entropy, reused.
+  var softmaxSums: [SoftmaxSums] = []
 
   public init(threads: Int) {
     precondition(threads >= 1)

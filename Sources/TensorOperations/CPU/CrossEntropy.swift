@@ -6,6 +6,9 @@ import SystemIO
 private let rowBlock = 1024
 /// Words of the vocabulary whose logits are computed at a time: 1,024 rows of them make 2 MB, which stays in cache.
 private let wordTile = 512
+/// Parts that the vocabulary is cut into. The same for any number of threads up to this, so that sums are added in the
+/// same order and have the same bits.
+private let vocabularyParts = 16
 
 extension CPUOperations {
   /// With z = x·Wᵀ and p = softmax(z):
@@ -17,7 +20,7 @@ extension CPUOperations {
   ///
   /// Forward and backward are one pass over the vocabulary by tiles, so that logits never exist but for a tile: the
   /// sum Σ_v e^(z−m)·W[v] runs along with m, the largest logit so far, and shrinks when m grows, as the output of
-  /// FlashAttention does. Threads take parts of the vocabulary; their sums are joined at the end.
+  /// FlashAttention does. Threads take parts of the vocabulary, whose sums are joined at the end.
   public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32]) -> [Double] {
     let (V, D) = (head.rows, head.columns)
     precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows)
@@ -26,16 +29,20 @@ extension CPUOperations {
     let targetWord = makeTensor(rows: 1, columns: D)
     for start in stride(from: 0, to: x.rows, by: rowBlock) {
       let rows = min(rowBlock, x.rows - start)
-      let parts = min(threads, (V + wordTile - 1) / wordTile)
-      let states = (0..<parts).map { _ in SoftmaxSums(rows: rows, width: D, keepsWords: dx != nil) }
+      let tiles = (V + wordTile - 1) / wordTile
+      let parts = min(max(vocabularyParts, threads), tiles)
+      while softmaxSums.count < parts { softmaxSums.append(SoftmaxSums()) }
+      let states = softmaxSums[..<parts]
+      for state in states { state.reset(rows: rows, width: D, keepsWords: dx != nil) }
       let logitBytes = rows * wordTile * MemoryLayout<Float>.stride
       let widenedBytes = head.type == .f32 ? 0 : wordTile * D * MemoryLayout<Float>.stride
-      distribute(parts, scratchBytes: logitBytes + widenedBytes) { part, memory in
-        let tiles = (V + wordTile - 1) / wordTile
+      let bytes = logitBytes + widenedBytes + paddingBytes(max(wordTile, D), max(wordTile, D))
+      distribute(parts, scratchBytes: bytes) { part, memory in
         let words = tiles * part / parts * wordTile..<min(tiles * (part + 1) / parts * wordTile, V)
         states[part].add(
           words, of: head, x: x.address + start * D, targets: targets[start..<start + rows],
-          logits: memory.assumingMemoryBound(to: Float.self), widened: memory + logitBytes)
+          logits: memory.assumingMemoryBound(to: Float.self), widened: memory + logitBytes,
+          padding: memory + logitBytes + widenedBytes)
       }
       for row in 0..<rows {
         let target = Int(targets[start + row])
@@ -55,43 +62,46 @@ extension CPUOperations {
 }
 
 /// Softmax over part of a vocabulary, row by row, and the words' vectors weighted by it.
-private final class SoftmaxSums {
-  let rows: Int
-  let width: Int
+final class SoftmaxSums {
+  private var rows = 0
+  private var width = 0
+  private var keepsWords = false
   /// The largest logit so far.
-  var largest: [Float]
+  private var largest: [Float] = []
   /// Σ_v e^(z − largest)
-  var sums: [Double]
+  private var sums: [Double] = []
   /// The target's logit, once its tile has come.
-  var targetLogits: [Float?]
+  private var targetLogits: [Float?] = []
   /// (rows, width): Σ_v e^(z − largest)·W[v], where it is wanted.
-  private let weighted: AlignedBuffer?
+  private let weighted = AlignedBuffer(capacity: 0)
 
-  init(rows: Int, width: Int, keepsWords: Bool) {
+  func reset(rows: Int, width: Int, keepsWords: Bool) {
     self.rows = rows
     self.width = width
+    self.keepsWords = keepsWords
     largest = Array(repeating: -.infinity, count: rows)
     sums = Array(repeating: 0, count: rows)
     targetLogits = Array(repeating: nil, count: rows)
-    weighted = keepsWords ? AlignedBuffer(capacity: rows * width * MemoryLayout<Float>.stride) : nil
+    if keepsWords { weighted.reserve(rows * width * MemoryLayout<Float>.stride) }
   }
 
   private var weightedRows: UnsafeMutablePointer<Float>? {
-    weighted?.address.assumingMemoryBound(to: Float.self)
+    keepsWords ? weighted.address.assumingMemoryBound(to: Float.self) : nil
   }
 
   /// - Parameters:
   ///   - logits: memory for (rows, wordTile) numbers.
   ///   - widened: memory for (wordTile, D) numbers, where the head is in another type than Float.
+  ///   - padding: memory of `paddingBytes` for both products.
   func add(
     _ words: Range<Int>, of head: Matrix, x: UnsafePointer<Float>, targets: ArraySlice<Int32>,
-    logits: UnsafeMutablePointer<Float>, widened: UnsafeMutableRawPointer
+    logits: UnsafeMutablePointer<Float>, widened: UnsafeMutableRawPointer, padding: UnsafeMutableRawPointer
   ) {
     for first in stride(from: words.lowerBound, to: words.upperBound, by: wordTile) {
       let count = min(wordTile, words.upperBound - first)
       let w = head.floats(rows: first..<first + count, columns: 0..<width, widened: widened).address
       // z(rows,count) = x(rows,D) · W(count,D)ᵀ
-      matrixProduct(rows, count, width, x, width, w, width, transposedB: true, into: logits, wordTile)
+      rowByRowProduct(rows, count, width, x, width, w, width, transposedB: true, into: logits, wordTile, padding)
       for row in 0..<rows {
         let z = logits + row * wordTile
         let target = Int(targets[targets.startIndex + row]) - first
@@ -106,14 +116,16 @@ private final class SoftmaxSums {
       }
       guard let weightedRows else { continue }
       // weighted(rows,D) += e^(z − largest)(rows,count) · W(count,D)
-      matrixProduct(
-        rows, width, count, logits, wordTile, w, width, beta: first > words.lowerBound ? 1 : 0, into: weightedRows,
-        width)
+      rowByRowProduct(
+        rows, width, count, logits, wordTile, w, width, accumulate: first > words.lowerBound, into: weightedRows,
+        width, padding)
     }
   }
 
   /// Writes the row's Σ_v p·W[v] over all parts, where there is room for it, and returns the row's loss.
-  static func join(_ parts: [SoftmaxSums], row: Int, into mean: UnsafeMutablePointer<Float>?, width: Int) -> Double {
+  static func join(
+    _ parts: ArraySlice<SoftmaxSums>, row: Int, into mean: UnsafeMutablePointer<Float>?, width: Int
+  ) -> Double {
     let largest = parts.map { Double($0.largest[row]) }.max()!
     let factors = parts.map { Glibc.exp(Double($0.largest[row]) - largest) }
     let sum = zip(parts, factors).reduce(0) { $0 + $1.0.sums[row] * $1.1 }

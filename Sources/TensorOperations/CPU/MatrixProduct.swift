@@ -14,7 +14,7 @@ extension CPUOperations {
     // As many tasks for each thread as for the others.
     let rounds = (matrix.columns + taskColumns * threads - 1) / (taskColumns * threads)
     let tasks = min(rounds * threads, units)
-    distribute(tasks, scratchBytes: widenedBytes(of: matrix, columns: taskColumns)) { task, memory in
+    distribute(tasks, scratchBytes: multiplyBytes(matrix, columns: taskColumns)) { task, memory in
       let first = units * task / tasks * columnUnit
       let columns = first..<min(units * (task + 1) / tasks * columnUnit, matrix.columns)
       let y_ = y.address + columns.lowerBound
@@ -25,29 +25,34 @@ extension CPUOperations {
       }
       multiply(
         x.address, rows: x.rows, matrix, columns: columns, accumulate: accumulate || bias != nil, into: y_,
-        rowDistance: y.columns, widened: memory)
+        rowDistance: y.columns, memory)
     }
   }
 
   /// out(rows,columns) = x(rows,in) · M[:,columns], or out += where `accumulate`, on the calling thread.
   ///
-  /// - Parameter widened: memory of `widenedBytes`.
+  /// - Parameter memory: of `multiplyBytes` or more.
   func multiply(
     _ x: UnsafePointer<Float>, rows: Int, _ matrix: Matrix, columns: Range<Int>, accumulate: Bool = false,
-    into out: UnsafeMutablePointer<Float>, rowDistance: Int, widened: UnsafeMutableRawPointer
+    into out: UnsafeMutablePointer<Float>, rowDistance: Int, _ memory: UnsafeMutableRawPointer
   ) {
     // A matrix of Float is used where it lies; others by blocks, each widened once for all rows of x.
     let step = matrix.type == .f32 ? max(matrix.rows, 1) : widenedRows
+    let padding = memory + widenedBytes(of: matrix, columns: columns.count)
     for first in stride(from: 0, to: matrix.rows, by: step) {
-      let block = matrix.floats(rows: first..<min(first + step, matrix.rows), columns: columns, widened: widened)
-      matrixProduct(
+      let block = matrix.floats(rows: first..<min(first + step, matrix.rows), columns: columns, widened: memory)
+      rowByRowProduct(
         rows, columns.count, block.rows, x + first, matrix.rows, block.address, block.leadingDimension,
-        transposedB: matrix.isColumnMajor, beta: accumulate || first > 0 ? 1 : 0, into: out, rowDistance)
+        transposedB: matrix.isColumnMajor, accumulate: accumulate || first > 0, into: out, rowDistance, padding)
     }
   }
 
-  /// The scratch memory that `multiply` needs for so many columns.
-  func widenedBytes(of matrix: Matrix, columns: Int) -> Int {
+  /// The scratch memory that `multiply` needs for at most so many columns.
+  func multiplyBytes(_ matrix: Matrix, columns: Int) -> Int {
+    widenedBytes(of: matrix, columns: columns) + paddingBytes(columns, matrix.rows)
+  }
+
+  private func widenedBytes(of matrix: Matrix, columns: Int) -> Int {
     matrix.type == .f32
       ? 0 : min(matrix.rows, widenedRows) * min(matrix.columns, columns) * MemoryLayout<Float>.stride
   }
@@ -84,4 +89,43 @@ func matrixProduct(
     OpenBLAS.rowMajor, transposedA ? OpenBLAS.transposed : OpenBLAS.plain,
     transposedB ? OpenBLAS.transposed : OpenBLAS.plain, Int32(m), Int32(n), Int32(k), alpha, a, Int32(lda), b,
     Int32(ldb), beta, c, Int32(ldc))
+}
+
+/// OpenBLAS takes kernels of their own for products of at most m·n·k = 100³, which round otherwise
+/// (kernel/x86_64/sgemm_small_kernel_permit_skylakex.c).
+private let smallProduct = 1_000_000
+
+/// C(m,n) = A(m,k) · B(k,n), or C += where `accumulate`: each row of C has the same bits whatever other rows are
+/// computed with it, and each column too. So results depend neither on how many threads share the work nor on which
+/// samples go through the model together.
+///
+/// - Parameter memory: of `paddingBytes` or more.
+func rowByRowProduct(
+  _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int,
+  transposedB: Bool = false, accumulate: Bool = false, into c: UnsafeMutablePointer<Float>, _ ldc: Int,
+  _ memory: UnsafeMutableRawPointer
+) {
+  guard m > 0, m * n * k <= smallProduct, n * k > 0 else {
+    matrixProduct(m, n, k, a, lda, b, ldb, transposedB: transposedB, beta: accumulate ? 1 : 0, into: c, ldc)
+    return
+  }
+  // Rows of zeros make the product large enough for the kernel that all others take.
+  let rows = smallProduct / (n * k) + 1
+  let paddedA = memory.assumingMemoryBound(to: Float.self)
+  let paddedC = paddedA + rows * k
+  for row in 0..<m {
+    (paddedA + row * k).update(from: a + row * lda, count: k)
+    if accumulate { (paddedC + row * n).update(from: c + row * ldc, count: n) }
+  }
+  (paddedA + m * k).update(repeating: 0, count: (rows - m) * k)
+  if accumulate { (paddedC + m * n).update(repeating: 0, count: (rows - m) * n) }
+  matrixProduct(rows, n, k, paddedA, k, b, ldb, transposedB: transposedB, beta: accumulate ? 1 : 0, into: paddedC, n)
+  for row in 0..<m { (c + row * ldc).update(from: paddedC + row * n, count: n) }
+}
+
+/// The scratch memory that `rowByRowProduct` needs for at most so many columns and inner elements; for most products
+/// it is not touched.
+func paddingBytes(_ n: Int, _ k: Int) -> Int {
+  // (smallProduct / (n·k) + 1) · (n + k) for any smaller n and k
+  (2 * smallProduct + n + k) * MemoryLayout<Float>.stride
 }

@@ -85,12 +85,13 @@ extension CPUOperations {
     precondition(x.columns == matrix.rows && sums.count == matrix.columns)
     let tiles = (matrix.columns + featureTile - 1) / featureTile
     let productBytes = x.rows * featureTile * MemoryLayout<Float>.stride
-    distribute(tiles, scratchBytes: productBytes + widenedBytes(of: matrix, columns: featureTile)) { tile, memory in
+    let multiplyBytes = multiplyBytes(matrix, columns: featureTile)
+    distribute(tiles, scratchBytes: productBytes + multiplyBytes) { tile, memory in
       let columns = tile * featureTile..<min((tile + 1) * featureTile, matrix.columns)
       let products = memory.assumingMemoryBound(to: Float.self)
       multiply(
         x.address, rows: x.rows, matrix, columns: columns, into: products, rowDistance: featureTile,
-        widened: memory + productBytes)
+        memory + productBytes)
       for row in 0..<x.rows {
         vector_accumulate_magnitude(
           sums.baseAddress! + columns.lowerBound, products + row * featureTile, columns.count, 1)
