@@ -3,6 +3,10 @@
 # make test     the whole test suite
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
 # make kill-test, make full-disk-test    cached runs killed at random moments, and on disks that are too small
+# make fuzz     libFuzzer on every reader of files and streams, SECONDS=60 each, JOBS=1 at a time, READERS="zip json"
+# make sanitize  the suite under the address and undefined-behaviour sanitizers; make sanitize-threads the threaded parts
+# make mutants  whether the tests notice deliberate breaks of the stream's refusals and the kernels
+# make faults   streams of gigabytes, full disks, limits: what is too large for the suite
 # make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
 # make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
@@ -17,10 +21,18 @@ VENV := .build/venv
 STAGE := .build-static/stage
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Of make fuzz.
+SECONDS ?= 60
+JOBS ?= 1
+READERS ?=
+SANITIZED_ADDRESS := -c release --scratch-path .build-address --sanitize address \
+  -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
+SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo test parity venv static install uninstall man kill-test full-disk-test slurm-test lint format clean
+.PHONY: build deps demo test parity venv static install uninstall man kill-test full-disk-test slurm-test fuzz sanitize \
+  sanitize-threads mutants faults lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -72,6 +84,26 @@ man: build
 slurm-test: build
 	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" scripts/slurm-test .build/slurm-test.log
 
+fuzz: deps
+	@FUZZ_SECONDS=$(SECONDS) FUZZ_JOBS=$(JOBS) Tests/Fuzzing/run $(READERS)
+
+# Left out: tests of memory limits, of which a sanitizer takes terabytes, and of libraries loaded before it.
+sanitize: deps
+	$(SWIFT) build $(SANITIZED_ADDRESS) --build-tests
+	SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test $(SANITIZED_ADDRESS) \
+	  --disable-testable-imports --skip-build --skip 'HostileInput|PeakMemory|littleMemory|noThreads|changeNothing|DropIn'
+
+sanitize-threads: deps
+	$(SWIFT) build $(SANITIZED_THREADS) --build-tests
+	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SANITIZED_THREADS) --disable-testable-imports --skip-build \
+	  --filter 'TensorOperationsTests|QwenModelTests|GradientPassesTests|AggregationTests|ZipArchiveTests'
+
+mutants: deps
+	$(PYTHON) Tests/Mutation/run
+
+faults: build
+	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" Tests/Faults/run
+
 kill-test full-disk-test: build
 	PATH="$(CURDIR)/$(PROGRAMS):$$PATH" Tests/Pipelines/$@
 
@@ -84,4 +116,4 @@ format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests scripts/manual.swift
 
 clean:
-	rm -rf .build .build-static demo-output
+	rm -rf .build .build-static .build-fuzz .build-address .build-thread .build-mutants demo-output

@@ -13,7 +13,6 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
 
@@ -24,7 +23,7 @@ let package = Package(
     .target(name: "HubCache", dependencies: ["SystemIO"]),
     .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
     .target(name: "CVectorMath"),
-    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "COpenBLAS", "CVectorMath"]),
+    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "CVectorMath"]),
     .target(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
@@ -43,7 +42,8 @@ let package = Package(
     .target(
       name: "Aggregation",
       dependencies: [
-        "SparseAutoencoders", "TensorOperations", "GradientStatistics", "TensorStream", "SystemIO", "CVectorMath",
+        "SparseAutoencoders", "TensorOperations", "GradientStatistics", "TensorStream", "Safetensors", "SystemIO",
+        "CVectorMath",
       ]),
     .target(name: "GradientStatistics"),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
@@ -91,7 +91,7 @@ let package = Package(
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
         "TensorStream",
-        "FilterSupport", "Tokenization", "SystemIO", "CZstd", "TestSupport",
+        "FilterSupport", "Safetensors", "Tokenization", "SystemIO", "CZstd", "TestSupport",
       ],
       exclude: ["interop.py"]),
     .testTarget(
@@ -113,3 +113,17 @@ let package = Package(
       exclude: ["Pictures", "compare_with_matplotlib.py"]),
   ]
 )
+
+// Only for make fuzz: these need every module to be built for libFuzzer.
+if Context.environment["FUZZING"] != nil {
+  package.targets += [
+    .executableTarget(
+      name: "fuzz-reader",
+      dependencies: [
+        "Aggregation", "FilterSupport", "GradientSources", "JSON", "NumPyFiles", "QwenModel",
+        "Safetensors", "SparseAutoencoders", "StoredTensors", "SystemIO", "TensorOperations", "TensorStream",
+        "TestSupport", "Tokenization", "TorchFiles", "ZipArchive",
+      ],
+      path: "Tests/Fuzzing")
+  ]
+}

@@ -1,4 +1,5 @@
 import GradientStatistics
+import Safetensors
 import SystemIO
 import TensorOperations
 import TensorStream
@@ -46,6 +47,10 @@ public struct GradientSums {
       let rows = try record.tensor(name, shape: [batch.positionCount, nil], of: Float.self)
       let width = record.header[name]!.shape[1]
       guard width > 0 else { throw record.failure("tensor \(name): expected at least one column, found none") }
+      // Without rows the data does not bear the width out, and memory is taken for it.
+      guard batch.positionCount > 0 || width <= 1 << 20 else {
+        throw record.failure("tensor \(name): expected at most \(1 << 20) columns without rows, found \(width)")
+      }
       if !allowsNonfinite { try refuseNonfinite(rows, name, width, batch, record) }
       let factored = factored[layer]
       if let expected = factored?.basis.decoder.columns, expected != width {
@@ -109,14 +114,7 @@ public struct GradientSums {
   private func refuseNonfinite(
     _ rows: UnsafeBufferPointer<Float>, _ name: String, _ width: Int, _ batch: GradientBatch, _ record: Record
   ) throws {
-    // 0·x is 0 but for what is not finite; a sum of eight lanes finds out at the speed of memory.
-    var zeros = SIMD8<Float>.zero
-    let whole = rows.count / 8 * 8
-    for i in stride(from: 0, to: whole, by: 8) {
-      zeros += UnsafeRawPointer(rows.baseAddress! + i).loadUnaligned(as: SIMD8<Float>.self) * Float(0)
-    }
-    guard zeros != .zero || rows[whole...].contains(where: { !$0.isFinite }) else { return }
-    let place = rows.firstIndex { !$0.isFinite }!
+    guard let place = firstNonfinite(rows) else { return }
     let row = place / width
     let sample = (0..<batch.sampleCount).first { batch.rows(of: $0).contains(row) }!
     throw record.failure(

@@ -13,6 +13,8 @@ public let packageVersion = "0.1.0"
 
 extension Filter {
   public static func main() {
+    holdStandardDescriptors()
+    watchResources()
     var filter: Self
     do {
       let command = try parseAsRoot(dashed(Array(CommandLine.arguments.dropFirst())))
@@ -44,23 +46,4 @@ extension Filter {
       return name.map { $0 == "_" ? "-" : String($0) }.joined() + argument.dropFirst(name.count)
     }
   }
-}
-
-/// The program's name, as messages and provenance have it.
-public let programName = String(CommandLine.arguments.first?.split(separator: "/").last ?? "filter")
-
-/// One line on standard error, with the program's name before it, in one write: the lines of programs that share a
-/// terminal must not interleave.
-public func complain(_ message: String) {
-  writeToStandardError("\(programName): \(message)\n")
-}
-
-/// A line on standard error without the program's name, for text whose form others rely on.
-public func writeLine(_ line: String) {
-  writeToStandardError("\(line)\n")
-}
-
-func writeToStandardError(_ text: String) {
-  // A failed write to standard error has nowhere to be reported.
-  _ = Array(text.utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }

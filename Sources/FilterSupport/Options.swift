@@ -61,6 +61,9 @@ public struct ComputeOptions: ParsableArguments {
   @Option(help: "Threads to compute with. (default: the cores this process may use)")
   public var threads: Int?
 
+  @Flag(help: "Go on when a number is NaN or infinite, instead of naming its place and failing.")
+  public var allowNonfinite = false
+
   public init() {}
 
   public func validate() throws {

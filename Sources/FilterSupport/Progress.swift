@@ -1,4 +1,5 @@
 import Glibc
+import SystemIO
 
 /// Tells a waiting person how far the work is: one line that rewrites itself on a terminal, a line every ten seconds
 /// elsewhere (every GRADIENT_FILTERS_PROGRESS seconds where that is set), and a summary at the end.

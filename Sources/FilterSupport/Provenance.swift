@@ -1,3 +1,4 @@
+import SystemIO
 import TensorStream
 
 /// The metadata that tells where a stream's numbers come from.

@@ -1,4 +1,5 @@
 import QwenModel
+import Safetensors
 import SystemIO
 import TensorStream
 
@@ -43,6 +44,12 @@ public struct SampleGroup {
 
   /// (N, width), one of the tensors that the reader was asked for.
   func tensor(_ name: String) -> UnsafePointer<Float> { tensors[name]!.values.baseAddress! }
+
+  /// The first by name of the members' tensors that has a NaN or an infinity.
+  func tensorWithNonfinite() -> String? {
+    if losses?.contains(where: { !$0.isFinite }) == true { return "loss" }
+    return tensors.sorted { $0.key < $1.key }.first { firstNonfinite(UnsafeBufferPointer($0.value.values)) != nil }?.key
+  }
 
   /// The group's samples in passes of `passRows` rows or fewer, where samples are that short.
   var passes: [Range<Int>] {

@@ -2,6 +2,7 @@ import HubCache
 import JSON
 import Safetensors
 import SystemIO
+import TensorOperations
 
 /// A model's folder as transformers' `save_pretrained` writes it: config.json and one or several safetensors files.
 ///
@@ -56,10 +57,27 @@ public final class Checkpoint {
       guard let file = member.value.text, !file.contains("/"), file != "..", !file.isEmpty else {
         throw Failure(.malformed, "\(indexPath): \(tensor): expected the name of a file beside the index")
       }
-      if opened[file] == nil { opened[file] = try SafetensorsFile(path: "\(folder)/\(file)") }
+      if opened[file] == nil {
+        let path = "\(folder)/\(file)"
+        guard isInside(folder, path) else {
+          throw Failure(.malformed, "\(indexPath): \(tensor): \(printable(file)) leads out of the model's folder")
+        }
+        opened[file] = try SafetensorsFile(path: path)
+      }
       files[tensor] = opened[file]
     }
     return files
+  }
+
+  /// Whether a path stays within a folder once its links are followed, or within the hub's cache of the same
+  /// repository, where a snapshot is nothing but links to `blobs`. What is not there is not elsewhere either.
+  private static func isInside(_ folder: String, _ path: String) -> Bool {
+    let (folder, target) = (absolutePath(folder), absolutePath(path))
+    guard target != path else { return true }
+    let parts = folder.split(separator: "/")
+    let isSnapshot = parts.count > 2 && parts[parts.count - 2] == "snapshots"
+    let blobs = "/" + parts.dropLast(2).joined(separator: "/") + "/blobs/"
+    return target.hasPrefix(folder + "/") || (isSnapshot && target.hasPrefix(blobs))
   }
 
   /// The bytes and the element type of a floating-point tensor of exactly that shape.
@@ -77,5 +95,24 @@ public final class Checkpoint {
         .malformed, "\(file.path): tensor \(name): expected dtype F32, BF16 or F16, found \(info.type.rawValue)")
     }
     return (file.bytes(of: info), info, file)
+  }
+
+  /// `FILE: tensor NAME has nan at element 17`, of the first weight by name that is no number.
+  func placeOfNonfinite() -> String? {
+    let block = 4096
+    let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: block)
+    defer { values.deallocate() }
+    for (name, file) in files.sorted(by: { $0.key < $1.key }) {
+      guard let info = file.header[name], [.f32, .bf16, .f16].contains(info.type) else { continue }
+      let bytes = file.bytes(of: info)
+      for start in stride(from: 0, to: info.elementCount, by: block) {
+        let count = min(block, info.elementCount - start)
+        widen(values.baseAddress!, bytes.baseAddress! + start * info.type.size, count, info.type)
+        if let place = firstNonfinite(UnsafeBufferPointer(rebasing: values[..<count])) {
+          return "\(file.path): tensor \(name) has \(values[place]) at element \(start + place)"
+        }
+      }
+    }
+    return nil
   }
 }

@@ -42,6 +42,9 @@ public final class QwenModel {
       ) : nil
   }
 
+  /// Where the first NaN or infinity of the checkpoint's weights stands, in words; reads all of them.
+  public func placeOfNonfinite() -> String? { checkpoint.placeOfNonfinite() }
+
   // MARK: - Forward
 
   /// Runs layers 0 to `last` and shows what is captured of each.

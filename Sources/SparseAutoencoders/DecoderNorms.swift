@@ -1,4 +1,8 @@
+import SystemIO
+
 /// The Euclidean norms of rows of a decoder (F × D), summed in Double.
+///
+/// - Throws: `Failure` of kind malformed where a row holds a NaN or an infinity: it has no norm.
 func decoderNorms(_ decoder: MatrixView, features: Range<Int>) throws -> [Double] {
   let bytes = try decoder.bytes()
   guard let base = bytes.baseAddress, !features.isEmpty else { return [] }
@@ -25,6 +29,11 @@ func decoderNorms(_ decoder: MatrixView, features: Range<Int>) throws -> [Double
         }
       }
     }
+  }
+  if let row = squares.firstIndex(where: { !$0.isFinite }) {
+    throw Failure(
+      .malformed,
+      "the decoder: expected numbers, found \(squares[row]) as the norm of feature \(features.lowerBound + row)")
   }
   return squares.map { $0.squareRoot() }
 }

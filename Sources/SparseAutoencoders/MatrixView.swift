@@ -85,6 +85,22 @@ public struct MatrixView: Sendable {
       isCopy: true)
   }
 
+  /// The first element that is NaN or infinite as a Float, in the order in which they lie.
+  func firstNonfinite() throws -> (row: Int, column: Int, value: Float)? {
+    guard let base = try bytes().baseAddress, rows > 0, columns > 0 else { return nil }
+    let isRowMajor = lines?.order != .columnMajor
+    let (lineCount, lineLength) = isRowMajor ? (rows, columns) : (columns, rows)
+    let (lineStride, stride) = isRowMajor ? (rowStride, columnStride) : (columnStride, rowStride)
+    let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: lineLength)
+    defer { values.deallocate() }
+    for line in 0..<lineCount {
+      copy(values.baseAddress!, base + line * lineStride * type.size, count: lineLength, stride: stride)
+      guard let place = Safetensors.firstNonfinite(UnsafeBufferPointer(values)) else { continue }
+      return isRowMajor ? (line, place, values[place]) : (place, line, values[place])
+    }
+    return nil
+  }
+
   /// Copies elements of this matrix that lie `stride` apart, as Float.
   func copy(_ destination: UnsafeMutablePointer<Float>, _ source: UnsafeRawPointer, count: Int, stride: Int) {
     if type == .f64 {

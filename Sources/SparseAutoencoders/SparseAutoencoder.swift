@@ -110,6 +110,26 @@ public final class SparseAutoencoder: Sendable {
     withExtendedLifetime(try MappedFile(path: path)) { ContentHash.of($0.bytes) }
   }
 
+  /// Where the first NaN or infinity of what it computes with stands, in words; reads both matrices.
+  ///
+  /// An infinite threshold is a number: that of a feature which is never to be active.
+  public func placeOfNonfinite() throws -> String? {
+    let factors: [(String, [Float]?)] = [
+      ("input bias", computation.inputBias), ("encoder bias", computation.encoderBias),
+      ("preactivation factors", computation.preactivationFactors), ("decoder factors", computation.decoderFactors),
+      ("output bias", computation.outputBias),
+    ]
+    for (name, values) in factors {
+      if let place = values?.firstIndex(where: { !$0.isFinite }) { return "\(name): \(values![place]) at \(place)" }
+    }
+    for (name, matrix) in [("encoder", computation.encoder), ("decoder", computation.decoder)] {
+      if let (row, column, value) = try matrix.firstNonfinite() {
+        return "\(name): \(value) at row \(row), column \(column)"
+      }
+    }
+    return nil
+  }
+
   /// Whether this autoencoder can rebuild what a model's layer puts out.
   ///
   /// - Parameters:

@@ -24,7 +24,7 @@ public struct StoredTensor: Sendable {
 
   public static let maximumRank = 8
   /// What `doubles()` makes of a small storage at most: strides of 0 can claim any number of elements.
-  static let maximumRepeatedCount = 1 << 24
+  static let maximumRepeatedCount = 1 << 20
 
   /// - Parameters:
   ///   - strides: nil for C order, the last index the fastest.

@@ -1,15 +1,22 @@
 import Glibc
 
 /// A file's bytes as the page cache holds them: shared between processes, read on first touch.
+///
+/// What another process writes into the file shows here. `checkUnchanged` notices it, afterwards.
 public final class MappedFile: @unchecked Sendable {
   public let path: String
   public let bytes: UnsafeRawBufferPointer
 
+  /// Open as long as the file is mapped; -1 for an empty one.
+  private let descriptor: Int32
+
   public init(path: String) throws {
     self.path = path
-    let descriptor = retryingOnInterrupt { open(path, O_RDONLY | O_CLOEXEC) }
+    // A pipe of that name must not keep the program waiting for a writer.
+    let descriptor = retryingOnInterrupt { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
     guard descriptor >= 0 else { throw Failure.cannotOpen(path) }
-    defer { close(descriptor) }
+    var isMapped = false
+    defer { if !isMapped { close(descriptor) } }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw Failure.cannotOpen(path) }
     guard status.st_mode & S_IFMT == S_IFREG else {
@@ -18,15 +25,27 @@ public final class MappedFile: @unchecked Sendable {
     let size = Int(status.st_size)
     guard size > 0 else {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      self.descriptor = -1
       return
     }
     guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
+      if errno == ENOMEM { stopForWantOfMemory(size) }
       throw Failure.inputOutput(path, "mmap")
     }
+    isMapped = true
+    self.descriptor = descriptor
     bytes = UnsafeRawBufferPointer(start: address, count: size)
+    MappedFiles.add(bytes, path, descriptor, status)
   }
 
+  /// Throws a failure of kind inputOutput where a file that is mapped has been written to since, in a program that
+  /// called `watchResources()`.
+  public static func checkUnchanged() throws { try MappedFiles.checkUnchanged() }
+
   deinit {
-    if let address = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: address), bytes.count) }
+    guard let address = bytes.baseAddress else { return }
+    MappedFiles.remove(bytes)
+    munmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
+    close(descriptor)
   }
 }

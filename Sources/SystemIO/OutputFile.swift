@@ -28,12 +28,14 @@ public final class OutputFile {
     self.temporary = temporary
     descriptor = retryingOnInterrupt { open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
     guard descriptor >= 0 else { throw Failure(.inputOutput, "\(path): cannot create: \(lastSystemError())") }
+    UnfinishedFiles.add(temporary)
   }
 
   deinit {
     if let temporary, descriptor >= 0 {
       close(descriptor)
       unlink(temporary)
+      UnfinishedFiles.remove(temporary)
     }
   }
 
@@ -59,9 +61,13 @@ public final class OutputFile {
   }
 
   /// Closes the file, which is where some file systems first report a failed write, and gives it its final name.
+  ///
+  /// - Throws: also where a file that is mapped has changed, as nothing made of it is to look finished.
   public func finish() throws {
+    try MappedFile.checkUnchanged()
     let closing = descriptor
     descriptor = -1
+    defer { if let temporary { UnfinishedFiles.remove(temporary) } }
     // Linux frees the descriptor even when close is interrupted: closing again could close another file.
     let closed = close(closing) == 0 || errno == EINTR
     guard let temporary else {

@@ -24,3 +24,13 @@ extension Failure {
     Failure(.inputOutput, "\(path): \(action) failed: \(lastSystemError())")
   }
 }
+
+/// Gives descriptors 0, 1 and 2 where they are closed to something that fails when it is used, but for standard error.
+/// Otherwise the next file to be opened gets one: messages would be written into it, or it would be read as the input.
+public func holdStandardDescriptors() {
+  for (descriptor, mode) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_WRONLY)]
+  where fcntl(descriptor, F_GETFD) == -1 {
+    // Ascending, so that each open takes the descriptor that is missing.
+    _ = retryingOnInterrupt { open("/dev/null", mode) }
+  }
+}

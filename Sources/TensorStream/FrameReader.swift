@@ -11,6 +11,9 @@ final class FrameReader {
   static let maximumWindow = 1 << maximumWindowLog
   private static let maximumWindowLog: Int32 = 23
 
+  /// What zstd takes before it knows of any window, about.
+  private static let contextSize = 1 << 18
+
   private let file: InputFile
   private let context: OpaquePointer
   private let input = AlignedBuffer(capacity: 1 << 20)
@@ -22,7 +25,8 @@ final class FrameReader {
 
   init(_ file: InputFile) {
     self.file = file
-    context = ZSTD_createDCtx()
+    guard let context = ZSTD_createDCtx() else { stopForWantOfMemory(Self.contextSize) }
+    self.context = context
     ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Self.maximumWindowLog)
   }
 
@@ -46,6 +50,7 @@ final class FrameReader {
       var source = ZSTD_inBuffer(src: input.address + pending.lowerBound, size: pending.count, pos: 0)
       let rest = ZSTD_decompressStream(context, &output, &source)
       if ZSTD_isError(rest) != 0 {
+        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { stopForWantOfMemory(Self.maximumWindow) }
         throw Failure(.malformed, "damaged zstd frame: \(String(cString: ZSTD_getErrorName(rest)))")
       }
       hash.update(UnsafeRawBufferPointer(start: source.src, count: source.pos))

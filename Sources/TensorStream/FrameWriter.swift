@@ -3,6 +3,9 @@ import SystemIO
 
 /// Writes each record as one zstd frame, with its content size in the header and a checksum behind it.
 final class FrameWriter {
+  /// What zstd takes for level 1, about.
+  private static let contextSize = 1 << 20
+
   private let file: OutputFile
   private let context: OpaquePointer
   private let compressionLevel: Int32
@@ -13,7 +16,8 @@ final class FrameWriter {
   init(_ file: OutputFile, compressionLevel: Int32) {
     self.file = file
     self.compressionLevel = compressionLevel
-    context = ZSTD_createCCtx()
+    guard let context = ZSTD_createCCtx() else { stopForWantOfMemory(Self.contextSize) }
+    self.context = context
     ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
     ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1)
   }
@@ -41,6 +45,7 @@ final class FrameWriter {
       var target = ZSTD_outBuffer(dst: output.address, size: output.capacity, pos: 0)
       let rest = ZSTD_compressStream2(context, &target, &source, directive)
       if ZSTD_isError(rest) != 0 {
+        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { stopForWantOfMemory(Self.contextSize) }
         throw Failure(.bug, "zstd compression: \(String(cString: ZSTD_getErrorName(rest)))")
       }
       let bytes = UnsafeRawBufferPointer(start: target.dst, count: target.pos)

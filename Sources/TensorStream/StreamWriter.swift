@@ -68,8 +68,10 @@ public final class StreamWriter {
     dataRecords += 1
   }
 
+  /// - Throws: also where a file that is mapped has changed: no end record vouches for what was made of it.
   public func end() throws {
     precondition(isInsideSegment, "no segment is open")
+    try MappedFile.checkUnchanged()
     isInsideSegment = false
     let totals = [
       "record": "end", "records": String(dataRecords), "bytes": String(dataBytes), "xxh64": frames.hash.hexadecimal,

@@ -57,10 +57,13 @@ struct ActGrad: Filter {
       let own = checkpoint.identity.merging(["unit": "activation", "layers": layers.description]) { _, own in own }
       try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
       let pass = ActivationGradients(model: loaded!.model, start: start, layers: layers.layers)
+      let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
       while let group = try groups.next() {
-        try output.write(pass.records(group), of: group)
+        let records = try pass.records(group)
+        try finiteNumbers.check(records, of: group)
+        try output.write(records, of: group)
         progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       try output.end()

@@ -40,9 +40,6 @@ struct GradAggregate: Filter {
   @Flag(help: "Write sums only, to be merged by another grad-aggregate: no averages, no statistics.")
   var partial = false
 
-  @Flag(help: "Go on when a gradient is NaN or infinite, instead of naming its place and failing.")
-  var allowNonfinite = false
-
   @Option(
     help: ArgumentHelp(
       "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
@@ -80,7 +77,7 @@ struct GradAggregate: Filter {
         ]
         do {
           try agreement.add(segment.provenance.merging(own) { _, own in own })
-          if sums == nil { sums = GradientSums(choices, allowsNonfinite: allowNonfinite) }
+          if sums == nil { sums = GradientSums(choices, allowsNonfinite: compute.allowNonfinite) }
           if segment.kind == .gradients { try bases.use(segment, in: &sums!) }
           while let record = try reader.nextRecord() {
             if segment.kind == .gradients {
@@ -134,6 +131,12 @@ struct GradAggregate: Filter {
         var statistics: [AveragingMode: Statistics] = [:]
         for mode in sums.choices.modes {
           let average = layerSums.average(mode).map { Float($0) }
+          if !compute.allowNonfinite, let place = average.firstIndex(where: { !$0.isFinite }) {
+            throw Failure(
+              .malformed,
+              "layer \(layer), \(mode.rawValue): \(average[place]) at dimension \(place), from finite gradients: look at "
+                + "the decoder; --allow-nonfinite goes on")
+          }
           statistics[mode] = Statistics(average)
           if let save { try NumPyWriter.write(average, to: "\(save)/layer_\(layer)_\(mode.rawValue)_gradients.npy") }
         }

@@ -53,6 +53,7 @@ struct QwenCapture: Filter {
       operations: CPUOperations(threads: compute.threadCount))
 
     let capture = ActivationCapture(model: model, layers: layers, computesLoss: loss)
+    let finiteNumbers = FiniteNumbers(model, isWaived: compute.allowNonfinite)
 
     while let segment = try reader.nextSegment(.tokens) {
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
@@ -65,6 +66,7 @@ struct QwenCapture: Filter {
         try capture.run(group)
         for output in outputs {
           let records = group.members.map { capture.record(of: $0, in: group, layers: output.layers) }
+          try finiteNumbers.check(records, of: group)
           try output.writer.write(records, of: group)
         }
         progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)

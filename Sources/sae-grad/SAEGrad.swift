@@ -93,10 +93,13 @@ struct SAEGrad: Filter {
       if embedBasis {
         for record in pass.basisRecords() { try output.write(record, batch: nil) }
       }
+      let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
       while let group = try groups.next() {
-        try output.write(pass.records(group), of: group)
+        let records = try pass.records(group)
+        try finiteNumbers.check(records, of: group)
+        try output.write(records, of: group)
         progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       try output.end()
@@ -127,6 +130,10 @@ struct SAEGrad: Filter {
       let warnings = try autoencoder.check(
         width: checkpoint.configuration.hiddenSize, layer: layer, modelName: model)
       for warning in warnings { complain("warning: \(warning)") }
+      // A feature with a NaN in its encoder would just never be active.
+      if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
+        throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")
+      }
       autoencoders[layer] = try AutoencoderOperations(autoencoder, operations: operations)
     }
     return autoencoders

@@ -44,7 +44,8 @@ struct StreamInfo: Filter {
       while let record = try reader.nextRecord() {
         if !check {
           try output.write(
-            "  record \(record.number)  batch \(record.metadata["batch"] ?? "?")  \(record.bytes.count) bytes\n")
+            "  record \(record.number)  batch \(printable(record.metadata["batch"] ?? "?"))  \(record.bytes.count) bytes\n"
+          )
           if all || dataRecords == first { try output.write(listing(record)) }
         }
         dataRecords += 1
@@ -62,10 +63,10 @@ struct StreamInfo: Filter {
   private func heading(_ segment: Segment, number: Int, of name: String) -> String {
     let pairs = segment.provenance.sorted { $0.key < $1.key }
     return "\(name): segment \(number): \(segment.kind.rawValue)\n"
-      + pairs.map { "  \($0.key)  \($0.value)\n" }.joined()
+      + pairs.map { "  \(printable($0.key))  \(printable($0.value))\n" }.joined()
   }
 
   private func listing(_ record: Record) -> String {
-    record.header.tensors.map { "    \($0.name)  \($0.type.rawValue) \($0.shape)\n" }.joined()
+    record.header.tensors.map { "    \(printable($0.name))  \($0.type.rawValue) \($0.shape)\n" }.joined()
   }
 }

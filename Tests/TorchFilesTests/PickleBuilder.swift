@@ -2,7 +2,6 @@ import Foundation
 import StoredTensors
 import SystemIO
 import TestSupport
-
 import TorchFiles
 
 /// Pickles put together opcode by opcode, by the names of Python's `pickle.py`.

@@ -2,7 +2,6 @@ import Foundation
 import SystemIO
 import TestSupport
 import Testing
-
 import TorchFiles
 
 @Suite struct TorchFileTests {

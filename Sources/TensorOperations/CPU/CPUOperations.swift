@@ -1,4 +1,3 @@
-import COpenBLAS
 import CVectorMath
 import Synchronization
 import SystemIO
@@ -22,7 +21,7 @@ public final class CPUOperations: TensorOperations {
     self.threads = threads
     team = ThreadTeam(size: threads)
     scratch = (0..<threads).map { _ in AlignedBuffer(capacity: 0) }
-    openblas_set_num_threads(1)
+    OpenBLAS.prepare(threads: threads)
   }
 
   public func makeTensor(rows: Int, columns: Int) -> Tensor {

@@ -1,5 +1,3 @@
-import COpenBLAS
-
 /// Rows of a matrix in another type than Float that are widened at a time, next to the product that reads them.
 private let widenedRows = 1024
 /// Columns of a product that a thread takes at a time, at most: with `widenedRows` of them a widened block has 2.5 MB.
@@ -88,9 +86,10 @@ func matrixProduct(
   into c: UnsafeMutablePointer<Float>,
   _ ldc: Int
 ) {
-  cblas_sgemm(
-    CblasRowMajor, transposedA ? CblasTrans : CblasNoTrans, transposedB ? CblasTrans : CblasNoTrans, Int32(m), Int32(n),
-    Int32(k), alpha, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
+  OpenBLAS.product(
+    OpenBLAS.rowMajor, transposedA ? OpenBLAS.transposed : OpenBLAS.plain,
+    transposedB ? OpenBLAS.transposed : OpenBLAS.plain, Int32(m), Int32(n), Int32(k), alpha, a, Int32(lda), b,
+    Int32(ldb), beta, c, Int32(ldc))
 }
 
 /// OpenBLAS takes kernels of their own for products of at most m·n·k = 100³, which round otherwise

@@ -1,0 +1,290 @@
+import Aggregation
+import FilterSupport
+import Glibc
+import GradientSources
+import JSON
+import NumPyFiles
+import QwenModel
+import Safetensors
+import SparseAutoencoders
+import StoredTensors
+import SystemIO
+import TensorOperations
+import TensorStream
+import TestSupport
+import Tokenization
+import TorchFiles
+import ZipArchive
+
+extension Reader {
+  /// Every reader of bytes that may come from a stranger.
+  static let all: [String: Reader] = [
+    "json": Reader(read: json, seeds: Seeds.json),
+    "safetensors": Reader(read: safetensors, seeds: Seeds.safetensors),
+    "frames": Reader(read: frames, seeds: Seeds.streams),
+    "records": Reader(read: records, seeds: Seeds.records),
+    "zip": Reader(read: archive, seeds: Seeds.zips),
+    "pickle": Reader(read: pickle, seeds: Seeds.pickles),
+    "torch": Reader(read: torch, seeds: Seeds.torchParts),
+    "autoencoder": Reader(read: autoencoder, seeds: Seeds.autoencoders),
+    "npy": Reader(read: npy, seeds: Seeds.arrays),
+    "tokenizer": Reader(read: tokenizer, seeds: Seeds.tokenizers),
+    "merges": Reader(read: merges, seeds: Seeds.merges),
+    "text": Reader(read: text, seeds: Seeds.texts),
+    "config": Reader(read: configuration, seeds: Seeds.configurations),
+    "checkpoint": Reader(read: checkpoint, seeds: Seeds.checkpoints),
+    "layers": Reader(read: layers, seeds: Seeds.layers),
+  ]
+
+  // MARK: - Buffers
+
+  private static func json(_ bytes: UnsafeRawBufferPointer) throws {
+    let document = try JSON(parsing: bytes)
+    // What was read can be written and read again.
+    func visit(_ value: JSON) throws {
+      if let text = value.text {
+        let again = try JSON(parsing: Array(JSON.quote(text).utf8))
+        precondition(again == value, "\(text) comes back as \(again)")
+      }
+      for element in value.elements ?? [] { try visit(element) }
+      for member in value.members ?? [] { try visit(member.value) }
+    }
+    try visit(document)
+  }
+
+  private static func safetensors(_ bytes: UnsafeRawBufferPointer) throws {
+    let header: SafetensorsHeader
+    do { header = try SafetensorsHeader(parsing: bytes) } catch { return }
+    var end = header.dataOffset
+    for tensor in header.tensors {
+      precondition(header.dataOffset + tensor.byteRange.lowerBound == end)
+      precondition(tensor.shape.reduce(tensor.type.size, *) == tensor.byteRange.count)
+      end = header.dataOffset + tensor.byteRange.upperBound
+    }
+    precondition(end == bytes.count)
+    let layout = header.tensors.map { ($0.name, $0.type, $0.shape) }
+    let written = SafetensorsHeader(metadata: header.metadata, layingOut: layout).encoded()
+    let buffer = written + bytes[header.dataOffset...]
+    let again = try buffer.withUnsafeBytes { try SafetensorsHeader(parsing: $0) }
+    precondition(again.metadata == header.metadata && again.tensors == header.tensors)
+  }
+
+  private static func npy(_ bytes: UnsafeRawBufferPointer) throws {
+    let vector = try NumPyVector(parsing: bytes)
+    precondition(vector.count <= bytes.count)
+  }
+
+  private static func pickle(_ bytes: UnsafeRawBufferPointer) throws {
+    let storage = Zeros()
+    let value = try PickleReader.read(bytes) { _, type, count throws(Failure) in
+      guard count == storage.count / type.size else { throw Failure(.malformed, "another size") }
+      return storage
+    }
+    try visit(value)
+  }
+
+  private final class Zeros: TensorStorage, @unchecked Sendable {
+    let count = 64
+    private let buffer = AlignedBuffer(capacity: 64)
+    init() { buffer.address.initializeMemory(as: UInt8.self, repeating: 0, count: 64) }
+    func bytes() -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.address, count: count) }
+  }
+
+  private static func visit(_ value: PickleValue) throws {
+    if let tensor = value.tensor { _ = try? tensor.doubles() }
+    for entry in value.entries ?? [] { try visit(entry.value) }
+  }
+
+  private static func layers(_ bytes: UnsafeRawBufferPointer) throws {
+    guard let list = LayerList(argument: String(decoding: bytes, as: UTF8.self)) else { return }
+    precondition(LayerList(argument: list.description) == list)
+  }
+
+  private static func configuration(_ bytes: UnsafeRawBufferPointer) throws {
+    _ = try QwenConfiguration(JSON(parsing: bytes))
+  }
+
+  // MARK: - Streams
+
+  private static let scratch = try! ScratchFiles()
+
+  private static func frames(_ bytes: UnsafeRawBufferPointer) throws {
+    try read(StreamReader(try InputFile(path: scratch.file("stream", bytes))))
+  }
+
+  /// Records in frames that are as they should be.
+  private static func records(_ bytes: UnsafeRawBufferPointer) throws {
+    var contents = parts(bytes)
+    let hasEnd = contents.last?.isEmpty == true
+    if hasEnd {
+      contents.removeLast()
+      let data = contents.dropFirst()
+      contents.append(
+        TestSupport.safetensors([
+          "record": "end", "records": "\(data.count)", "bytes": "\(data.reduce(0) { $0 + $1.count })",
+        ]))
+    }
+    let stream = contents.flatMap { HandmadeFrame($0).bytes }
+    try stream.withUnsafeBytes { try read(StreamReader(try InputFile(path: scratch.file("stream", $0)))) }
+  }
+
+  /// All that the programs make of a stream's records.
+  private static func read(_ reader: StreamReader) throws {
+    while let segment = try reader.nextSegment() {
+      _ = try? LayerList(segment)
+      for (key, text) in segment.provenance where key.hasPrefix("basis.") {
+        _ = try? BasisReference(parsing: text)
+      }
+      var sums = GradientSums(
+        .init(modes: [.mean, .meanAbsolute], lossReduction: .batch, weighting: .sample))
+      var table = GradientSums(.init(modes: [.mean], lossReduction: .sum, weighting: .batch), allowsNonfinite: true)
+      while let record = try reader.nextRecord() {
+        _ = try record.batch
+        switch segment.kind {
+        case .tokens, .activations:
+          let tokens = try TokenBatch(record)
+          precondition(tokens.rows(of: tokens.sampleCount - 1).upperBound == tokens.tokenCount)
+        case .gradients:
+          try? sums.add(gradients: record)
+          try table.add(gradients: record)
+        case .aggregates: try sums.merge(partial: record)
+        }
+      }
+    }
+  }
+
+  // MARK: - Files
+
+  private static func archive(_ bytes: UnsafeRawBufferPointer) throws {
+    let archive = try ZipArchive(path: scratch.file("archive", bytes))
+    for entry in archive.entries {
+      let payload = archive.uncheckedBytes(of: entry)
+      precondition(payload.count == entry.byteRange.count && entry.byteRange.upperBound <= bytes.count)
+      _ = try archive.bytes(of: entry).reduce(0) { $0 ^ $1 }
+    }
+  }
+
+  /// A pickle and its storages in an archive that is as it should be.
+  private static func torch(_ bytes: UnsafeRawBufferPointer) throws {
+    let parts = parts(bytes)
+    guard let pickle = parts.first else { return }
+    let archive = ZipBuilder(
+      [.init("ae/data.pkl", pickle)] + parts.dropFirst().enumerated().map { .init("ae/data/\($0)", $1) }
+    ).build()
+    let path = try archive.withUnsafeBytes { try scratch.file("ae.pt", $0) }
+    try visit(try TorchFile(path: path).value)
+    try open(path)
+  }
+
+  /// A configuration and a file of tensors.
+  private static func autoencoder(_ bytes: UnsafeRawBufferPointer) throws {
+    let parts = parts(bytes)
+    guard parts.count >= 2 else { return }
+    let configuration = try parts[0].withUnsafeBytes { try scratch.file("cfg.json", $0) }
+    let weights = try parts[1].withUnsafeBytes { try scratch.file("weights", $0) }
+    defer { unlink(configuration) }
+    try open(weights)
+  }
+
+  private static func open(_ path: String) throws {
+    var options = SparseAutoencoder.Options()
+    options.k = 2
+    options.acceptsTranscoders = true
+    let autoencoder = try SparseAutoencoder(path, layer: 0, options: options)
+    _ = try? autoencoder.check(width: autoencoder.width, layer: 0, modelName: "model")
+    for matrix in [autoencoder.computation.encoder, autoencoder.computation.decoder] {
+      let floats = try matrix.floats()
+      let lines = floats.order == .rowMajor ? floats.rows : floats.columns
+      let length = floats.order == .rowMajor ? floats.columns : floats.rows
+      var sum: Float = 0
+      for line in 0..<lines { for i in 0..<length { sum += floats.address[line * floats.leadingDimension + i] } }
+      precondition(sum != -1.25e-30)
+    }
+  }
+
+  private static func tokenizer(_ bytes: UnsafeRawBufferPointer) throws {
+    let tokenizer = try Tokenizer(path: scratch.file("tokenizer.json", bytes))
+    _ = try? tokenizer.padID()
+    for text in ["Hello, world! <word> <left> 123", "\u{e9}\u{0301}\u{1F600}\r\n  \t x's"] {
+      _ = try tokenizer.encode(Array(text.utf8))
+    }
+  }
+
+  /// merges.txt, tokenizer_config.json and a text, with a vocabulary of single bytes and some pairs.
+  private static func merges(_ bytes: UnsafeRawBufferPointer) throws {
+    let parts = parts(bytes)
+    guard parts.count == 3 else { return }
+    _ = try Seeds.vocabulary.withUnsafeBytes { try scratch.file("words/vocab.json", $0) }
+    _ = try parts[0].withUnsafeBytes { try scratch.file("words/merges.txt", $0) }
+    let configuration = try parts[1].withUnsafeBytes { try scratch.file("words/tokenizer_config.json", $0) }
+    if parts[1].isEmpty { unlink(configuration) }
+    let tokenizer = try Tokenizer(path: scratch.folder + "/words")
+    _ = try? tokenizer.padID()
+    _ = try tokenizer.encode(parts[2])
+  }
+
+  nonisolated(unsafe) private static let words = Result {
+    try Tokenizer(path: "\(packageRoot)/Tests/TokenizationTests/Fixtures/strings/tokenizer.json")
+  }
+
+  private static func text(_ bytes: UnsafeRawBufferPointer) throws {
+    let tokenizer = try words.get()
+    for (seed, minimum) in [(nil, 0), (7, 3)] as [(UInt64?, Int)] {
+      let samples = SampleReader(
+        [try InputFile(path: scratch.file("text", bytes))],
+        SampleSelection(count: 20, minimumCharacters: minimum, shuffleSeed: seed))
+      var batcher = try SampleBatcher(samplesPerBatch: 3, maximumLength: 40, padID: nil)
+      while let sample = try samples.next() {
+        _ = try batcher.add(try tokenizer.encode(sample.line), index: sample.index)
+      }
+      _ = batcher.finish()
+    }
+  }
+
+  /// config.json, the index and two files of tensors.
+  private static func checkpoint(_ bytes: UnsafeRawBufferPointer) throws {
+    let parts = parts(bytes)
+    let names = ["config.json", "model.safetensors.index.json", "model.safetensors", "a.safetensors"]
+    for (name, part) in zip(names, parts) { _ = try part.withUnsafeBytes { try scratch.file("model/\(name)", $0) } }
+    guard parts.count == names.count else { return }
+    if parts[1].isEmpty { unlink("\(scratch.folder)/model/\(names[1])") }
+    let checkpoint = try Checkpoint("\(scratch.folder)/model")
+    // Sizes that no file of this size has are refused before memory is taken for them.
+    let layers = min(checkpoint.configuration.layerCount, 2)
+    _ = try QwenModel(checkpoint, layers: 0..<layers, includingHead: true, operations: operations)
+  }
+
+  nonisolated(unsafe) private static let operations = CPUOperations(threads: 1)
+}
+
+/// Files in memory whose contents are replaced again and again.
+final class ScratchFiles: @unchecked Sendable {
+  let folder: String
+
+  init() throws {
+    folder = "/dev/shm/fuzz-\(getpid())"
+    for name in ["", "/words", "/model"] { try makeFolder(folder + name) }
+    atexit {
+      for name in ["/words", "/model", ""] {
+        guard let directory = opendir("/dev/shm/fuzz-\(getpid())\(name)") else { continue }
+        while let entry = readdir(directory) {
+          let file = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+          }
+          unlink("/dev/shm/fuzz-\(getpid())\(name)/\(file)")
+        }
+        closedir(directory)
+        rmdir("/dev/shm/fuzz-\(getpid())\(name)")
+      }
+    }
+  }
+
+  /// The path of the file, which holds `bytes` now.
+  func file(_ name: String, _ bytes: UnsafeRawBufferPointer) throws -> String {
+    let path = "\(folder)/\(name)"
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    precondition(descriptor >= 0 && (bytes.isEmpty || write(descriptor, bytes.baseAddress, bytes.count) == bytes.count))
+    close(descriptor)
+    return path
+  }
+}
