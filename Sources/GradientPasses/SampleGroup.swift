@@ -48,7 +48,7 @@ public struct SampleGroup {
   /// The first by name of the members' tensors that has a NaN or an infinity.
   func tensorWithNonfinite() -> String? {
     if losses?.contains(where: { !$0.isFinite }) == true { return "loss" }
-    return tensors.sorted { $0.key < $1.key }.first { firstNonfinite(UnsafeBufferPointer($0.value.values)) != nil }?.key
+    return tensors.sorted { $0.key < $1.key }.first { firstNonfinite($0.value.values) != nil }?.key
   }
 
   /// The group's samples in passes of `passRows` rows or fewer, where samples are that short.

@@ -122,9 +122,3 @@ struct GradPlot: Filter {
 extension PlotFormat: ExpressibleByArgument {}
 extension GradientUnit: ExpressibleByArgument {}
 extension AveragingMode: ExpressibleByArgument {}
-
-private func makeFolder(_ path: String) throws {
-  guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
-    throw Failure(.inputOutput, "\(path): cannot create: \(String(cString: strerror(errno)))")
-  }
-}

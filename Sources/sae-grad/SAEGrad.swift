@@ -97,7 +97,7 @@ struct SAEGrad: Filter {
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
       while let group = try groups.next() {
-        let records = try pass.records(group)
+        let records = pass.records(group)
         try finiteNumbers.check(records, of: group)
         try output.write(records, of: group)
         progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)

@@ -1,6 +1,7 @@
 import CZstd
 import Foundation
 import Safetensors
+import SystemIO
 import TestSupport
 import Testing
 
