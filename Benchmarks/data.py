@@ -1,7 +1,7 @@
 """What the benchmark reads: a model and autoencoders of the real shapes with random weights, and text.
 
 Made with the standard library alone and the same every time. The weights are random signs and sizes between 2^-6 and
-2^-5, about what a model is initialised with; matrix products do not care.
+2^-5, about what a model is initialised with, or of one size where a norm is expected; matrix products do not care.
 """
 import io
 import json
@@ -40,6 +40,16 @@ def random_weights(generator, count, size):
         values[size - 2 :: size] = values[size - 2 :: size].translate(MANTISSA)
         yield values
         count -= piece
+
+
+def random_signs(generator, rows, columns):
+    """A float32 matrix, a row a piece, whose columns have norm 1: ±1/√rows."""
+    size = struct.pack("<f", rows**-0.5)
+    signs = bytes(size[3] | (byte & 0x80) for byte in range(256))
+    for _ in range(rows):
+        values = bytearray(size * columns)
+        values[3::4] = generator.randbytes(columns).translate(signs)
+        yield values
 
 
 def complete(path, write):
@@ -115,7 +125,7 @@ def write_autoencoder(file, D):
         "k": ((), (), "Int", [struct.pack("<i", ACTIVE)]),
         "threshold": ((), (), "Float", [struct.pack("<f", 0.5)]),
         # Both lie by columns of the features, as training leaves them.
-        "decoder.weight": ((D, F), (F, 1), "Float", random_weights(random.Random(1), D * F, 4)),
+        "decoder.weight": ((D, F), (F, 1), "Float", random_signs(random.Random(1), D, F)),
         "encoder.weight": ((F, D), (1, F), "Float", random_weights(random.Random(2), D * F, 4)),
         "encoder.bias": ((F,), (1,), "Float", [struct.pack("<f", 2) + struct.pack("<f", -2) * (spaced - 1)] * ACTIVE),
     }
@@ -166,10 +176,11 @@ def default_text():
 
 
 def default_tokenizer(model):
-    """The model's own; else Qwen's where the hub's cache has it; else the demo's, whose ids are all in the vocabulary."""
+    """The model's own; else Qwen's where the hub's cache has it; else the demo's, whose ids every vocabulary has."""
     if (model / "tokenizer.json").exists():
         return model
-    cache = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "hub"
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"
+    cache = os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"
     found = sorted(Path(cache).glob("models--Qwen--Qwen2.5-0.5B/snapshots/*/tokenizer.json"))
     return found[0].parent if found else ROOT / "demo/model"
 

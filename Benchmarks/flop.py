@@ -1,7 +1,7 @@
 """Floating-point operations of the matrix products that each program must do, from the configuration and the samples.
 
-A product of (m, k) by (k, n) counts 2·m·k·n. What is not a product (norms, softmax, SwiGLU, cross entropy, compression)
-counts nothing, nor does what a program does twice: the figures are what the job needs.
+A product of (m, k) by (k, n) counts 2·m·k·n. What is no product (norms, softmax, SwiGLU, cross entropy, compression)
+counts nothing, nor does what a program computes twice: the figures are what the job needs.
 """
 
 

@@ -23,9 +23,11 @@ def tokenize(bench):
     with open(bench.text, encoding="utf-8", newline="\n") as file:
         lines = [line for line in file if len(line.strip()) > 50]
     size = sum(len(line.encode()) for line in lines)
-    run = min((measure.run([bench.program("wt-tokenize"), *flags, len(lines)]) for _ in range(3)), key=lambda r: r.seconds)
+    command = [bench.program("wt-tokenize"), *flags, len(lines)]
+    run = min((measure.run(command) for _ in range(3)), key=lambda run: run.seconds)
     seconds = run.seconds - loading
-    bench.add(Row("wt-tokenize", seconds, peak=run.peak, note=f"{size / seconds / 1e6:.1f} MB/s, loading {loading:.2f} s"))
+    note = f"{size / seconds / 1e6:.1f} MB/s, loading {loading:.2f} s"
+    bench.add(Row("wt-tokenize", seconds, peak=run.peak, cores=run.cores, note=note))
     if bench.python("tokenizers"):
         peer, run = bench.peer("tokenize", "--tokenizer", bench.options.tokenizer, "--text", bench.text)
         bench.add(Row("  tokenizers, encode_batch", peer["seconds"], peer["tokens"], peak=run.peak))
@@ -113,7 +115,7 @@ def aggregate(bench):
     size = os.path.getsize(stream) / 1e6
     name = "grad-aggregate --mode mean, activation gradients"
     averaging = min(
-        (measure.run(bench.aggregate("--mode", "mean"), stdin=stream) for _ in range(3)), key=lambda r: r.seconds)
+        (measure.run(bench.aggregate("--mode", "mean"), stdin=stream) for _ in range(3)), key=lambda run: run.seconds)
     reading = min(measure.run([bench.program("stream-info"), "--check"], stdin=stream).seconds for _ in range(3))
     bench.add(Row(name, averaging.seconds, peak=averaging.peak, note=f"{size / averaging.seconds:.0f} MB/s"))
     bench.add(Row("  stream-info --check of the same", reading, note=f"{size / reading:.0f} MB/s"))
@@ -173,7 +175,8 @@ def side_by_side(bench):
     seconds = sum(work) / together
     bench.add(Row(
         f"sae-grad, layers {names}, a process each, {half} thread{'s' * (half > 1)}", seconds, sum(bench.lengths),
-        sum(work), (before, bench.sgemm()), max(run.peak for run in runs), max(run.processes[0].mapped for run in runs)))
+        sum(work), (before, bench.sgemm()), max(run.peak for run in runs), max(run.processes[0].mapped for run in runs),
+        sum(run.cores for run in runs)))
     bench.ratio("a process a layer / one process: throughput", 100 * one.seconds / seconds, "%", at_least=95)
 
 
@@ -276,7 +279,7 @@ def torch_features(bench):
 
 
 def peer_row(name, seconds, run):
-    return Row(name, seconds, PEER_TOKENS, peak=run.peak, note="4 samples of 128 tokens")
+    return Row(name, seconds, PEER_TOKENS, peak=run.peak, cores=run.cores, note="4 samples of 128 tokens")
 
 
 def pipe_sizes(bench, name, process):

@@ -20,6 +20,8 @@ class Process:
     private: float
     # Bytes that it wrote.
     written: int | None
+    # Processor seconds, of all its threads.
+    processor: float
 
 
 @dataclass
@@ -30,6 +32,11 @@ class Run:
     @property
     def peak(self):
         return max(process.peak for process in self.processes)
+
+    @property
+    def cores(self):
+        """How many were busy with it, on average."""
+        return sum(process.processor for process in self.processes) / self.seconds
 
 
 class Watch(threading.Thread):
@@ -107,7 +114,9 @@ def ended(command, child, watch, start):
     if child.returncode != 0:
         sys.exit(f"ended with {child.returncode}: {' '.join(map(str, command))}")
     name = os.path.basename(str(command[0]))
-    return Process(name, seconds, usage.ru_maxrss / 1024, watch.mapped, watch.private, written)
+    return Process(
+        name, seconds, usage.ru_maxrss / 1024, watch.mapped, watch.private, written,
+        usage.ru_utime + usage.ru_stime)
 
 
 def read(*paths):

@@ -116,7 +116,7 @@ def all_layers(model, ids):
 
 
 def features(model, ids, layer, sae, stride):
-    """A forward pass that records the MLP output, a second with every n-th position rebuilt, and back to the features."""
+    """A pass that records the MLP output, a second with every n-th position rebuilt, and back to the features."""
     import torch
 
     recorded = []

@@ -32,7 +32,8 @@ def measure(threads, seconds):
 
         def once():
             library.cblas_sgemm(
-                ROW_MAJOR, NO_TRANSPOSE, TRANSPOSE, ROWS, COLUMNS, INNER, alpha, x, INNER, matrix, INNER, beta, y, COLUMNS)
+                ROW_MAJOR, NO_TRANSPOSE, TRANSPOSE, ROWS, COLUMNS, INNER,
+                alpha, x, INNER, matrix, INNER, beta, y, COLUMNS)
 
         once()
         ready.wait()

@@ -24,6 +24,8 @@ class Row:
     # MB, of the largest process.
     peak: float | None = None
     mapped: float | None = None
+    # Busy on average.
+    cores: float | None = None
     note: str = ""
 
     @property
@@ -136,9 +138,10 @@ class Workbench:
     def time(self, name, *commands, stdin, stdout=None, tokens=None, flop=None, repeats=1):
         """Runs a pipeline between two measurements of sgemm, and adds its row. The fastest of `repeats` counts."""
         before = self.sgemm()
-        run = min((measure.run(*commands, stdin=stdin, stdout=stdout) for _ in range(repeats)), key=lambda r: r.seconds)
+        runs = [measure.run(*commands, stdin=stdin, stdout=stdout) for _ in range(repeats)]
+        run = min(runs, key=lambda run: run.seconds)
         largest = max(run.processes, key=lambda process: process.peak)
-        self.add(Row(name, run.seconds, tokens, flop, (before, self.sgemm()), largest.peak, largest.mapped))
+        self.add(Row(name, run.seconds, tokens, flop, (before, self.sgemm()), largest.peak, largest.mapped, run.cores))
         return run
 
     def once(self, name, *arguments, **keywords):
@@ -152,11 +155,11 @@ class Workbench:
 
     # Tables
 
-    columns = "{:<52} {:>8} {:>9} {:>8} {:>11} {:>7} {:>8} {:>8}"
+    columns = "{:<52} {:>8} {:>9} {:>8} {:>11} {:>7} {:>6} {:>8} {:>8}"
 
     def header(self):
         return self.columns.format(
-            "", "s", "tokens/s", "GFLOP/s", "sgemm", "share", "peak MB", "mapped")
+            "", "s", "tokens/s", "GFLOP/s", "sgemm", "share", "cores", "peak MB", "mapped")
 
     def add(self, row):
         self.rows.append(row)
@@ -167,6 +170,7 @@ class Workbench:
             f"{row.gflops:.1f}" if row.flop else "",
             "{:.0f}, {:.0f}".format(*row.sgemm) if row.sgemm else "",
             f"{row.share:.1%}" if row.share else "",
+            f"{row.cores:.2f}" if row.cores else "",
             f"{row.peak:.0f}" if row.peak else "",
             f"{row.mapped:.0f}" if row.mapped is not None else "") + (f"  {row.note}" if row.note else ""), flush=True)
 
