@@ -8,6 +8,7 @@
 # make mutants  whether the tests notice deliberate breaks of the stream's refusals and the kernels
 # make faults   streams of gigabytes, full disks, limits: what is too large for the suite
 # make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
+# make bench    how near the machine's matrix rate, how far ahead of PyTorch; make bench-quick on the small model
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
 # make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
 # make man      man pages into .build/share/man
@@ -31,8 +32,8 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo test parity venv static install uninstall man kill-test full-disk-test slurm-test fuzz sanitize \
-  sanitize-threads mutants faults lint format clean
+.PHONY: build deps demo test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
+  slurm-test fuzz sanitize sanitize-threads mutants faults lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -55,10 +56,19 @@ parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare_sae.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_drop_in.py --programs $(PROGRAMS)
 
+# Where the environment cannot be had, what needs it is skipped. BENCHFLAGS: see Benchmarks/bench.py --help.
+bench bench-quick: build
+	@$(MAKE) --no-print-directory $(VENV)/bench-ready || echo "no virtual environment: not compared with PyTorch"
+	$(PYTHON) Benchmarks/bench.py $(if $(filter bench-quick,$@),--quick) --programs $(PROGRAMS) $(BENCHFLAGS)
+
 venv: $(VENV)/ready
 
 $(VENV)/ready: Tests/Parity/requirements.txt
 	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement $<
+	touch $@
+
+$(VENV)/bench-ready: Benchmarks/requirements.txt $(VENV)/ready
 	$(VENV)/bin/pip install --quiet --requirement $<
 	touch $@
 
