@@ -8,18 +8,22 @@ public struct BasisFiles {
   /// Where the autoencoders lie now, with {layer} in it; otherwise where the stream says.
   private let override: String?
   private let operations: any TensorOperations
+  private let threads: Int
   /// The references that are in use, by layer.
   private var references: [Int: BasisReference] = [:]
   /// Layers whose decoder the stream carries and has not shown yet.
   private var awaited: Set<Int> = []
 
-  public init(override: String?, operations: any TensorOperations) {
+  /// - Parameter threads: how many files may be read at a time.
+  public init(override: String?, operations: any TensorOperations, threads: Int) {
     self.override = override
     self.operations = operations
+    self.threads = threads
   }
 
   /// Has `sums` multiply the segment's gradients by the decoders that its begin record names.
   public mutating func use(_ segment: Segment, in sums: inout GradientSums) throws {
+    var wanted: [(layer: Int, reference: BasisReference)] = []
     for (key, text) in segment.provenance.sorted(by: { $0.key < $1.key }) where key.hasPrefix("basis.") {
       guard let layer = Int(key.dropFirst("basis.".count)) else {
         throw Failure(.malformed, "begin record: \(key): expected a layer's number after basis.")
@@ -29,8 +33,11 @@ public struct BasisFiles {
       if reference.isEmbedded { awaited.insert(layer) }
       guard references[layer] != reference, !reference.isEmbedded else { continue }
       references[layer] = reference
-      sums.use(try open(reference, layer), for: layer, operations: operations)
+      wanted.append((layer, reference))
     }
+    // Their hashes are compared, which reads them from end to end.
+    let bases = try ThreadTeam(size: min(threads, wanted.count)).map(wanted) { try open($0.reference, $0.layer) }
+    for ((layer, _), basis) in zip(wanted, bases) { sums.use(basis, for: layer, operations: operations) }
   }
 
   /// Has `sums` multiply by the decoders that a record of the stream carries; false where it carries none.

@@ -61,7 +61,8 @@ struct GradAggregate: Filter {
     let output = save != nil && standardOutputIsTerminal ? nil : try StreamWriter.toStandardOutput()
     var sums: GradientSums?
     var agreement = ProvenanceAgreement()
-    var bases = BasisFiles(override: sae, operations: CPUOperations(threads: compute.threadCount))
+    var bases = BasisFiles(
+      override: sae, operations: CPUOperations(threads: compute.threadCount), threads: compute.threadCount)
     let progress = Progress(unit: "records", quiet: messages.quiet)
     for file in try InputFile.standardInputOr(files) {
       let reader = StreamReader(file)

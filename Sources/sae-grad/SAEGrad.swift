@@ -73,7 +73,7 @@ struct SAEGrad: Filter {
     try compute.announceDevice(quiet: messages.quiet)
     let operations = CPUOperations(threads: compute.threadCount)
     let reader = StreamReader(.standardInput())
-    var loaded: (layers: LayerList, model: QwenModel, autoencoders: [Int: AutoencoderOperations])?
+    var loaded: (layers: LayerList, model: QwenModel, autoencoders: LoadedAutoencoders)?
 
     while let segment = try reader.nextSegment(.activations) {
       try segment.check(identity: checkpoint.identity)
@@ -88,8 +88,8 @@ struct SAEGrad: Filter {
           operations: operations)
         loaded = (layers, model, try autoencoders(layers, checkpoint, operations))
       }
-      let pass = FeatureGradients(model: loaded!.model, autoencoders: loaded!.autoencoders, options: options)
-      try output.begin(.gradients, provenance: try provenance(segment, checkpoint, loaded!.autoencoders))
+      let pass = FeatureGradients(model: loaded!.model, autoencoders: loaded!.autoencoders.operations, options: options)
+      try output.begin(.gradients, provenance: provenance(segment, checkpoint, loaded!.autoencoders.references))
       if embedBasis {
         for record in pass.basisRecords() { try output.write(record, batch: nil) }
       }
@@ -103,7 +103,7 @@ struct SAEGrad: Filter {
         progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       try output.end()
-      if !messages.quiet { report(pass.reports, loaded!.autoencoders) }
+      if !messages.quiet { report(pass.reports, loaded!.autoencoders.operations) }
       progress.finish()
     }
     try output.finish()
@@ -120,39 +120,41 @@ struct SAEGrad: Filter {
 
   private func autoencoders(
     _ layers: LayerList, _ checkpoint: Checkpoint, _ operations: any TensorOperations
-  ) throws -> [Int: AutoencoderOperations] {
-    var autoencoders: [Int: AutoencoderOperations] = [:]
-    for layer in layers.layers {
-      var options = SparseAutoencoder.Options()
-      options.normalizesDecoder = !keepDecoderNorms
-      options.k = saeK
+  ) throws -> LoadedAutoencoders {
+    var options = SparseAutoencoder.Options()
+    options.normalizesDecoder = !keepDecoderNorms
+    options.k = saeK
+    // Opening reads them from end to end: checksums, the content hash, numbers that are none.
+    let opened = try ThreadTeam(size: min(compute.threadCount, layers.layers.count)).map(layers.layers) { layer in
       let autoencoder = try SparseAutoencoder(sae, layer: layer, options: options)
       let warnings = try autoencoder.check(
         width: checkpoint.configuration.hiddenSize, layer: layer, modelName: model)
-      for warning in warnings { complain("warning: \(warning)") }
       // A feature with a NaN in its encoder would just never be active.
       if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
         throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")
       }
-      autoencoders[layer] = try AutoencoderOperations(autoencoder, operations: operations)
+      let reference = try BasisReference(autoencoder, keepsDecoderNorms: keepDecoderNorms, isEmbedded: embedBasis)
+      return (autoencoder, reference, warnings)
     }
-    return autoencoders
+    for warning in opened.flatMap(\.2) { complain("warning: \(warning)") }
+    var loaded: LoadedAutoencoders = ([:], [:])
+    for (layer, (autoencoder, reference, _)) in zip(layers.layers, opened) {
+      loaded.operations[layer] = try AutoencoderOperations(autoencoder, operations: operations)
+      loaded.references[layer] = reference
+    }
+    return loaded
   }
 
   private func provenance(
-    _ segment: Segment, _ checkpoint: Checkpoint, _ autoencoders: [Int: AutoencoderOperations]
-  ) throws -> [String: String] {
+    _ segment: Segment, _ checkpoint: Checkpoint, _ references: [Int: BasisReference]
+  ) -> [String: String] {
     var own = checkpoint.identity
     own["unit"] = "feature"
-    own["layers"] = LayerList(autoencoders.keys).description
+    own["layers"] = LayerList(references.keys).description
     own["stride"] = String(stride)
     own["stride_scope"] = strideScope.rawValue
     own["error_term"] = String(useErrorTerm)
-    for (layer, autoencoder) in autoencoders {
-      own["\(dense ? "sae" : "basis").\(layer)"] = try BasisReference(
-        autoencoder.autoencoder, keepsDecoderNorms: keepDecoderNorms, isEmbedded: embedBasis
-      ).text
-    }
+    for (layer, reference) in references { own["\(dense ? "sae" : "basis").\(layer)"] = reference.text }
     return Provenance.extending(segment.provenance, with: own)
   }
 
@@ -169,5 +171,8 @@ struct SAEGrad: Filter {
     }
   }
 }
+
+/// By layer.
+private typealias LoadedAutoencoders = (operations: [Int: AutoencoderOperations], references: [Int: BasisReference])
 
 extension StrideScope: ExpressibleByArgument {}

@@ -1,10 +1,10 @@
 import Glibc
 
-/// Threads that wait for the next operation.
+/// Threads that wait for the next work.
 ///
 /// Not Dispatch's: on Linux its workers run at normal priority whatever the process was started with, and a job under
 /// `nice` must not take the machine from those who share it.
-final class ThreadTeam: @unchecked Sendable {
+public final class ThreadTeam: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let started = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let finished = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -19,7 +19,7 @@ final class ThreadTeam: @unchecked Sendable {
 
   /// - Parameter size: threads that work at the same time, the caller's included. Where the system grants fewer, the
   ///   work is done by those.
-  init(size: Int) {
+  public init(size: Int) {
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(started, nil)
     pthread_cond_init(finished, nil)
@@ -52,7 +52,7 @@ final class ThreadTeam: @unchecked Sendable {
   }
 
   /// Runs `body` for every part of 0..<count, the caller's thread working along, and returns when all are done.
-  func run(_ count: Int, _ body: (Int) -> Void) {
+  public func run(_ count: Int, _ body: (Int) -> Void) {
     if count <= 1 || threads.isEmpty {
       for part in 0..<count { body(part) }
       return
@@ -67,6 +67,18 @@ final class ThreadTeam: @unchecked Sendable {
       self.body = nil
       pthread_mutex_unlock(mutex)
     }
+  }
+
+  /// What `body` makes of each of the values, in their order; the first of its failures where there are any.
+  public func map<Value, Result>(_ values: [Value], _ body: (Value) throws -> Result) throws -> [Result] {
+    let results = UnsafeMutableBufferPointer<Swift.Result<Result, any Error>?>.allocate(capacity: values.count)
+    results.initialize(repeating: nil)
+    defer {
+      results.deinitialize()
+      results.deallocate()
+    }
+    run(values.count) { index in results[index] = Swift.Result { try body(values[index]) } }
+    return try results.map { try $0!.get() }
   }
 
   private func serve() {
