@@ -249,6 +249,22 @@ import Testing
     #expect(outcome.failed(66, saying: "cannot open: not a regular file"), "\(outcome.errors)")
   }
 
+  /// Of the system's functions the programs call none that reaches the network or runs something.
+  @Test(arguments: [
+    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
+  ])
+  func nothingIsReachedOrRun(_ program: String) throws {
+    let outcome = try Program.shell("nm -D --undefined-only '\(Program(program).path)'")
+    let functions = Set(
+      outcome.text.split(separator: "\n").compactMap { $0.split(separator: " ").last?.prefix { $0 != "@" } })
+    #expect(functions.contains("mmap") || functions.contains("read"), "\(outcome.errors)")
+    let forbidden: Set<Substring> = [
+      "socket", "connect", "getaddrinfo", "gethostbyname", "execve", "execv", "execvp", "fork", "vfork", "posix_spawn",
+      "posix_spawnp", "system", "popen",
+    ]
+    #expect(functions.isDisjoint(with: forbidden), "\(functions.intersection(forbidden))")
+  }
+
   @Test func messagesObeyNoFile() throws {
     let begin = safetensors([
       "record": "begin", "format": "tensor-stream/1", "kind": "tokens\u{1b}]0;title\u{7}\nnext line",
