@@ -13,8 +13,9 @@ import argparse
 import json
 import os
 import platform
-import shutil
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import data
@@ -59,11 +60,11 @@ def arguments():
 
 def main():
     options = arguments()
-    streams = options.folder / "streams"
-    shutil.rmtree(streams, ignore_errors=True)
-    streams.mkdir(parents=True)
-    try:
-        bench = Workbench(options, streams)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    # So that the streams of a run that is ended early are removed as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="streams-", dir=options.folder) as streams:
+        bench = Workbench(options, Path(streams))
         print(f"{processor()}, {options.threads} threads; {options.model}, {bench.describe_samples()}")
         print(bench.header(), flush=True)
         for name in options.only:
@@ -74,8 +75,6 @@ def main():
         if options.json:
             figures = {"processor": processor(), "threads": options.threads, "samples": bench.describe_samples()}
             options.json.write_text(json.dumps(figures | bench.results(), indent=2) + "\n")
-    finally:
-        shutil.rmtree(streams, ignore_errors=True)
 
 
 def processor():

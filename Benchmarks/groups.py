@@ -123,13 +123,13 @@ def aggregate(bench):
 
 
 def plot(bench):
-    """The pictures of a run of all layers and both modes against matplotlib's."""
+    """The pictures of a run of all layers (quick: two) and both modes against matplotlib's."""
     if not bench.python("matplotlib"):
         return
     output = subprocess.run(
         [bench.options.python, data.ROOT / "Tests/PlottingTests/compare_with_matplotlib.py",
          "--grad-plot", bench.program("grad-plot"), "--threads", str(bench.options.threads),
-         "--layers", str(bench.shape.layers), "--features", str(bench.features)],
+         "--layers", str(2 if bench.options.quick else bench.shape.layers), "--features", str(bench.features)],
         check=True, capture_output=True, text=True).stdout
     found = re.findall(r"(\d+) pictures.*wall +([\d.]+) s.*memory +(\d+) MB", output)
     for name, (count, seconds, peak) in zip(("grad-plot", "  matplotlib, one thread"), found):
