@@ -66,7 +66,7 @@ np.save(folder / "objects.npy", np.array(["a", None], dtype=object), allow_pickl
 np.save(folder / "records.npy", np.zeros(2, dtype=[("a", "<f4"), ("b", "<f4")]))
 np.save(folder / "integers.npy", np.arange(4))
 np.save(folder / "scalar_f8.npy", np.float64(2.5))
-np.save(folder / "empty_f4.npy", np.zeros(0, "<f4"))
+np.save(folder / "empty_f8.npy", np.zeros(0, "<f8"))
 for version in ((2, 0), (3, 0)):
     with open(folder / f"version_{version[0]}_f4.npy", "wb") as file:
         np.lib.format.write_array(file, np.arange(5, dtype="<f4"), version=version)

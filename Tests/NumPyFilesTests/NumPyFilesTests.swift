@@ -35,7 +35,7 @@ private func file(header: String, data: Int = 8) -> [UInt8] {
   }
 
   @Test func readsAnEmptyArray() throws {
-    #expect(try NumPyVector(path: "\(fixtures)/empty_f4.npy") == .float32([]))
+    #expect(try NumPyVector(path: "\(fixtures)/empty_f8.npy") == .float64([]))
   }
 
   @Test(arguments: [
@@ -118,7 +118,7 @@ private func file(header: String, data: Int = 8) -> [UInt8] {
 }
 
 @Suite struct NumPyWriterTests {
-  @Test(arguments: ["mean_abs_f4", "signed_f8", "one_f4", "empty_f4"]) func writesTheBytesOfNumPy(name: String) throws {
+  @Test(arguments: ["mean_abs_f4", "signed_f8", "one_f4", "empty_f8"]) func writesTheBytesOfNumPy(name: String) throws {
     let folder = try TemporaryFolder()
     let path = folder.file("\(name).npy")
     switch try NumPyVector(path: "\(fixtures)/\(name).npy") {

@@ -3,7 +3,7 @@ import Safetensors
 
 extension CPUOperations {
   /// The checkpoint's own bytes, which processes side by side share: bf16 and f16 are widened block by block next to
-  /// each product. That costs less than 1 % of a product of 1,024 rows, and saves the start-up time and the memory of
+  /// each product. With 1,024 rows that is 1.5 % of act-grad's time, and saves the start-up time and the memory of
   /// a widened copy.
   public func makeWeight(
     _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, owner: AnyObject
