@@ -9,12 +9,12 @@ import Testing
     let words: Int
   }
 
-  /// Vocabularies around the 512 words of a tile, rows around the 512 of a block.
+  /// Vocabularies around the 512 words of a tile and of more tiles than the 16 parts, rows around the 512 of a block.
   static let shapes = [
     Shape(rows: 1, width: 5, words: 1), Shape(rows: 3, width: 16, words: 17), Shape(rows: 7, width: 84, words: 513),
     Shape(rows: 129, width: 5, words: 1301), Shape(rows: 300, width: 16, words: 512),
     Shape(rows: 513, width: 5, words: 1025), Shape(rows: 1030, width: 2, words: 17),
-    Shape(rows: 2, width: 84, words: 1301),
+    Shape(rows: 2, width: 84, words: 1301), Shape(rows: 5, width: 3, words: 16 * 512 * 2 + 5),
   ]
 
   /// The loss of every row and its gradient, after checks of what lies around.
@@ -94,6 +94,23 @@ import Testing
     #expect(found.dx[0] == 0 && found.dx[1] == 0)
     #expect(found.dx[4] == 50 - w[Int(targets[2]) * 2] && found.dx[5] == -50 - w[Int(targets[2]) * 2 + 1])
     #expect(found.dx.allSatisfy { $0.isFinite })
+  }
+
+  /// Parts of three tiles whose logits grow from word to word, or shrink: the largest so far moves at each tile.
+  @Test(arguments: [-1, 1], threadCounts)
+  func logitsThatGrow(direction: Float, threads: Int) {
+    let V = 16 * 512 * 3
+    let w = (0..<V).map { Float($0 % 1536) / 100 }
+    let x = [direction, direction * 0.5]
+    let found = Self.run(x, w, [0, Int32(V - 1)], threads: threads)
+    for (row, target) in [0, V - 1].enumerated() {
+      let exact = Oracle.crossEntropy([Double(x[row])], w: doubles(w), target: Int32(target))
+      #expect(abs(found.losses[row] - exact) <= 1e-6 * exact)
+      let gradient = finiteDifferences(at: [Double(x[row])]) {
+        Oracle.crossEntropy($0, w: doubles(w), target: Int32(target))
+      }
+      #expect(abs(Double(found.dx[row]) - gradient[0]) <= 2e-6 * abs(gradient[0]))
+    }
   }
 
   @Test(arguments: [0, 1, 2], threadCounts)
