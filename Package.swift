@@ -10,7 +10,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
-    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
@@ -30,7 +30,7 @@ let package = Package(
     .target(
       name: "GradientPasses", dependencies: ["QwenModel", "SparseAutoencoders", "TensorOperations", "TensorStream"]),
     .target(name: "StoredTensors", dependencies: ["Safetensors", "SystemIO"]),
-    .target(name: "ZipArchive", dependencies: ["StoredTensors", "SystemIO", "CZlib"]),
+    .target(name: "ZipArchive", dependencies: ["StoredTensors", "SystemIO", "CDeflate"]),
     .target(name: "TorchFiles", dependencies: ["ZipArchive", "StoredTensors", "Safetensors", "SystemIO"]),
     .target(
       name: "SparseAutoencoders",
@@ -62,6 +62,7 @@ let package = Package(
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
 
     .target(name: "TestSupport", dependencies: ["SystemIO", "Safetensors", "TensorStream"], path: "Tests/TestSupport"),
+    .testTarget(name: "SystemIOTests", dependencies: ["SystemIO", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
     .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "CZstd", "TestSupport"]),

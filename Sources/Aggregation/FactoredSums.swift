@@ -69,6 +69,8 @@ final class FactoredSums {
       operations.addMagnitudes(
         ofProduct: gathered.first(rows: gatheredRows), matrix: basis.decoder.transposed, to: $0)
     }
+    // One layer's decoder in memory at a time, however many there are.
+    MappedFile.letGo(of: basis.decoder.bytes)
     gatheredRows = 0
   }
 
@@ -76,7 +78,10 @@ final class FactoredSums {
   func finish() -> [AveragingMode: [Double]] {
     flush()
     var sums: [AveragingMode: [Double]] = [:]
-    if modes.contains(.mean) { sums[.mean] = withFactors(operations.product(basis.decoder, sum)) }
+    if modes.contains(.mean) {
+      sums[.mean] = withFactors(operations.product(basis.decoder, sum))
+      MappedFile.letGo(of: basis.decoder.bytes)
+    }
     if modes.contains(.meanAbsolute) { sums[.meanAbsolute] = withFactors(magnitudes, \.magnitude) }
     return sums
   }

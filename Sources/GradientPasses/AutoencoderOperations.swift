@@ -2,23 +2,36 @@ import SparseAutoencoders
 import TensorOperations
 import TensorStream
 
+/// Memory that autoencoders compute a block of rows in, the layers' one after another.
+public final class AutoencoderMemory {
+  /// Positions whose preactivations, 65,536 each, are held at a time: every fourth of 1,024.
+  static let rows = 256
+  fileprivate let operations: any TensorOperations
+  private var blocks: [String: Tensor] = [:]
+
+  public init(_ operations: any TensorOperations) { self.operations = operations }
+
+  /// The block (rows, columns) of that name, whose contents are those of whoever used it last.
+  fileprivate func block(_ name: String, _ rows: Int, _ columns: Int) -> Tensor {
+    if blocks[name]?.columns != columns { blocks[name] = operations.makeTensor(rows: Self.rows, columns: columns) }
+    return blocks[name]!.first(rows: rows)
+  }
+}
+
 /// A sparse autoencoder on the tensor operations: encodes and rebuilds rows.
 public final class AutoencoderOperations {
   public let autoencoder: SparseAutoencoder
-  private let operations: any TensorOperations
+  private var operations: any TensorOperations { memory.operations }
   private let encoder: Matrix
   private let encoderBias: Tensor?
   /// (F,D), in the file's own order.
   private let decoder: Matrix
-  /// Positions whose preactivations, 65,536 each, are held at a time.
-  private static let rowBlock = 128
-  private let inputs: Tensor
-  private let preactivations: Tensor
-  private let outputs: Tensor
+  private let memory: AutoencoderMemory
 
-  public init(_ autoencoder: SparseAutoencoder, operations: any TensorOperations) throws {
+  public init(_ autoencoder: SparseAutoencoder, memory: AutoencoderMemory) throws {
     self.autoencoder = autoencoder
-    self.operations = operations
+    self.memory = memory
+    let operations = memory.operations
     encoder = Matrix(try autoencoder.computation.encoder.floats())
     decoder = Matrix(try autoencoder.computation.decoder.floats())
     encoderBias = autoencoder.computation.encoderBias.map { bias in
@@ -26,10 +39,11 @@ public final class AutoencoderOperations {
       operations.upload(tensor, from: bias)
       return tensor
     }
-    inputs = operations.makeTensor(rows: Self.rowBlock, columns: encoder.rows)
-    preactivations = operations.makeTensor(rows: Self.rowBlock, columns: encoder.columns)
-    outputs = operations.makeTensor(rows: Self.rowBlock, columns: decoder.columns)
   }
+
+  private func inputs(_ rows: Int) -> Tensor { memory.block("inputs", rows, encoder.rows) }
+  private func perFeature(_ rows: Int) -> Tensor { memory.block("features", rows, encoder.columns) }
+  private func outputs(_ rows: Int) -> Tensor { memory.block("outputs", rows, decoder.columns) }
 
   /// Rebuilds `rows` rows of x, [rows, D], from their features.
   ///
@@ -37,11 +51,11 @@ public final class AutoencoderOperations {
   package func rebuild(_ rebuilt: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>, rows: Int) -> Int {
     let (computation, D) = (autoencoder.computation, encoder.rows)
     var active = 0
-    for start in stride(from: 0, to: rows, by: Self.rowBlock) {
-      let count = min(Self.rowBlock, rows - start)
+    for start in stride(from: 0, to: rows, by: AutoencoderMemory.rows) {
+      let count = min(AutoencoderMemory.rows, rows - start)
       let block = start * D
       let scalings = normalize(x + block, rows: count, into: rebuilt + block)
-      let (s, p, y) = (inputs.first(rows: count), preactivations.first(rows: count), outputs.first(rows: count))
+      let (s, p, y) = (inputs(count), perFeature(count), outputs(count))
       operations.upload(s, from: rebuilt + block)
       operations.product(y: p, x: s, matrix: encoder, bias: encoderBias, accumulate: false)
       if let factors = computation.preactivationFactors { operations.scaleColumns(p, by: factors) }
@@ -95,9 +109,9 @@ public final class AutoencoderOperations {
   /// The gradients of all features, [rows, F], from scaled g, [rows, D].
   package func featureGradients(_ gradients: UnsafeMutablePointer<Float>, from g: UnsafePointer<Float>, rows: Int) {
     let (D, F) = (decoder.columns, decoder.rows)
-    for start in stride(from: 0, to: rows, by: Self.rowBlock) {
-      let count = min(Self.rowBlock, rows - start)
-      let (x, y) = (outputs.first(rows: count), preactivations.first(rows: count))
+    for start in stride(from: 0, to: rows, by: AutoencoderMemory.rows) {
+      let count = min(AutoencoderMemory.rows, rows - start)
+      let (x, y) = (outputs(count), perFeature(count))
       operations.upload(x, from: g + start * D)
       operations.product(y: y, x: x, matrix: decoder.transposed, bias: nil, accumulate: false)
       if let factors = autoencoder.computation.decoderFactors { operations.scaleColumns(y, by: factors) }

@@ -107,7 +107,11 @@ public final class SparseAutoencoder: Sendable {
 
   /// XXH64 of the file that holds the tensors, which is what `xxhsum` prints of it. Reads all of it.
   public func contentHash() throws -> String {
-    withExtendedLifetime(try MappedFile(path: path)) { ContentHash.of($0.bytes) }
+    var hash = ContentHash()
+    withExtendedLifetime(try MappedFile(path: path)) { file in
+      MappedFile.readThrough(file.bytes) { hash.update($0) }
+    }
+    return hash.hexadecimal
   }
 
   /// Where the first NaN or infinity of what it computes with stands, in words; reads both matrices.

@@ -114,6 +114,16 @@ enum MappedFiles {
     }
   }
 
+  /// Whether all of `bytes` belong to one of them.
+  static func contain(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let start = UInt(bitPattern: bytes.baseAddress)
+    return lock.withLock { _ in
+      (0..<capacity).contains {
+        entries[$0].path != nil && entries[$0].start <= start && start + UInt(bytes.count) <= entries[$0].end
+      }
+    }
+  }
+
   /// Nothing is checked before `installHandler`: a library does not answer for the files of the rest of its process.
   static func checkUnchanged() throws {
     guard isWatching else { return }

@@ -42,6 +42,26 @@ public final class MappedFile: @unchecked Sendable {
   /// called `watchResources()`.
   public static func checkUnchanged() throws { try MappedFiles.checkUnchanged() }
 
+  /// Hands over `bytes` piece by piece, each of which is let go of afterwards: what reads a file once from end to end
+  /// has no more than a piece of it in memory.
+  public static func readThrough(_ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void) {
+    for start in stride(from: 0, to: bytes.count, by: 16 << 20) {
+      let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + 16 << 20, bytes.count)])
+      body(piece)
+      letGo(of: piece)
+    }
+  }
+
+  /// Takes the pages of mapped files among `bytes` out of this process's memory. The page cache keeps them, and the
+  /// next touch brings them back (some ms for 200 MB). Memory of another kind is left alone.
+  public static func letGo(of bytes: UnsafeRawBufferPointer) {
+    guard let address = bytes.baseAddress, MappedFiles.contain(bytes) else { return }
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let start = (Int(bitPattern: address) + page - 1) / page * page
+    let end = (Int(bitPattern: address) + bytes.count) / page * page
+    if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, MADV_DONTNEED) }
+  }
+
   deinit {
     guard let address = bytes.baseAddress else { return }
     MappedFiles.remove(bytes)

@@ -46,6 +46,13 @@ public struct Matrix {
       address: address, owner: owner)
   }
 
+  /// From the first element to the last.
+  public var bytes: UnsafeRawBufferPointer {
+    let (lines, length) = isColumnMajor ? (columns, rows) : (rows, columns)
+    return UnsafeRawBufferPointer(
+      start: address, count: lines == 0 ? 0 : ((lines - 1) * leadingDimension + length) * type.size)
+  }
+
   /// The elements of a matrix of Float.
   public var floats: UnsafePointer<Float> {
     precondition(type == .f32)

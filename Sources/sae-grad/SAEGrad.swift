@@ -138,8 +138,9 @@ struct SAEGrad: Filter {
     }
     for warning in opened.flatMap(\.2) { complain("warning: \(warning)") }
     var loaded: LoadedAutoencoders = ([:], [:])
+    let memory = AutoencoderMemory(operations)
     for (layer, (autoencoder, reference, _)) in zip(layers.layers, opened) {
-      loaded.operations[layer] = try AutoencoderOperations(autoencoder, operations: operations)
+      loaded.operations[layer] = try AutoencoderOperations(autoencoder, memory: memory)
       loaded.references[layer] = reference
     }
     return loaded
