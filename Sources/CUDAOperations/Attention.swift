@@ -1,0 +1,342 @@
+import SystemIO
+import TensorOperations
+
+/// Rows, and keys, that a block of threads takes; TILE of the kernels.
+private let tile = 32
+/// MOST_WIDTH of the kernels.
+private let mostWidth = 128
+/// Threads of a block, each with 4 × 4 scores of a tile.
+private let threads = 64
+
+extension CUDAOperations {
+  public func attention(
+    output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
+    shape: AttentionShape
+  ) {
+    let N = samples.rowCount
+    check(N, shape, queries: [output, query], keys: [key, value], logSumExp)
+    let tiles = tiles(samples)
+    device.run(
+      "attention", blocks: (tiles.count, shape.heads), threads: threads,
+      [
+        .address(output.device), .address(logSumExp.device), .address(query.device), .address(key.device),
+        .address(value.device), .address(tiles.address), .int(shape.heads), .int(shape.keyValueHeads),
+        .int(shape.headWidth), .float(scale(shape)),
+      ])
+  }
+
+  public func attentionBackward(
+    dQuery: Tensor, dKey: Tensor, dValue: Tensor, dOutput: Tensor, output: Tensor, logSumExp: Tensor, query: Tensor,
+    key: Tensor, value: Tensor, samples: PackedSamples, shape: AttentionShape
+  ) {
+    let N = samples.rowCount
+    check(N, shape, queries: [dQuery, dOutput, output, query], keys: [dKey, dValue, key, value], logSumExp)
+    let tiles = tiles(samples)
+    let delta = scratch("attention delta", bytes: N * shape.heads * MemoryLayout<Float>.stride)
+    device.run(
+      "attention_delta", elements: N * shape.heads, .address(delta), .address(dOutput.device), .address(output.device),
+      .int(shape.headWidth), .long(N * shape.heads))
+    let inputs: [Device.Argument] = [
+      .address(dOutput.device), .address(logSumExp.device), .address(delta), .address(query.device),
+      .address(key.device), .address(value.device), .address(tiles.address), .int(shape.heads),
+      .int(shape.keyValueHeads), .int(shape.headWidth), .float(scale(shape)),
+    ]
+    device.run(
+      "attention_backward_query", blocks: (tiles.count, shape.heads), threads: threads,
+      [.address(dQuery.device)] + inputs)
+    device.run(
+      "attention_backward_key", blocks: (tiles.count, shape.keyValueHeads), threads: threads,
+      [.address(dKey.device), .address(dValue.device)] + inputs)
+  }
+
+  private func scale(_ shape: AttentionShape) -> Float { Float(1 / Double(shape.headWidth).squareRoot()) }
+
+  private func check(
+    _ N: Int, _ shape: AttentionShape, queries: [Tensor], keys: [Tensor], _ logSumExp: Tensor
+  ) {
+    precondition(queries.allSatisfy { $0.hasShape(N, shape.queryWidth) })
+    precondition(keys.allSatisfy { $0.hasShape(N, shape.keyValueWidth) } && logSumExp.hasShape(N, 2 * shape.heads))
+    guard shape.headWidth <= mostWidth else {
+      stop(
+        "\(device.name): expected attention heads of at most \(mostWidth) dimensions, found \(shape.headWidth): "
+          + "use --device cpu", .unavailable)
+    }
+  }
+
+  /// For each tile of each sample its sample's first row, rows and real tokens, and where in it the tile begins.
+  private func tiles(_ samples: PackedSamples) -> (address: DevicePointer, count: Int) {
+    let tiles = samples.samples.flatMap { sample in
+      stride(from: 0, to: sample.rows.count, by: tile).flatMap { start in
+        [sample.rows.lowerBound, sample.rows.count, sample.valid, start].map { Int32($0) }
+      }
+    }
+    return (list("attention tiles", tiles), tiles.count / 4)
+  }
+}
+
+/// HF: modeling_qwen2.py, `eager_attention_forward`; the order of summation is that of FlashAttention.
+let attentionKernels = #"""
+  // Rows and keys of the square tiles that scores are computed in. A block is 8 × 8 threads, each of which has 4 × 4
+  // scores: rows y, y + 8, …, and keys x, x + 8, …; of results its columns are x, x + 8, …
+  #define TILE 32
+  #define EDGE 8
+  #define SIDE (TILE / EDGE)
+  #define MOST_WIDTH 128
+  #define COLUMNS (MOST_WIDTH / EDGE)
+  // Odd, so that a column of a tile lies in different banks of shared memory.
+  #define WIDTH_DISTANCE (MOST_WIDTH + 1)
+  #define TILE_DISTANCE (TILE + 1)
+
+  /// Copies `count` rows of one head, and zeros after them.
+  __device__ void load_tile(float *tile, const float *source, int count, int distance, int W) {
+    for (int i = threadIdx.x; i < TILE * W; i += blockDim.x) {
+      int row = i / W, w = i % W;
+      tile[row * WIDTH_DISTANCE + w] = row < count ? source[(long long)row * distance + w] : 0.0f;
+    }
+  }
+
+  /// s = a · bᵀ of two tiles.
+  __device__ void multiply_tiles(float s[SIDE][SIDE], const float *a, const float *b, int W) {
+    int x = threadIdx.x % EDGE, y = threadIdx.x / EDGE;
+    #pragma unroll
+    for (int r = 0; r < SIDE; r++)
+      #pragma unroll
+      for (int c = 0; c < SIDE; c++) s[r][c] = 0;
+    for (int w = 0; w < W; w++) {
+      float left[SIDE], right[SIDE];
+      #pragma unroll
+      for (int r = 0; r < SIDE; r++) left[r] = a[(y + r * EDGE) * WIDTH_DISTANCE + w];
+      #pragma unroll
+      for (int c = 0; c < SIDE; c++) right[c] = b[(x + c * EDGE) * WIDTH_DISTANCE + w];
+      #pragma unroll
+      for (int r = 0; r < SIDE; r++)
+        #pragma unroll
+        for (int c = 0; c < SIDE; c++) s[r][c] += left[r] * right[c];
+    }
+  }
+
+  /// out[row,:] += Σ_j p[row,j] · b[j,:], or p[j,row] where `transposed`. Each tile's sum is added as a whole.
+  __device__ void add_product(
+      float out[SIDE][COLUMNS], const float *p, const float *b, int count, int W, bool transposed) {
+    int x = threadIdx.x % EDGE, y = threadIdx.x / EDGE;
+    float sum[SIDE][COLUMNS];
+    #pragma unroll
+    for (int r = 0; r < SIDE; r++)
+      #pragma unroll
+      for (int c = 0; c < COLUMNS; c++) sum[r][c] = 0;
+    for (int j = 0; j < count; j++) {
+      float left[SIDE];
+      #pragma unroll
+      for (int r = 0; r < SIDE; r++) {
+        int row = y + r * EDGE;
+        left[r] = transposed ? p[j * TILE_DISTANCE + row] : p[row * TILE_DISTANCE + j];
+      }
+      #pragma unroll
+      for (int c = 0; c < COLUMNS; c++) {
+        int w = x + c * EDGE;
+        if (w < W) {
+          float right = b[j * WIDTH_DISTANCE + w];
+          #pragma unroll
+          for (int r = 0; r < SIDE; r++) sum[r][c] += left[r] * right;
+        }
+      }
+    }
+    #pragma unroll
+    for (int r = 0; r < SIDE; r++)
+      #pragma unroll
+      for (int c = 0; c < COLUMNS; c++) out[r][c] += sum[r][c];
+  }
+
+  /// For each sample and head, with keys j ≤ t that are real tokens:
+  ///
+  ///     S[t,j] = scale · q_t · k_j,   L[t] = log Σ_j e^S[t,j],   o_t = Σ_j e^(S[t,j] − L[t])·v_j
+  ///
+  /// with a running maximum and sum over tiles of keys (FlashAttention, Dao et al. 2022). L is kept as the largest
+  /// score and the logarithm of the sum above it. One block a tile of rows and head.
+  extern "C" __global__ void __launch_bounds__(64) attention(
+      float *output, float *logSumExp, const float *query, const float *key, const float *value, const int *tiles,
+      int H, int K, int W, float scale) {
+    __shared__ float q[TILE * WIDTH_DISTANCE], kv[TILE * WIDTH_DISTANCE], p[TILE * TILE_DISTANCE];
+    __shared__ float correction[TILE];
+    const int *place = tiles + 4 * blockIdx.x;
+    int first = place[0], start = place[3], head = blockIdx.y;
+    int rows = min(TILE, place[1] - start), keys = min(start + rows, place[2]);
+    int x = threadIdx.x % EDGE, y = threadIdx.x / EDGE, row = threadIdx.x;
+    long long firstKey = (long long)first * K * W + head / (H / K) * W;
+    long long firstQuery = (long long)(first + start) * H * W + head * W;
+    load_tile(q, query + firstQuery, rows, H * W, W);
+
+    float o[SIDE][COLUMNS] = {};
+    // Of this thread's row, where it has one: the largest score and Σ e^(S − largest) so far.
+    float largest = 0;
+    double sum = 0;
+    for (int j0 = 0; j0 < keys; j0 += TILE) {
+      int count = min(TILE, keys - j0);
+      __syncthreads();
+      load_tile(kv, key + firstKey + (long long)j0 * K * W, count, K * W, W);
+      __syncthreads();
+      float s[SIDE][SIDE];
+      multiply_tiles(s, q, kv, W);
+      for (int r = 0; r < SIDE; r++)
+        for (int c = 0; c < SIDE; c++) p[(y + r * EDGE) * TILE_DISTANCE + x + c * EDGE] = scale * s[r][c];
+      __syncthreads();
+      load_tile(kv, value + firstKey + (long long)j0 * K * W, count, K * W, W);
+      if (row < TILE) {
+        float *p_t = p + row * TILE_DISTANCE;
+        int allowed = min(max(start + row + 1 - j0, 0), count);
+        float m = j0 > 0 ? largest : allowed > 0 ? p_t[0] : 0;
+        for (int j = 0; j < allowed; j++) m = fmaxf(m, p_t[j]);
+        float shrink = j0 > 0 ? expf(largest - m) : 0;
+        double added = 0;
+        for (int j = 0; j < TILE; j++) {
+          p_t[j] = j < allowed ? expf(p_t[j] - m) : 0;
+          added += p_t[j];
+        }
+        sum = sum * shrink + added;
+        largest = m;
+        correction[row] = shrink;
+      }
+      __syncthreads();
+      for (int r = 0; r < SIDE; r++)
+        for (int c = 0; c < COLUMNS; c++) o[r][c] *= correction[y + r * EDGE];
+      add_product(o, p, kv, count, W, false);
+    }
+    __syncthreads();
+    if (row < TILE) correction[row] = (float)(1 / sum);
+    if (row < rows) {
+      float *L = logSumExp + ((long long)(first + start + row) * H + head) * 2;
+      L[0] = largest;
+      L[1] = (float)log(sum);
+    }
+    __syncthreads();
+    for (int r = 0; r < SIDE; r++) {
+      int t = y + r * EDGE;
+      for (int c = 0; c < COLUMNS; c++) {
+        int w = x + c * EDGE;
+        if (t < rows && w < W) output[firstQuery + (long long)t * H * W + w] = o[r][c] * correction[t];
+      }
+    }
+  }
+
+  /// δ[t] = Σ_w do[t,w]·o[t,w] of each head. One thread a row and head.
+  extern "C" __global__ void attention_delta(
+      float *delta, const float *dOutput, const float *output, int W, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      double sum = 0;
+      for (int w = 0; w < W; w++) sum += (double)dOutput[i * W + w] * output[i * W + w];
+      delta[i] = (float)sum;
+    }
+  }
+
+  /// Turns this thread's scores and dP = do · vᵀ into P and dS = P ∘ (dP − δ) · scale, 0 where a row does not look.
+  __device__ void softmax_backward(
+      float s[SIDE][SIDE], float dP[SIDE][SIDE], const float *logSumExp, const float *delta, long long firstRow,
+      int rows, int start, int j0, int count, int H, int head, float scale) {
+    int x = threadIdx.x % EDGE, y = threadIdx.x / EDGE;
+    for (int r = 0; r < SIDE; r++) {
+      int t = y + r * EDGE;
+      long long place = (firstRow + t) * H + head;
+      float largest = t < rows ? logSumExp[2 * place] : 0;
+      float normalizer = t < rows ? expf(-logSumExp[2 * place + 1]) : 0;
+      float mean = t < rows ? delta[place] : 0;
+      for (int c = 0; c < SIDE; c++) {
+        int j = x + c * EDGE;
+        bool isSeen = t < rows && j < count && j0 + j <= start + t;
+        s[r][c] = isSeen ? expf(scale * s[r][c] - largest) * normalizer : 0;
+        dP[r][c] = isSeen ? s[r][c] * (dP[r][c] - mean) * scale : 0;
+      }
+    }
+  }
+
+  __device__ void store_tile(float *tile, float s[SIDE][SIDE]) {
+    int x = threadIdx.x % EDGE, y = threadIdx.x / EDGE;
+    for (int r = 0; r < SIDE; r++)
+      for (int c = 0; c < SIDE; c++) tile[(y + r * EDGE) * TILE_DISTANCE + x + c * EDGE] = s[r][c];
+  }
+
+  __device__ void store_rows(float *out, float values[SIDE][COLUMNS], int rows, int distance, int W) {
+    int x = threadIdx.x % EDGE, y = threadIdx.x / EDGE;
+    for (int r = 0; r < SIDE; r++)
+      for (int c = 0; c < COLUMNS; c++) {
+        int t = y + r * EDGE, w = x + c * EDGE;
+        if (t < rows && w < W) out[(long long)t * distance + w] = values[r][c];
+      }
+  }
+
+  /// dq_t = Σ_j dS[t,j]·k_j, with P computed again from L. One block a tile of rows and head.
+  extern "C" __global__ void __launch_bounds__(64) attention_backward_query(
+      float *dQuery, const float *dOutput, const float *logSumExp, const float *delta, const float *query,
+      const float *key, const float *value, const int *tiles, int H, int K, int W, float scale) {
+    __shared__ float a[TILE * WIDTH_DISTANCE], b[TILE * WIDTH_DISTANCE], p[TILE * TILE_DISTANCE];
+    const int *place = tiles + 4 * blockIdx.x;
+    int first = place[0], start = place[3], head = blockIdx.y;
+    int rows = min(TILE, place[1] - start), keys = min(start + rows, place[2]);
+    long long firstKey = (long long)first * K * W + head / (H / K) * W;
+    long long firstQuery = (long long)(first + start) * H * W + head * W;
+
+    float dq[SIDE][COLUMNS] = {};
+    for (int j0 = 0; j0 < keys; j0 += TILE) {
+      int count = min(TILE, keys - j0);
+      long long keyTile = firstKey + (long long)j0 * K * W;
+      float s[SIDE][SIDE], dP[SIDE][SIDE];
+      __syncthreads();
+      load_tile(a, dOutput + firstQuery, rows, H * W, W);
+      load_tile(b, value + keyTile, count, K * W, W);
+      __syncthreads();
+      multiply_tiles(dP, a, b, W);
+      __syncthreads();
+      load_tile(a, query + firstQuery, rows, H * W, W);
+      load_tile(b, key + keyTile, count, K * W, W);
+      __syncthreads();
+      multiply_tiles(s, a, b, W);
+      softmax_backward(s, dP, logSumExp, delta, first + start, rows, start, j0, count, H, head, scale);
+      store_tile(p, dP);
+      __syncthreads();
+      add_product(dq, p, b, count, W, false);
+    }
+    store_rows(dQuery + firstQuery, dq, rows, H * W, W);
+  }
+
+  /// dk_j = Σ_t dS[t,j]·q_t and dv_j = Σ_t P[t,j]·do_t over the rows t ≥ j and the query heads that share the key head.
+  /// One block a tile of keys and key head.
+  extern "C" __global__ void __launch_bounds__(64) attention_backward_key(
+      float *dKey, float *dValue, const float *dOutput, const float *logSumExp, const float *delta, const float *query,
+      const float *key, const float *value, const int *tiles, int H, int K, int W, float scale) {
+    __shared__ float a[TILE * WIDTH_DISTANCE], b[TILE * WIDTH_DISTANCE], p[TILE * TILE_DISTANCE];
+    const int *place = tiles + 4 * blockIdx.x;
+    int first = place[0], length = place[1], j0 = place[3], keyHead = blockIdx.y;
+    int keys = min(TILE, length - j0), count = min(keys, place[2] - j0);
+    long long keyTile = (long long)(first + j0) * K * W + keyHead * W;
+
+    float dk[SIDE][COLUMNS] = {}, dv[SIDE][COLUMNS] = {};
+    // Padding is looked at by no row: its gradients are 0.
+    int blocksOfRows = count > 0 ? (length - j0 + TILE - 1) / TILE : 0;
+    for (int step = 0; step < H / K * blocksOfRows; step++) {
+      int head = keyHead * (H / K) + step / blocksOfRows, start = j0 + step % blocksOfRows * TILE;
+      int rows = min(TILE, length - start);
+      long long firstQuery = (long long)(first + start) * H * W + head * W;
+      float s[SIDE][SIDE], dP[SIDE][SIDE];
+      __syncthreads();
+      load_tile(a, query + firstQuery, rows, H * W, W);
+      load_tile(b, key + keyTile, count, K * W, W);
+      __syncthreads();
+      multiply_tiles(s, a, b, W);
+      __syncthreads();
+      load_tile(a, dOutput + firstQuery, rows, H * W, W);
+      load_tile(b, value + keyTile, count, K * W, W);
+      __syncthreads();
+      multiply_tiles(dP, a, b, W);
+      softmax_backward(s, dP, logSumExp, delta, first + start, rows, start, j0, count, H, head, scale);
+      store_tile(p, s);
+      __syncthreads();
+      add_product(dv, p, a, rows, W, true);
+      __syncthreads();
+      store_tile(p, dP);
+      load_tile(a, query + firstQuery, rows, H * W, W);
+      __syncthreads();
+      add_product(dk, p, a, rows, W, true);
+    }
+    store_rows(dKey + keyTile, dk, keys, K * W, W);
+    store_rows(dValue + keyTile, dv, keys, K * W, W);
+  }
+  """#

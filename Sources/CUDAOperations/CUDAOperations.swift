@@ -1,0 +1,172 @@
+import Glibc
+import Safetensors
+import SystemIO
+import TensorOperations
+
+/// The tensor operations on a GPU: cuBLAS for products, kernels that are compiled for the card that is there.
+///
+/// Tensors and matrices are Float in the card's memory; weights of other types are widened as they arrive. Calls
+/// return when their work is queued, and wait for it where they bring numbers back.
+public final class CUDAOperations: TensorOperations {
+  let device: Device
+  public let precision: Precision
+  /// Memory for what does not outlive an operation, by purpose.
+  private var scratch: [String: DeviceMemory] = [:]
+  /// Lists that many calls in a row have in common, as they were last sent.
+  private var lists: [String: (values: [Int32], memory: DeviceMemory)] = [:]
+  /// Rotation angles, made for as many positions as were asked for so far.
+  var rotations: (table: RotationTable, cosines: DeviceMemory, sines: DeviceMemory)?
+
+  /// Opens the driver, cuBLAS and NVRTC, and compiles the kernels where no earlier run has left them.
+  ///
+  /// - Parameters:
+  ///   - index: which of the GPUs, from 0.
+  ///   - folder: the only folder to look for the libraries in; nil where the system keeps them.
+  /// - Throws: `Failure` of kind unavailable that says what is missing.
+  public init(device index: Int = 0, precision: Precision = .float32, folder: String? = nil) throws(Failure) {
+    device = try Device(index, precision: precision, folder: folder)
+    self.precision = precision
+    // Activations of 24 layers take 1.3 MB a row, and weights and autoencoders what they take.
+    passRows = min(8192, max(512, device.memory.free / (4 << 20)))
+  }
+
+  /// A GPU wants many rows at a time, and has so much memory.
+  public let passRows: Int
+
+  /// The device and the card, for people.
+  public var description: String {
+    let memory = device.memory
+    return "\(device.name), \(device.model), \(memory.free >> 20) of \(memory.total >> 20) MiB free, "
+      + "products in \(precision.rawValue)"
+  }
+
+  /// What has been in use at most, for people.
+  public var memoryReport: String { "\(device.name): at most \(device.mostUsed >> 20) MiB in use" }
+
+  // MARK: - Memory
+
+  public func makeTensor(rows: Int, columns: Int) -> Tensor {
+    let memory = DeviceMemory(device, bytes: rows * columns * MemoryLayout<Float>.stride)
+    return Tensor(
+      rows: rows, columns: columns, address: UnsafeMutablePointer(bitPattern: UInt(memory.address))!, owner: memory)
+  }
+
+  public func makeWeight(
+    _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, owner: AnyObject
+  ) -> Matrix {
+    let count = rows * columns
+    precondition(bytes.count == count * type.size)
+    let weight = makeTensor(rows: rows, columns: columns)
+    guard let source = bytes.baseAddress else { return Matrix(weight) }
+    if type == .f32 {
+      device.copy(to: weight.device, from: source, bytes: bytes.count)
+    } else {
+      let narrow = scratch("narrow weights", bytes: bytes.count)
+      device.copy(to: narrow, from: source, bytes: bytes.count)
+      device.run(
+        type == .bf16 ? "widen_bfloat16" : "widen_float16", elements: count, .address(weight.device), .address(narrow),
+        .long(count))
+    }
+    MappedFile.letGo(of: bytes)
+    return Matrix(weight)
+  }
+
+  public func makeMatrix(_ host: Matrix) -> Matrix {
+    precondition(host.type == .f32)
+    let memory = DeviceMemory(device, bytes: host.bytes.count)
+    device.copy(to: memory.address, from: host.address, bytes: host.bytes.count)
+    MappedFile.letGo(of: host.bytes)
+    return Matrix(
+      rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor, leadingDimension: host.leadingDimension,
+      type: .f32, address: UnsafeRawPointer(bitPattern: UInt(memory.address))!, owner: memory)
+  }
+
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
+    device.copy(to: destination.device, from: source, bytes: destination.bytes)
+  }
+
+  public func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor) {
+    device.copy(to: destination, from: source.device, bytes: source.bytes)
+  }
+
+  public func copy(_ destination: Tensor, from source: Tensor) {
+    precondition(destination.hasShape(source.rows, source.columns))
+    device.copy(to: destination.device, within: source.device, bytes: source.bytes)
+  }
+
+  public func clear(_ x: Tensor) { device.clear(x.device, bytes: x.bytes) }
+
+  public func add(_ y: Tensor, _ x: Tensor) {
+    precondition(y.hasShape(x.rows, x.columns))
+    device.run("add", elements: x.count, .address(y.device), .address(x.device), .long(x.count))
+  }
+
+  // MARK: - Products
+
+  public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
+    precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
+    precondition(bias == nil || (!accumulate && bias!.count == matrix.columns))
+    if let bias {
+      device.run(
+        "repeat_row", elements: y.count, .address(y.device), .address(bias.device), .int(y.columns), .long(y.count))
+    }
+    device.multiply(
+      x.rows, matrix.columns, matrix.rows, x.operand, matrix.operand, accumulate: accumulate || bias != nil,
+      into: y.device, distance: y.columns)
+  }
+
+  // MARK: - What operations need beside their operands
+
+  /// Memory of that purpose, whose contents last until it is asked for again.
+  func scratch(_ purpose: String, bytes: Int) -> DevicePointer {
+    if let memory = scratch[purpose] { return memory.reserve(bytes) }
+    let memory = DeviceMemory(device, bytes: bytes)
+    scratch[purpose] = memory
+    return memory.address
+  }
+
+  /// A list on the device, sent again only where it is another one.
+  func list(_ purpose: String, _ values: [Int32]) -> DevicePointer {
+    if let (known, memory) = lists[purpose], known == values { return memory.address }
+    let bytes = values.count * MemoryLayout<Int32>.stride
+    let memory = lists[purpose]?.memory ?? DeviceMemory(device, bytes: bytes)
+    values.withUnsafeBytes { device.copy(to: memory.reserve(bytes), from: $0.baseAddress!, bytes: bytes) }
+    lists[purpose] = (values, memory)
+    return memory.address
+  }
+
+  /// Numbers on the device.
+  func numbers<Number>(_ purpose: String, _ values: [Number]) -> DevicePointer {
+    values.withUnsafeBytes { bytes in
+      let memory = scratch(purpose, bytes: bytes.count)
+      if let source = bytes.baseAddress { device.copy(to: memory, from: source, bytes: bytes.count) }
+      return memory
+    }
+  }
+
+  /// Numbers brought back.
+  func values<Number>(_ type: Number.Type, count: Int, at address: DevicePointer) -> [Number] {
+    [Number](unsafeUninitializedCapacity: count) { values, initialized in
+      if count > 0 {
+        device.copy(
+          to: UnsafeMutableRawPointer(values.baseAddress!), from: address, bytes: count * MemoryLayout<Number>.stride)
+      }
+      initialized = count
+    }
+  }
+}
+
+extension Tensor {
+  var device: DevicePointer { DevicePointer(UInt(bitPattern: address)) }
+  var bytes: Int { count * MemoryLayout<Float>.stride }
+  var operand: CuBLAS.Operand { CuBLAS.Operand(address: device, distance: columns) }
+}
+
+extension Matrix {
+  var device: DevicePointer { DevicePointer(UInt(bitPattern: address)) }
+  var operand: CuBLAS.Operand {
+    CuBLAS.Operand(address: device, distance: leadingDimension, isTransposed: isColumnMajor)
+  }
+  /// Elements from one row to the next, and from one column to the next.
+  var strides: (row: Int, column: Int) { isColumnMajor ? (1, leadingDimension) : (leadingDimension, 1) }
+}

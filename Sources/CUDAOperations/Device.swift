@@ -1,0 +1,193 @@
+import Glibc
+import SystemIO
+import TensorOperations
+
+/// One GPU: its memory, its kernels, its products. All work is queued in one order, that of the calls.
+///
+/// What fails after the start ends the program with a message: nothing goes on without its device.
+final class Device {
+  /// `cuda:0`
+  let name: String
+  /// The card's own name.
+  let model: String
+  /// As 90 for compute capability 9.0.
+  let architecture: Int32
+  let products: CuBLAS
+  private let driver: Driver
+  private let context: OpaquePointer?
+  private var kernels: [String: OpaquePointer] = [:]
+  private var kernelModule: OpaquePointer?
+  /// Bytes in use, and the most that were.
+  private var used = 0
+  private(set) var mostUsed = 0
+
+  /// - Parameter folder: the only place where the libraries are looked for; nil where the system keeps them.
+  /// - Throws: `Failure` of kind unavailable that says what is missing.
+  init(_ index: Int, precision: Precision, folder: String?) throws(Failure) {
+    name = "cuda:\(index)"
+    driver = try Driver(folder: folder)
+    var count: Int32 = 0
+    try driver.check(driver.countDevices(&count), "cuDeviceGetCount")
+    guard index < Int(count) else {
+      throw Failure(.unavailable, "\(name): expected a device below \(count), which is how many there are")
+    }
+    var device: Int32 = 0
+    try driver.check(driver.getDevice(&device, Int32(index)), "cuDeviceGet")
+    var text = [CChar](repeating: 0, count: 256)
+    try driver.check(driver.getName(&text, 255, device), "cuDeviceGetName")
+    model = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    var (major, minor): (Int32, Int32) = (0, 0)
+    try driver.check(driver.getAttribute(&major, 75, device), "cuDeviceGetAttribute")
+    try driver.check(driver.getAttribute(&minor, 76, device), "cuDeviceGetAttribute")
+    architecture = 10 * major + minor
+    var context: OpaquePointer?
+    try driver.check(driver.retainContext(&context, device), "cuDevicePrimaryCtxRetain")
+    self.context = context
+    try driver.check(driver.setContext(context), "cuCtxSetCurrent")
+    products = try CuBLAS(folder: folder, precision: precision)
+    kernelModule = try loadKernels(KernelCompiler(folder: folder))
+  }
+
+  private func loadKernels(_ compiler: KernelCompiler) throws(Failure) -> OpaquePointer? {
+    let source = kernelSource
+    let cache = KernelCache(
+      key: "\(compiler.version.major).\(compiler.version.minor) sm_\(architecture) \(compiler.name)\n\(source)")
+    var module: OpaquePointer?
+    if let code = cache.read(), driver.loadModule(&module, code) == 0 { return module }
+    // PTX is text, which ends with a zero.
+    let code = try compiler.code(source, for: architecture) + [0]
+    try driver.check(driver.loadModule(&module, code), "cuModuleLoadData")
+    cache.write(code)
+    return module
+  }
+
+  // MARK: - Memory
+
+  /// Bytes that are free on the card, and all that it has.
+  var memory: (free: Int, total: Int) {
+    var (free, total) = (0, 0)
+    demand(driver.getMemory(&free, &total), "cuMemGetInfo")
+    return (free, total)
+  }
+
+  func allocate(_ bytes: Int) -> DevicePointer {
+    var address: DevicePointer = 0
+    let status = driver.allocate(&address, max(bytes, 1))
+    if status == Driver.outOfMemory {
+      let (free, total) = memory
+      stopForWantOfMemory(
+        "\(name): out of memory: \(bytes) bytes more were needed: \(used) are in use, \(free) of \(total) are free; "
+          + "fewer layers at a time need less")
+    }
+    demand(status, "cuMemAlloc")
+    used += bytes
+    mostUsed = max(mostUsed, used)
+    return address
+  }
+
+  func release(_ address: DevicePointer, _ bytes: Int) {
+    demand(driver.free(address), "cuMemFree")
+    used -= bytes
+  }
+
+  func copy(to destination: DevicePointer, from source: UnsafeRawPointer, bytes: Int) {
+    if bytes > 0 { demand(driver.copyToDevice(destination, source, bytes), "cuMemcpyHtoD") }
+  }
+
+  func copy(to destination: UnsafeMutableRawPointer, from source: DevicePointer, bytes: Int) {
+    if bytes > 0 { demand(driver.copyToHost(destination, source, bytes), "cuMemcpyDtoH") }
+  }
+
+  func copy(to destination: DevicePointer, within source: DevicePointer, bytes: Int) {
+    if bytes > 0 { demand(driver.copyWithin(destination, source, bytes), "cuMemcpyDtoD") }
+  }
+
+  func clear(_ address: DevicePointer, bytes: Int) {
+    if bytes > 0 { demand(driver.fill(address, 0, bytes), "cuMemsetD8") }
+  }
+
+  // MARK: - Work
+
+  enum Argument {
+    case address(DevicePointer)
+    case int(Int)
+    case long(Int)
+    case float(Float)
+  }
+
+  /// Threads of a block, where the kernel does not want another number.
+  static let blockSize = 256
+
+  /// Runs a kernel on one thread for each of `count` elements.
+  func run(_ kernel: String, elements count: Int, _ arguments: Argument...) {
+    run(kernel, blocks: ((count + Self.blockSize - 1) / Self.blockSize, 1), threads: Self.blockSize, arguments)
+  }
+
+  /// Runs a kernel on one block for each of `count` rows.
+  func run(_ kernel: String, rows count: Int, _ arguments: Argument...) {
+    run(kernel, blocks: (count, 1), threads: Self.blockSize, arguments)
+  }
+
+  func run(_ kernel: String, blocks: (x: Int, y: Int), threads: Int, _ arguments: [Argument]) {
+    guard blocks.x > 0, blocks.y > 0 else { return }
+    if kernels[kernel] == nil {
+      var function: OpaquePointer?
+      demand(driver.getFunction(&function, kernelModule, kernel), "cuModuleGetFunction(\(kernel))")
+      kernels[kernel] = function
+    }
+    // Each in eight bytes of its own, of which the kernel reads as many as its parameter has.
+    var values = arguments.map { argument in
+      switch argument {
+      case .address(let address): address
+      case .int(let value): UInt64(UInt32(bitPattern: Int32(value)))
+      case .long(let value): UInt64(bitPattern: Int64(value))
+      case .float(let value): UInt64(value.bitPattern)
+      }
+    }
+    let status = values.withUnsafeMutableBufferPointer { values in
+      var places = values.indices.map { UnsafeMutableRawPointer?(values.baseAddress! + $0) }
+      return driver.launch(
+        kernels[kernel]!, UInt32(blocks.x), UInt32(blocks.y), 1, UInt32(threads), 1, 1, 0, nil, &places, nil)
+    }
+    demand(status, kernel)
+  }
+
+  /// C(m,n) = A(m,k) · B(k,n), or C += where `accumulate`.
+  func multiply(
+    _ m: Int, _ n: Int, _ k: Int, _ a: CuBLAS.Operand, _ b: CuBLAS.Operand, accumulate: Bool = false,
+    into c: DevicePointer, distance: Int
+  ) {
+    guard m > 0, n > 0 else { return }
+    let status = products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance)
+    if status != 0 { stop("\(name): cublasGemmEx: status \(status)", .unavailable) }
+  }
+
+  private func demand(_ status: Driver.Status, _ call: String) {
+    if status != 0 { stop("\(name): \(call): \(driver.message(status))", .unavailable) }
+  }
+}
+
+/// Memory of a device, given back when nothing refers to it any more.
+final class DeviceMemory {
+  private(set) var address: DevicePointer
+  private var capacity: Int
+  private let device: Device
+
+  init(_ device: Device, bytes: Int) {
+    self.device = device
+    capacity = bytes
+    address = device.allocate(bytes)
+  }
+
+  deinit { device.release(address, capacity) }
+
+  /// Grows to at least `bytes`; the contents are lost where it does.
+  func reserve(_ bytes: Int) -> DevicePointer {
+    if bytes > capacity {
+      device.release(address, capacity)
+      capacity = bytes
+      address = device.allocate(bytes)
+    }
+    return address
+  }
+}

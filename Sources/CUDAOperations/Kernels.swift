@@ -1,0 +1,91 @@
+/// All kernels, as NVRTC compiles them.
+///
+/// Each family's text stands beside the operations that launch it.
+public let kernelSource = [
+  blockKernels, elementwiseKernels, rmsNormKernels, rotaryEmbeddingKernels, attentionKernels, swiGLUKernels,
+  crossEntropyKernels, sparseFeatureKernels,
+].joined(separator: "\n")
+
+/// What all threads of a block find together.
+let blockKernels = #"""
+  #define MOST_THREADS 256
+
+  /// The sum of every thread's value, in all threads. The order of addition is always the same.
+  __device__ double block_sum(double value) {
+    __shared__ double parts[MOST_THREADS];
+    int thread = threadIdx.x;
+    __syncthreads();
+    parts[thread] = value;
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (thread < half) parts[thread] += parts[thread + half];
+    }
+    __syncthreads();
+    return parts[0];
+  }
+
+  /// The largest of every thread's value, in all threads. A NaN counts as smaller than any number.
+  __device__ float block_maximum(float value) {
+    __shared__ float parts[MOST_THREADS];
+    int thread = threadIdx.x;
+    __syncthreads();
+    parts[thread] = value;
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (thread < half) parts[thread] = fmaxf(parts[thread], parts[thread + half]);
+    }
+    __syncthreads();
+    return parts[0];
+  }
+
+  /// The sum of the values of all threads before this one; the sum of all of them in `total`.
+  __device__ int block_sum_before(int value, int *total) {
+    __shared__ int parts[MOST_THREADS];
+    int thread = threadIdx.x;
+    __syncthreads();
+    parts[thread] = value;
+    for (int distance = 1; distance < blockDim.x; distance *= 2) {
+      __syncthreads();
+      int before = thread >= distance ? parts[thread - distance] : 0;
+      __syncthreads();
+      parts[thread] += before;
+    }
+    __syncthreads();
+    *total = parts[blockDim.x - 1];
+    return parts[thread] - value;
+  }
+  """#
+
+/// One thread an element.
+let elementwiseKernels = #"""
+  #define FOR_THIS_ELEMENT(i, count) \
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; \
+    if (i < count)
+
+  extern "C" __global__ void add(float *y, const float *x, long long count) {
+    FOR_THIS_ELEMENT(i, count) y[i] += x[i];
+  }
+
+  extern "C" __global__ void scale_columns(float *x, const float *factors, int columns, long long count) {
+    FOR_THIS_ELEMENT(i, count) x[i] *= factors[i % columns];
+  }
+
+  /// y[n,j] = bias[j]
+  extern "C" __global__ void repeat_row(float *y, const float *bias, int columns, long long count) {
+    FOR_THIS_ELEMENT(i, count) y[i] = bias[i % columns];
+  }
+
+  extern "C" __global__ void widen_bfloat16(float *y, const unsigned short *x, long long count) {
+    FOR_THIS_ELEMENT(i, count) y[i] = __uint_as_float((unsigned)x[i] << 16);
+  }
+
+  /// IEEE binary16, exactly. The exponent's bias moves from 15 to 127; times 2^112, subnormal numbers are normal.
+  extern "C" __global__ void widen_float16(float *y, const unsigned short *x, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      unsigned rest = (unsigned)(x[i] & 0x7fff) << 13;
+      unsigned bits = __float_as_uint(__uint_as_float(rest) * 5192296858534827628530496329220096.0f);
+      // Infinity and NaN keep the bits of their fraction.
+      if (rest >= 0x0f800000u) bits = rest | 0x7f800000u;
+      y[i] = __uint_as_float(bits | (unsigned)(x[i] & 0x8000) << 16);
+    }
+  """#

@@ -1,0 +1,236 @@
+import TensorOperations
+
+/// Columns of a product whose magnitudes are added up at a time: 512 rows of them make 32 MB.
+private let featureTile = 16_384
+
+extension CUDAOperations {
+  public func scaleColumns(_ x: Tensor, by factors: [Float]) {
+    precondition(factors.count == x.columns)
+    device.run(
+      "scale_columns", elements: x.count, .address(x.device), .address(numbers("factors", factors)), .int(x.columns),
+      .long(x.count))
+  }
+
+  public func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures {
+    let (N, F) = (p.rows, p.columns)
+    guard N > 0, F > 0 else { return ActiveFeatures(rows: Array(repeating: ([], []), count: N)) }
+    let marks = scratch("marks", bytes: p.count)
+    mark(marks, p, activation)
+    let counts = scratch("counts", bytes: N * MemoryLayout<Int32>.stride)
+    device.run("count_marks", rows: N, .address(counts), .address(marks), .int(F))
+    let offsets = values(Int32.self, count: N, at: counts).reduce(into: [Int32(0)]) { $0.append($0.last! + $1) }
+    let total = Int(offsets.last!)
+    let indices = scratch("indices", bytes: total * MemoryLayout<Int32>.stride)
+    let features = scratch("values", bytes: total * MemoryLayout<Float>.stride)
+    device.run(
+      "gather_marked", rows: N, .address(indices), .address(features), .address(numbers("offsets", offsets)),
+      .address(marks), .address(p.device), .int(F))
+    let allIndices = values(Int32.self, count: total, at: indices)
+    let allValues = values(Float.self, count: total, at: features)
+    return ActiveFeatures(
+      rows: (0..<N).map { row in
+        let range = Int(offsets[row])..<Int(offsets[row + 1])
+        return (Array(allIndices[range]), Array(allValues[range]))
+      })
+  }
+
+  private func mark(_ marks: DevicePointer, _ p: Tensor, _ activation: Activation) {
+    let F = p.columns
+    let marked: [Device.Argument] = [.address(marks), .address(p.device)]
+    switch activation {
+    case .threshold(let threshold):
+      device.run(
+        "mark_above", elements: p.count, marked[0], marked[1], .address(0), .float(threshold), .int(F), .long(p.count))
+    case .thresholds(let thresholds):
+      device.run(
+        "mark_above", elements: p.count, marked[0], marked[1], .address(numbers("thresholds", thresholds)), .float(0),
+        .int(F), .long(p.count))
+    case .topK(let k): device.run("mark_largest", rows: p.rows, marked[0], marked[1], .int(min(k, F)), .int(0), .int(F))
+    case .topMagnitudes(let k):
+      device.run("mark_largest", rows: p.rows, marked[0], marked[1], .int(min(k, F)), .int(1), .int(F))
+    case .groupMax(let groups):
+      device.clear(marks, bytes: p.count)
+      device.run(
+        "mark_group_maximum", elements: p.rows * groups, marked[0], marked[1], .int(groups), .int(F),
+        .long(p.rows * groups))
+    case .gated(let gateBias, let magnitudeFactors, let magnitudeBias):
+      device.run(
+        "mark_gated", elements: p.count, marked[0], marked[1], .address(numbers("gate bias", gateBias)),
+        .address(numbers("magnitude factors", magnitudeFactors)), .address(numbers("magnitude bias", magnitudeBias)),
+        .int(F), .long(p.count))
+    }
+  }
+
+  public func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float]) {
+    precondition(y.hasShape(features.rows.count, decoder.columns) && bias.count == decoder.columns)
+    let offsets = features.rows.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.indices.count)) }
+    device.run(
+      "decode", rows: y.rows, .address(y.device), .address(numbers("offsets", offsets)),
+      .address(numbers("indices", features.rows.flatMap(\.indices))),
+      .address(numbers("values", features.rows.flatMap(\.values))), .address(decoder.device),
+      .long(decoder.strides.row), .long(decoder.strides.column), .address(numbers("bias", bias)), .int(y.columns))
+  }
+
+  public func product(_ matrix: Matrix, _ vector: [Double]) -> [Double] {
+    precondition(vector.count == matrix.columns)
+    let result = scratch("double result", bytes: matrix.rows * MemoryLayout<Double>.stride)
+    device.run(
+      "matrix_vector", rows: matrix.rows, .address(result), .address(matrix.device), .long(matrix.strides.row),
+      .long(matrix.strides.column), .address(numbers("double vector", vector)), .int(matrix.columns))
+    return values(Double.self, count: matrix.rows, at: result)
+  }
+
+  public func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>) {
+    precondition(x.columns == matrix.rows && sums.count == matrix.columns)
+    let products = scratch("products", bytes: x.rows * min(featureTile, matrix.columns) * MemoryLayout<Float>.stride)
+    let added = scratch("magnitudes", bytes: matrix.columns * MemoryLayout<Double>.stride)
+    for first in stride(from: 0, to: matrix.columns, by: featureTile) {
+      let columns = min(featureTile, matrix.columns - first)
+      var part = matrix.operand
+      part.address += DevicePointer(first * matrix.strides.column * MemoryLayout<Float>.stride)
+      device.multiply(x.rows, columns, matrix.rows, x.operand, part, into: products, distance: columns)
+      device.run(
+        "sum_magnitudes", elements: columns, .address(added + DevicePointer(first * MemoryLayout<Double>.stride)),
+        .address(products), .int(x.rows), .int(columns))
+    }
+    for (index, sum) in values(Double.self, count: matrix.columns, at: added).enumerated() { sums[index] += sum }
+  }
+}
+
+/// Features that are active, and what the decoder makes of them.
+let sparseFeatureKernels = #"""
+  typedef unsigned char Mark;
+
+  /// p > θ, θ of each feature or one for all, but never below 0. A NaN is active: it must be seen.
+  extern "C" __global__ void mark_above(
+      Mark *marks, const float *p, const float *thresholds, float threshold, int F, long long count) {
+    FOR_THIS_ELEMENT(i, count) marks[i] = !(p[i] <= fmaxf(thresholds ? thresholds[i % F] : threshold, 0.0f));
+  }
+
+  /// [p + gate bias > 0] · max(factor · p + bias, 0); p makes place for the value.
+  extern "C" __global__ void mark_gated(
+      Mark *marks, float *p, const float *gateBias, const float *factors, const float *bias, int F, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      int f = i % F;
+      bool isOpen = !(p[i] + gateBias[f] <= 0);
+      if (isOpen) p[i] = factors[f] * p[i] + bias[f];
+      marks[i] = isOpen && !(p[i] <= 0);
+    }
+  }
+
+  /// Of each group of consecutive features the largest, the first where several are. One thread a row and group.
+  extern "C" __global__ void mark_group_maximum(Mark *marks, const float *p, int groups, int F, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      int size = F / groups;
+      long long first = i / groups * F + i % groups * size, best = first;
+      for (long long f = first; f < first + size; f++)
+        if (p[f] > p[best] || p[f] != p[f]) best = f;
+      if (!(p[best] <= 0)) marks[best] = 1;
+    }
+  }
+
+  /// A number that is larger where x, or |x|, is larger. The two zeros are equal; a NaN is larger than everything.
+  __device__ unsigned sort_key(float x, int byMagnitude) {
+    if (x != x) return 0xffffffffu;
+    unsigned bits = __float_as_uint(x);
+    if (byMagnitude) bits &= 0x7fffffffu;
+    if ((bits & 0x7fffffffu) == 0) bits = 0;
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  }
+
+  /// The k largest of a row; of equal ones at the edge those of lower index; of these, what is above 0, or where they
+  /// are chosen by magnitude what is not 0. The k-th key is found 8 bits at a time. One block a row.
+  extern "C" __global__ void mark_largest(Mark *marks, const float *p, int k, int byMagnitude, int F) {
+    __shared__ unsigned histogram[256], edge, left;
+    const float *p_t = p + (long long)blockIdx.x * F;
+    Mark *marks_t = marks + (long long)blockIdx.x * F;
+    if (threadIdx.x == 0) {
+      edge = 0;
+      left = k;
+    }
+    unsigned known = 0;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      __syncthreads();
+      histogram[threadIdx.x] = 0;
+      __syncthreads();
+      for (int f = threadIdx.x; f < F; f += blockDim.x) {
+        unsigned key = sort_key(p_t[f], byMagnitude);
+        if ((key & known) == edge) atomicAdd(&histogram[key >> shift & 255], 1u);
+      }
+      __syncthreads();
+      if (threadIdx.x == 0) {
+        int bin = 255;
+        while (histogram[bin] < left) left -= histogram[bin--];
+        edge |= (unsigned)bin << shift;
+      }
+      known |= 255u << shift;
+    }
+    __syncthreads();
+    // Each thread takes a run of features, so that those at the edge are counted in order.
+    int run = (F + blockDim.x - 1) / blockDim.x;
+    int start = min((int)threadIdx.x * run, F), end = min(start + run, F);
+    int atEdge = 0, total;
+    for (int f = start; f < end; f++) atEdge += sort_key(p_t[f], byMagnitude) == edge;
+    int before = block_sum_before(atEdge, &total);
+    for (int f = start; f < end; f++) {
+      unsigned key = sort_key(p_t[f], byMagnitude);
+      bool isKept = key > edge || (key == edge && before++ < left);
+      marks_t[f] = isKept && (byMagnitude ? p_t[f] != 0 : !(p_t[f] <= 0));
+    }
+  }
+
+  extern "C" __global__ void count_marks(int *counts, const Mark *marks, int F) {
+    int count = 0, total;
+    for (int f = threadIdx.x; f < F; f += blockDim.x) count += marks[(long long)blockIdx.x * F + f];
+    block_sum_before(count, &total);
+    if (threadIdx.x == 0) counts[blockIdx.x] = total;
+  }
+
+  /// The marked features' indices, ascending, and values, from each row's offset on. One block a row.
+  extern "C" __global__ void gather_marked(
+      int *indices, float *values, const int *offsets, const Mark *marks, const float *p, int F) {
+    long long row = (long long)blockIdx.x * F;
+    int run = (F + blockDim.x - 1) / blockDim.x;
+    int start = min((int)threadIdx.x * run, F), end = min(start + run, F);
+    int count = 0, total;
+    for (int f = start; f < end; f++) count += marks[row + f];
+    int place = offsets[blockIdx.x] + block_sum_before(count, &total);
+    for (int f = start; f < end; f++)
+      if (marks[row + f]) {
+        indices[place] = f;
+        values[place++] = p[row + f];
+      }
+  }
+
+  /// y[n,d] = bias[d] + Σ_f f[n] · decoder[f,d] over the active features, in double. One block a row.
+  extern "C" __global__ void decode(
+      float *y, const int *offsets, const int *indices, const float *values, const float *decoder, long long rowStride,
+      long long columnStride, const float *bias, int D) {
+    for (int d = threadIdx.x; d < D; d += blockDim.x) {
+      double sum = bias[d];
+      for (int i = offsets[blockIdx.x]; i < offsets[blockIdx.x + 1]; i++)
+        sum += (double)values[i] * decoder[indices[i] * rowStride + d * columnStride];
+      y[(long long)blockIdx.x * D + d] = (float)sum;
+    }
+  }
+
+  /// result[row] = Σ_c M[row,c]·v[c] in double. One block a row.
+  extern "C" __global__ void matrix_vector(
+      double *result, const float *matrix, long long rowStride, long long columnStride, const double *vector,
+      int columns) {
+    double sum = 0;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x)
+      sum += matrix[blockIdx.x * rowStride + c * columnStride] * vector[c];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) result[blockIdx.x] = sum;
+  }
+
+  /// sums[j] = Σ_n |y[n,j]| in double. One thread a column.
+  extern "C" __global__ void sum_magnitudes(double *sums, const float *y, int rows, int columns) {
+    FOR_THIS_ELEMENT(j, columns) {
+      double sum = 0;
+      for (int n = 0; n < rows; n++) sum += fabsf(y[(long long)n * columns + j]);
+      sums[j] = sum;
+    }
+  }
+  """#
