@@ -43,7 +43,7 @@ public final class AlignedBuffer {
     let isLarge = bytes >= 2 * hugePage
     if isLarge {
       let total = largeBytes.wrappingAdd(bytes, ordering: .relaxed).newValue
-      if let limit = MemoryLimit.bytes, total > limit { stopForWantOfMemory(bytes, ofGroup: limit) }
+      if let limit = MemoryLimit.smallest, total > limit.bytes { stopForWantOfMemory(bytes, limit) }
     }
     var address: UnsafeMutableRawPointer?
     guard posix_memalign(&address, isLarge ? hugePage : alignment, bytes) == 0, let address else {

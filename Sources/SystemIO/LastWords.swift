@@ -8,16 +8,18 @@ import Synchronization
 ///
 /// Memory is asked for in the middle of everything, and nothing goes on without it.
 ///
-/// - Parameter group: the limit of the process's cgroup, where that is what is in the way.
-public func stopForWantOfMemory(_ bytes: Int, ofGroup group: Int? = nil) -> Never {
+/// - Parameter bytes: how much more was needed.
+public func stopForWantOfMemory(_ bytes: Int) -> Never { stopForWantOfMemory(bytes, nil) }
+
+/// - Parameter limit: what was in the way, where it is known.
+func stopForWantOfMemory(_ bytes: Int, _ limit: MemoryLimit?) -> Never {
   let limits = [("address space", RLIMIT_AS), ("data", RLIMIT_DATA)].compactMap { name, resource -> String? in
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0, limit.rlim_cur < 1 << 62 else { return nil }
     return "the limit of \(name) is \(limit.rlim_cur)"
   }
   let reason =
-    ((group.map { ["the limit of the cgroup is \($0)"] } ?? [])
-    + [addressSpaceInUse.map { "\($0) are in use" }].compactMap { $0 } + limits).joined(separator: ", ")
+    ([limit?.reason, addressSpaceInUse.map { "\($0) are in use" }].compactMap { $0 } + limits).joined(separator: ", ")
   complain("out of memory: \(bytes) bytes more were needed\(reason.isEmpty ? "" : ": \(reason)")")
   UnfinishedFiles.removeAll()
   _exit(outOfMemory)

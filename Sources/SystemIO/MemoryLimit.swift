@@ -1,7 +1,28 @@
-/// What a cgroup lets this process have. Beyond it the kernel kills without a word, so that who takes much asks first.
-enum MemoryLimit {
-  /// Bytes; nil where there is no limit. The smallest of those that can be found, of cgroups of either version.
-  static let bytes: Int? = {
+/// What the machine has, or a cgroup lets this process have of it. Beyond it the kernel kills without a word, so that
+/// who takes much asks first.
+struct MemoryLimit {
+  let bytes: Int
+  /// In words.
+  let reason: String
+
+  /// The smaller of the two.
+  static let smallest: MemoryLimit? = {
+    let group = ofGroup.map { MemoryLimit(bytes: $0, reason: "the limit of the cgroup is \($0)") }
+    let machine = ofMachine.map { MemoryLimit(bytes: $0, reason: "the machine has \($0)") }
+    return [group, machine].compactMap { $0 }.min { $0.bytes < $1.bytes }
+  }()
+
+  /// Memory and swap space.
+  private static var ofMachine: Int? {
+    let kilobytes = lines(of: "/proc/meminfo").compactMap { line -> Int? in
+      let words = line.split(separator: " ")
+      return words.count == 3 && ["MemTotal:", "SwapTotal:"].contains(words[0]) ? Int(words[1]) : nil
+    }
+    return kilobytes.isEmpty ? nil : kilobytes.reduce(0, +) * 1024
+  }
+
+  /// Nil where there is no limit. The smallest of those that can be found, of cgroups of either version.
+  private static let ofGroup: Int? = {
     let groups = lines(of: "/proc/self/cgroup").map { $0.split(separator: ":", omittingEmptySubsequences: false) }
     func path(_ controller: String) -> Substring {
       groups.first { $0.count == 3 && $0[1].split(separator: ",").contains(controller[...]) }?[2] ?? ""
