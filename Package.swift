@@ -24,6 +24,7 @@ let package = Package(
     .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
     .target(name: "CVectorMath"),
     .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "CVectorMath"]),
+    .target(name: "CUDAOperations", dependencies: ["TensorOperations", "Safetensors", "SystemIO"]),
     .target(
       name: "QwenModel",
       dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),

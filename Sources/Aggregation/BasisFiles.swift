@@ -37,7 +37,10 @@ public struct BasisFiles {
     }
     // Their hashes are compared, which reads them from end to end.
     let bases = try ThreadTeam(size: min(threads, wanted.count)).map(wanted) { try open($0.reference, $0.layer) }
-    for ((layer, _), basis) in zip(wanted, bases) { sums.use(basis, for: layer, operations: operations) }
+    for ((layer, _), basis) in zip(wanted, bases) { 
+      sums.use(
+        Basis(decoder: operations.makeMatrix(basis.decoder), factors: basis.factors), for: layer, operations: operations)
+    }
   }
 
   /// Has `sums` multiply by the decoders that a record of the stream carries; false where it carries none.

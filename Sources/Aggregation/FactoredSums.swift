@@ -31,6 +31,8 @@ final class FactoredSums {
   private let modes: Set<AveragingMode>
   /// Σ w·c·g, [D].
   private var sum: [Double]
+  /// Rows in host memory, and where they are multiplied.
+  private let hostRows: AlignedBuffer
   private let gathered: Tensor
   private var gatheredRows = 0
   /// Σ |W_dec · (w·c·g)| without the factors, [F].
@@ -43,7 +45,9 @@ final class FactoredSums {
     sum = Array(repeating: 0, count: basis.decoder.columns)
     let needsRows = modes.contains(.meanAbsolute)
     magnitudes = Array(repeating: 0, count: needsRows ? basis.decoder.rows : 0)
-    gathered = operations.makeTensor(rows: needsRows ? Self.capacity : 1, columns: basis.decoder.columns)
+    let rows = needsRows ? Self.capacity : 1
+    gathered = operations.makeTensor(rows: rows, columns: basis.decoder.columns)
+    hostRows = AlignedBuffer(capacity: rows * basis.decoder.columns * MemoryLayout<Float>.stride)
   }
 
   /// Adds `rows` rows of g, [rows, D], each multiplied by `factor` ≥ 0.
@@ -56,7 +60,7 @@ final class FactoredSums {
     }
     guard modes.contains(.meanAbsolute) else { return }
     for row in 0..<rows {
-      let destination = gathered.address + gatheredRows * D
+      let destination = hostRows.address.assumingMemoryBound(to: Float.self) + gatheredRows * D
       for i in 0..<D { destination[i] = Float(factor * Double(g[row * D + i])) }
       gatheredRows += 1
       if gatheredRows == Self.capacity { flush() }
@@ -65,9 +69,11 @@ final class FactoredSums {
 
   private func flush() {
     guard gatheredRows > 0 else { return }
+    let rows = gathered.first(rows: gatheredRows)
+    operations.upload(rows, from: hostRows.address.assumingMemoryBound(to: Float.self))
     magnitudes.withUnsafeMutableBufferPointer {
       operations.addMagnitudes(
-        ofProduct: gathered.first(rows: gatheredRows), matrix: basis.decoder.transposed, to: $0)
+        ofProduct: rows, matrix: basis.decoder.transposed, to: $0)
     }
     // One layer's decoder in memory at a time, however many there are.
     MappedFile.letGo(of: basis.decoder.bytes)

@@ -26,14 +26,17 @@ public final class AutoencoderOperations {
   private let encoderBias: Tensor?
   /// (F,D), in the file's own order.
   private let decoder: Matrix
+  /// The same in host memory.
+  private let hostDecoder: Matrix
   private let memory: AutoencoderMemory
 
   public init(_ autoencoder: SparseAutoencoder, memory: AutoencoderMemory) throws {
     self.autoencoder = autoencoder
     self.memory = memory
     let operations = memory.operations
-    encoder = Matrix(try autoencoder.computation.encoder.floats())
-    decoder = Matrix(try autoencoder.computation.decoder.floats())
+    encoder = operations.makeMatrix(Matrix(try autoencoder.computation.encoder.floats()))
+    hostDecoder = Matrix(try autoencoder.computation.decoder.floats())
+    decoder = operations.makeMatrix(hostDecoder)
     encoderBias = autoencoder.computation.encoderBias.map { bias in
       let tensor = operations.makeTensor(rows: 1, columns: bias.count)
       operations.upload(tensor, from: bias)
@@ -129,7 +132,7 @@ public final class AutoencoderOperations {
         for d in 0..<D {
           for f in block..<min(block + 64, F) {
             let element = decoder.isColumnMajor ? d * decoder.leadingDimension + f : f * decoder.leadingDimension + d
-            basis[f * D + d] = decoder.floats[element] * (factors?[f] ?? 1)
+            basis[f * D + d] = hostDecoder.floats[element] * (factors?[f] ?? 1)
           }
         }
       }

@@ -20,9 +20,19 @@ func stopForWantOfMemory(_ bytes: Int, _ limit: MemoryLimit?) -> Never {
   }
   let reason =
     ([limit?.reason, addressSpaceInUse.map { "\($0) are in use" }].compactMap { $0 } + limits).joined(separator: ", ")
-  complain("out of memory: \(bytes) bytes more were needed\(reason.isEmpty ? "" : ": \(reason)")")
+  stopForWantOfMemory("out of memory: \(bytes) bytes more were needed\(reason.isEmpty ? "" : ": \(reason)")")
+}
+
+/// Ends the process where nothing can be thrown, in one line and without unfinished files.
+public func stop(_ message: String, _ kind: Failure.Kind) -> Never { stop(message, code: kind.rawValue) }
+
+/// The same where memory is wanting, exit code 71.
+public func stopForWantOfMemory(_ message: String) -> Never { stop(message, code: outOfMemory) }
+
+private func stop(_ message: String, code: Int32) -> Never {
+  complain(message)
   UnfinishedFiles.removeAll()
-  _exit(outOfMemory)
+  _exit(code)
 }
 
 /// EX_OSERR of sysexits.h.

@@ -24,5 +24,5 @@ public struct Tensor {
     return Tensor(rows: rows, columns: columns, address: address, owner: owner)
   }
 
-  func hasShape(_ rows: Int, _ columns: Int) -> Bool { self.rows == rows && self.columns == columns }
+  package func hasShape(_ rows: Int, _ columns: Int) -> Bool { self.rows == rows && self.columns == columns }
 }

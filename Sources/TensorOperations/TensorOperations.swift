@@ -24,6 +24,12 @@ public struct AttentionShape: Equatable, Sendable {
 /// operation overwrites its outputs unless it says that it accumulates. Shapes are checked and a wrong one is a bug
 /// that traps; numbers are not checked.
 public protocol TensorOperations: AnyObject {
+  /// Rows of samples that a pass has at most, where samples are that short: enough for the products' full speed.
+  var passRows: Int { get }
+
+  /// The device and how it is used, for people.
+  var description: String { get }
+
   /// Memory for `rows` × `columns` numbers that are not set.
   func makeTensor(rows: Int, columns: Int) -> Tensor
 
@@ -33,6 +39,9 @@ public protocol TensorOperations: AnyObject {
   func makeWeight(
     _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, owner: AnyObject
   ) -> Matrix
+
+  /// A matrix of Float in host memory, on the device. Its memory may go on being used.
+  func makeMatrix(_ host: Matrix) -> Matrix
 
   /// Copies `source` from host memory into `destination`.
   func upload(_ destination: Tensor, from source: UnsafePointer<Float>)

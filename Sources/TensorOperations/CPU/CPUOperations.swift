@@ -24,6 +24,12 @@ public final class CPUOperations: TensorOperations {
     OpenBLAS.prepare(threads: threads)
   }
 
+  public var passRows: Int { 1024 }
+
+  public var description: String { "cpu, threads: \(threads)" }
+
+  public func makeMatrix(_ host: Matrix) -> Matrix { host }
+
   public func makeTensor(rows: Int, columns: Int) -> Tensor {
     let buffer = AlignedBuffer(capacity: rows * columns * MemoryLayout<Float>.stride)
     return Tensor(

@@ -1,29 +1,3 @@
-import Glibc
-
-/// cos and sin of every position's angles.
-struct RotationTable {
-  let headWidth: Int
-  let theta: Double
-  let positions: Int
-  /// [positions, headWidth / 2]
-  let cosines: [Float]
-  let sines: [Float]
-
-  /// The angle of position p and pair i is p · theta^(−2i/headWidth), rounded to Float at each step as HF does
-  /// (Qwen2RotaryEmbedding, in a model of any type: exponent, power, `inv_freq` and `position_ids * inv_freq` are
-  /// float32). One unit in the last place of a frequency is 1e-5 of a turn some hundred positions on.
-  init(headWidth: Int, theta: Double, positions: Int) {
-    self.headWidth = headWidth
-    self.theta = theta
-    self.positions = positions
-    let half = headWidth / 2
-    let frequencies = (0..<half).map { 1 / Float(pow(theta, Double(Float(2 * $0) / Float(headWidth)))) }
-    let angles = (0..<positions).flatMap { p in frequencies.map { Double(Float(p) * $0) } }
-    cosines = angles.map { Float(cos($0)) }
-    sines = angles.map { Float(sin($0)) }
-  }
-}
-
 extension CPUOperations {
   /// With i in 0..<headWidth/2 and angle a of the row's position, the pair (x[i], x[i + headWidth/2]) turns by a:
   ///
@@ -68,9 +42,7 @@ extension CPUOperations {
   }
 
   private func rotationTable(headWidth: Int, theta: Double, positions: Int) -> RotationTable {
-    if let rotations, rotations.headWidth == headWidth, rotations.theta == theta, rotations.positions >= positions {
-      return rotations
-    }
+    if let rotations, rotations.serves(headWidth: headWidth, theta: theta, positions: positions) { return rotations }
     let table = RotationTable(headWidth: headWidth, theta: theta, positions: max(positions, 128))
     rotations = table
     return table
