@@ -62,13 +62,16 @@ let package = Package(
       name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
 
-    .target(name: "TestSupport", dependencies: ["SystemIO", "Safetensors", "TensorStream"], path: "Tests/TestSupport"),
+    .target(
+      name: "TestSupport", dependencies: ["SystemIO", "Safetensors", "TensorStream"], path: "Tests/TestSupport",
+      exclude: ["StandInGPU"]),
     .testTarget(name: "SystemIOTests", dependencies: ["SystemIO", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
     .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "CZstd", "TestSupport"]),
     .testTarget(
-      name: "TensorOperationsTests", dependencies: ["TensorOperations", "CVectorMath", "Safetensors", "TestSupport"]),
+      name: "TensorOperationsTests",
+      dependencies: ["TensorOperations", "CUDAOperations", "CVectorMath", "Safetensors", "TestSupport"]),
     .testTarget(
       name: "QwenModelTests",
       dependencies: ["QwenModel", "TensorOperations", "TensorStream", "Safetensors", "JSON", "SystemIO", "TestSupport"]),

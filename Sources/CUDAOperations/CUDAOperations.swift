@@ -17,6 +17,9 @@ public final class CUDAOperations: TensorOperations {
   /// Rotation angles, made for as many positions as were asked for so far.
   var rotations: (table: RotationTable, cosines: DeviceMemory, sines: DeviceMemory)?
 
+  /// Numbers of a product that are never there as a whole, which are held at a time: 256 MB. Tests hold fewer.
+  package var heldNumbers = 64 << 20
+
   /// Opens the driver, cuBLAS and NVRTC, and compiles the kernels where no earlier run has left them.
   ///
   /// - Parameters:
@@ -123,6 +126,11 @@ public final class CUDAOperations: TensorOperations {
     let memory = DeviceMemory(device, bytes: bytes)
     scratch[purpose] = memory
     return memory.address
+  }
+
+  /// Columns of a product that is made tile by tile.
+  func heldColumns(of columns: Int, rows: Int) -> Int {
+    min(columns, max(heldNumbers / max(rows, 1) / 256 * 256, 256))
   }
 
   /// A list on the device, sent again only where it is another one.

@@ -1,8 +1,5 @@
 import TensorOperations
 
-/// Logits that are held at a time, at most: 256 MB.
-private let heldLogits = 64 << 20
-
 extension CUDAOperations {
   /// With z = x·Wᵀ and p = softmax(z):
   ///
@@ -16,7 +13,7 @@ extension CUDAOperations {
     precondition(dx?.hasShape(N, D) ?? true && x.columns == D && targets.count == N && !head.isColumnMajor)
     precondition(targets.allSatisfy { $0 < V })
     guard N > 0 else { return [] }
-    let tile = min(V, max(heldLogits / N / 256 * 256, 256))
+    let tile = heldColumns(of: V, rows: N)
     let floats = MemoryLayout<Float>.stride
     let logits = scratch("logits", bytes: N * tile * floats)
     let largest = scratch("largest logits", bytes: N * floats)

@@ -88,4 +88,5 @@ let elementwiseKernels = #"""
       if (rest >= 0x0f800000u) bits = rest | 0x7f800000u;
       y[i] = __uint_as_float(bits | (unsigned)(x[i] & 0x8000) << 16);
     }
+  }
   """#

@@ -1,8 +1,5 @@
 import TensorOperations
 
-/// Columns of a product whose magnitudes are added up at a time: 512 rows of them make 32 MB.
-private let featureTile = 16_384
-
 extension CUDAOperations {
   public func scaleColumns(_ x: Tensor, by factors: [Float]) {
     precondition(factors.count == x.columns)
@@ -82,10 +79,11 @@ extension CUDAOperations {
 
   public func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>) {
     precondition(x.columns == matrix.rows && sums.count == matrix.columns)
-    let products = scratch("products", bytes: x.rows * min(featureTile, matrix.columns) * MemoryLayout<Float>.stride)
+    let tile = heldColumns(of: matrix.columns, rows: x.rows)
+    let products = scratch("products", bytes: x.rows * tile * MemoryLayout<Float>.stride)
     let added = scratch("magnitudes", bytes: matrix.columns * MemoryLayout<Double>.stride)
-    for first in stride(from: 0, to: matrix.columns, by: featureTile) {
-      let columns = min(featureTile, matrix.columns - first)
+    for first in stride(from: 0, to: matrix.columns, by: tile) {
+      let columns = min(tile, matrix.columns - first)
       var part = matrix.operand
       part.address += DevicePointer(first * matrix.strides.column * MemoryLayout<Float>.stride)
       device.multiply(x.rows, columns, matrix.rows, x.operand, part, into: products, distance: columns)

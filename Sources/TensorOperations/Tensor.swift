@@ -7,7 +7,7 @@ public struct Tensor {
   public let columns: Int
   /// Where the first element lies, in the memory of the device that made the tensor.
   public let address: UnsafeMutablePointer<Float>
-  let owner: AnyObject
+  package let owner: AnyObject
 
   public init(rows: Int, columns: Int, address: UnsafeMutablePointer<Float>, owner: AnyObject) {
     self.rows = rows

@@ -27,7 +27,7 @@ import Testing
     AttentionShape(heads: 4, keyValueHeads: 4, headWidth: 2),
     AttentionShape(heads: 1, keyValueHeads: 1, headWidth: 64),
   ]
-  /// Lengths around the 128 rows and keys of a tile, and beyond two tiles.
+  /// Lengths around the 128 rows and keys of a tile (32 on a GPU), and beyond two tiles.
   static let layouts = [
     Layout(1), Layout(3), Layout(7), Layout(128), Layout(129), Layout(300), Layout(3, 1, 129, 7),
     Layout(padded: [(140, 129), (5, 1), (9, 9)]), Layout(padded: [(300, 128), (1, 1), (260, 3)]),
@@ -70,14 +70,14 @@ import Testing
     let dk: [Float]
     let dv: [Float]
 
-    init(_ inputs: Inputs, threads: Int) {
-      let ops = CPUOperations(threads: threads)
+    init(_ inputs: Inputs, on device: TestDevice) throws {
+      let ops = try device.makeOperations()
       let N = inputs.samples.rowCount
       let (queryWidth, keyWidth) = (inputs.shape.queryWidth, inputs.shape.keyValueWidth)
-      let (Q, K) = (GuardedTensor(N, queryWidth, inputs.q), GuardedTensor(N, keyWidth, inputs.k))
-      let (V, DO) = (GuardedTensor(N, keyWidth, inputs.v), GuardedTensor(N, queryWidth, inputs.dOutput))
-      let (O, L) = (GuardedTensor(N, queryWidth), GuardedTensor(N, 2 * inputs.shape.heads))
-      let (DQ, DK, DV) = (GuardedTensor(N, queryWidth), GuardedTensor(N, keyWidth), GuardedTensor(N, keyWidth))
+      let (Q, K) = (GuardedTensor(ops, N, queryWidth, inputs.q), GuardedTensor(ops, N, keyWidth, inputs.k))
+      let (V, DO) = (GuardedTensor(ops, N, keyWidth, inputs.v), GuardedTensor(ops, N, queryWidth, inputs.dOutput))
+      let (O, L) = (GuardedTensor(ops, N, queryWidth), GuardedTensor(ops, N, 2 * inputs.shape.heads))
+      let (DQ, DK, DV) = (GuardedTensor(ops, N, queryWidth), GuardedTensor(ops, N, keyWidth), GuardedTensor(ops, N, keyWidth))
       ops.attention(
         output: O.tensor, logSumExp: L.tensor, query: Q.tensor, key: K.tensor, value: V.tensor,
         samples: inputs.samples, shape: inputs.shape)
@@ -96,13 +96,13 @@ import Testing
   }
 
   @Test(arguments: layouts, shapes)
-  func agreesWithOracle(layout: Layout, shape: AttentionShape) {
+  func agreesWithOracle(layout: Layout, shape: AttentionShape) throws {
     let inputs = Inputs(layout, shape)
     let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
     let expected = Oracle.attention(q, k, v, inputs.samples, shape)
     let gradients = Oracle.attentionBackward(dOutput: doubles(inputs.dOutput), q, k, v, inputs.samples, shape)
-    for threads in threadCounts {
-      let found = Results(inputs, threads: threads)
+    for device in TestDevice.all {
+      let found = try Results(inputs, on: device)
       // Scores of up to 20 have an error of 1e-6, which e^S makes a relative error of 1e-6.
       #expect(relativeL2(found.output, expected.output) < 1e-6)
       #expect(relativeL2(found.logSumExp, expected.logSumExp) < 1e-6)
@@ -118,41 +118,48 @@ import Testing
 
   /// The oracle's gradients are a formula too: this asks the function itself, element by element.
   @Test(arguments: [Layout(3), Layout(3, 1, 2), Layout(padded: [(4, 2), (2, 1), (3, 3)])], shapes)
-  func agreesWithFiniteDifferences(layout: Layout, shape: AttentionShape) {
+  func agreesWithFiniteDifferences(layout: Layout, shape: AttentionShape) throws {
     let inputs = Inputs(layout, shape, scale: 1)
-    let found = Results(inputs, threads: 2)
     let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
-    #expect(relativeL2(found.dq, finiteDifferences(at: q) { inputs.loss(q: $0, k: k, v: v) }) < 2e-6)
-    #expect(relativeL2(found.dk, finiteDifferences(at: k) { inputs.loss(q: q, k: $0, v: v) }) < 2e-6)
-    #expect(relativeL2(found.dv, finiteDifferences(at: v) { inputs.loss(q: q, k: k, v: $0) }) < 2e-6)
+    let dq = finiteDifferences(at: q) { inputs.loss(q: $0, k: k, v: v) }
+    let dk = finiteDifferences(at: k) { inputs.loss(q: q, k: $0, v: v) }
+    let dv = finiteDifferences(at: v) { inputs.loss(q: q, k: k, v: $0) }
+    for device in TestDevice.all {
+      let found = try Results(inputs, on: device)
+      #expect(relativeL2(found.dq, dq) < 2e-6)
+      #expect(relativeL2(found.dk, dk) < 2e-6)
+      #expect(relativeL2(found.dv, dv) < 2e-6)
+    }
   }
 
   /// And along random directions where a sample has several tiles.
   @Test(arguments: [Layout(129), Layout(300, 5), Layout(padded: [(300, 200), (140, 128)])], shapes)
-  func agreesWithFiniteDifferencesAcrossTiles(layout: Layout, shape: AttentionShape) {
+  func agreesWithFiniteDifferencesAcrossTiles(layout: Layout, shape: AttentionShape) throws {
     let inputs = Inputs(layout, shape)
-    let found = Results(inputs, threads: 2)
     let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
-    #expect(directionalError(of: found.dq, at: q, directions: 2) { inputs.loss(q: $0, k: k, v: v) } < 2e-6)
-    #expect(directionalError(of: found.dk, at: k, directions: 2) { inputs.loss(q: q, k: $0, v: v) } < 2e-6)
-    #expect(directionalError(of: found.dv, at: v, directions: 2) { inputs.loss(q: q, k: k, v: $0) } < 2e-6)
+    for device in TestDevice.all {
+      let found = try Results(inputs, on: device)
+      #expect(directionalError(of: found.dq, at: q, directions: 2) { inputs.loss(q: $0, k: k, v: v) } < 2e-6)
+      #expect(directionalError(of: found.dk, at: k, directions: 2) { inputs.loss(q: q, k: $0, v: v) } < 2e-6)
+      #expect(directionalError(of: found.dv, at: v, directions: 2) { inputs.loss(q: q, k: k, v: $0) } < 2e-6)
+    }
   }
 
   /// A sample's numbers are the same in whatever batch it comes.
-  @Test(arguments: shapes)
-  func samplesDoNotSeeEachOther(shape: AttentionShape) {
+  @Test(arguments: shapes, TestDevice.all)
+  func samplesDoNotSeeEachOther(shape: AttentionShape, device: TestDevice) throws {
     let together = Inputs(Layout(7, 150, 3), shape)
-    let found = Results(together, threads: 2)
+    let found = try Results(together, on: device)
     for rows in [0..<7, 7..<157, 157..<160] {
       func part(_ values: [Float], _ width: Int) -> [Float] {
         Array(values[rows.lowerBound * width..<rows.upperBound * width])
       }
       let (Q, K) = (shape.queryWidth, shape.keyValueWidth)
-      let alone = Results(
+      let alone = try Results(
         Inputs(
           samples: PackedSamples([.init(rows: 0..<rows.count, valid: rows.count)]), shape: shape,
           q: part(together.q, Q), k: part(together.k, K), v: part(together.v, K), dOutput: part(together.dOutput, Q)),
-        threads: 1)
+        on: device)
       #expect(alone.output == part(found.output, Q))
       #expect(alone.dq == part(found.dq, Q))
       #expect(alone.dk == part(found.dk, K))
@@ -161,8 +168,8 @@ import Testing
   }
 
   /// What the padding holds changes nothing of the real rows' outputs, and no gradient reaches its keys and values.
-  @Test(arguments: shapes)
-  func paddingIsNotSeen(shape: AttentionShape) {
+  @Test(arguments: shapes, TestDevice.all)
+  func paddingIsNotSeen(shape: AttentionShape, device: TestDevice) throws {
     let valid = 130
     let layout = Layout(padded: [(200, valid)])
     let inputs = Inputs(layout, shape)
@@ -173,7 +180,7 @@ import Testing
     let others = Inputs(
       samples: inputs.samples, shape: shape, q: inputs.q, k: changed(inputs.k, K), v: changed(inputs.v, K),
       dOutput: inputs.dOutput)
-    let (found, other) = (Results(inputs, threads: 1), Results(others, threads: 1))
+    let (found, other) = (try Results(inputs, on: device), try Results(others, on: device))
     #expect(found.output == other.output)
     #expect(found.dq == other.dq)
     for gradient in [found.dk, found.dv] { #expect(gradient[(valid * K)...].allSatisfy { $0 == 0 }) }
@@ -182,20 +189,20 @@ import Testing
   }
 
   /// Scores from −10⁴ to 10⁴ that are exact in Float, rising and falling from tile to tile.
-  @Test(arguments: [1, 10, 300], [1, -1])
-  func largeScores(keyScale: Int, sign: Int) {
+  @Test(arguments: [1, -1, 10, -10, 300, -300], TestDevice.all)
+  func largeScores(keyScale: Int, device: TestDevice) throws {
     let shape = AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 64)
     let samples = Layout(300).packed
     var numbers = SeededNumbers(seed: 4)
     let whole = { (count: Int, limit: Int) in
       (0..<count).map { _ in Float(Int.random(in: -limit...limit, using: &numbers)) }
     }
-    // scale = 1/8 and whole numbers: q·k/8 has three binary places. Key t is about t·sign·keyScale/300 in length.
+    // scale = 1/8 and whole numbers: q·k/8 has three binary places. Key t is about t·keyScale/300 in length.
     let q = whole(300 * 128, 2).map { $0 + 1 }
-    let k = whole(300 * 64, 1).enumerated().map { ($1 + Float($0 / 64 / 100)) * Float(sign * keyScale) }
+    let k = whole(300 * 64, 1).enumerated().map { ($1 + Float($0 / 64 / 100)) * Float(keyScale) }
     let inputs = Inputs(
       samples: samples, shape: shape, q: q, k: k, v: numbers.floats(300 * 64), dOutput: numbers.floats(300 * 128))
-    let found = Results(inputs, threads: 2)
+    let found = try Results(inputs, on: device)
     let (dq, dk, dv) = (doubles(q), doubles(k), doubles(inputs.v))
     let expected = Oracle.attention(dq, dk, dv, samples, shape)
     let gradients = Oracle.attentionBackward(dOutput: doubles(inputs.dOutput), dq, dk, dv, samples, shape)
@@ -207,17 +214,17 @@ import Testing
   }
 
   /// A NaN in a row's query spoils that row, in a key or value every row that looks at it.
-  @Test(arguments: 0..<4)
-  func passesNaNOn(input: Int) {
+  @Test(arguments: 0..<4, TestDevice.all)
+  func passesNaNOn(input: Int, device: TestDevice) throws {
     let shape = AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 4)
     let layout = Layout(200, 5)
     let plain = Inputs(layout, shape)
     var inputs = [plain.q, plain.k, plain.v, plain.dOutput]
     let width = input == 0 || input == 3 ? 8 : 4
     inputs[input][150 * width + 1] = .nan
-    let found = Results(
+    let found = try Results(
       Inputs(
-        samples: layout.packed, shape: shape, q: inputs[0], k: inputs[1], v: inputs[2], dOutput: inputs[3]), threads: 2)
+        samples: layout.packed, shape: shape, q: inputs[0], k: inputs[1], v: inputs[2], dOutput: inputs[3]), on: device)
     let rows = { (values: [Float], width: Int) in
       Set(values.indices.filter { values[$0].isNaN }.map { $0 / width })
     }

@@ -18,15 +18,16 @@ import Testing
   ]
 
   /// The loss of every row and its gradient, after checks of what lies around.
-  static func run(_ x: [Float], _ w: [Float], _ targets: [Int32], threads: Int) -> (losses: [Double], dx: [Float]) {
+  static func run(
+    _ x: [Float], _ w: [Float], _ targets: [Int32], on device: TestDevice
+  ) throws -> (losses: [Double], dx: [Float]) {
+    let ops = try device.makeOperations()
     let N = targets.count
     let D = x.count / N
-    let (X, W, DX) = (GuardedTensor(N, D, x), GuardedTensor(w.count / D, D, w), GuardedTensor(N, D))
-    let losses = CPUOperations(threads: threads).crossEntropy(
-      dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets)
+    let (X, W, DX) = (GuardedTensor(ops, N, D, x), GuardedTensor(ops, w.count / D, D, w), GuardedTensor(ops, N, D))
+    let losses = ops.crossEntropy(dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets)
     // Without a way back: the same losses.
-    let alone = CPUOperations(threads: threads).crossEntropy(
-      dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets)
+    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets)
     #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
     expectUnchanged(X, x)
     expectUnchanged(W, w)
@@ -34,7 +35,7 @@ import Testing
   }
 
   @Test(arguments: shapes)
-  func agreesWithOracle(shape: Shape) {
+  func agreesWithOracle(shape: Shape) throws {
     let (N, D, V) = (shape.rows, shape.width, shape.words)
     var numbers = SeededNumbers(seed: UInt64(N * 1000 + V))
     let (x, w) = (numbers.floats(N * D, scale: 2), numbers.floats(V * D))
@@ -47,8 +48,8 @@ import Testing
     let probed = (0..<N).filter { N * V * D < 200_000 || $0 % 101 == 0 || $0 == 1 || (510...513).contains($0) }
     let gradients = probed.map { row in finiteDifferences(at: Array(X[row * D..<(row + 1) * D])) { loss(row, $0) } }
 
-    for threads in threadCounts {
-      let found = Self.run(x, w, targets, threads: threads)
+    for device in TestDevice.all {
+      let found = try Self.run(x, w, targets, on: device)
       if V > 1 { #expect(relativeL2(found.losses, expected) < 1e-6) }
       for (row, gradient) in zip(probed, gradients) {
         let dx = Array(found.dx[row * D..<(row + 1) * D])
@@ -69,15 +70,15 @@ import Testing
   }
 
   /// One word: it is certain, and nothing can change that.
-  @Test func aVocabularyOfOne() {
-    let found = Self.run([3, -2, 150, 1], [2, 5], [0, 0], threads: 2)
+  @Test(arguments: TestDevice.all) func aVocabularyOfOne(device: TestDevice) throws {
+    let found = try Self.run([3, -2, 150, 1], [2, 5], [0, 0], on: device)
     #expect(found.losses == [0, 0])
     #expect(found.dx == [0, 0, 0, 0])
   }
 
   /// Logits of ±10⁴ that are exact in Float: the largest in the first tile, a middle one, and the last.
-  @Test(arguments: [0, 700, 1300], threadCounts)
-  func largeLogits(largest: Int, threads: Int) {
+  @Test(arguments: [0, 700, 1300], TestDevice.all)
+  func largeLogits(largest: Int, device: TestDevice) throws {
     let V = 1301
     var numbers = SeededNumbers(seed: 11)
     // Whole numbers from −50 to 50, and x of ±100: logits of up to 10,000.
@@ -85,7 +86,7 @@ import Testing
     (w[largest * 2], w[largest * 2 + 1]) = (50, -50)
     let x: [Float] = [100, -100, -100, 100, 100, -100, 0, 0]
     let targets = [Int32(largest), Int32(largest), Int32((largest + 1) % V), 5]
-    let found = Self.run(x, w, targets, threads: threads)
+    let found = try Self.run(x, w, targets, on: device)
     let expected = (0..<4).map {
       Oracle.crossEntropy(doubles(Array(x[2 * $0..<2 * $0 + 2])), w: doubles(w), target: targets[$0])
     }
@@ -97,12 +98,12 @@ import Testing
   }
 
   /// Parts of three tiles whose logits grow from word to word, or shrink: the largest so far moves at each tile.
-  @Test(arguments: [-1, 1], threadCounts)
-  func logitsThatGrow(direction: Float, threads: Int) {
+  @Test(arguments: [-1, 1], TestDevice.all)
+  func logitsThatGrow(direction: Float, device: TestDevice) throws {
     let V = 16 * 512 * 3
     let w = (0..<V).map { Float($0 % 1536) / 100 }
     let x = [direction, direction * 0.5]
-    let found = Self.run(x, w, [0, Int32(V - 1)], threads: threads)
+    let found = try Self.run(x, w, [0, Int32(V - 1)], on: device)
     for (row, target) in [0, V - 1].enumerated() {
       let exact = Oracle.crossEntropy([Double(x[row])], w: doubles(w), target: Int32(target))
       #expect(abs(found.losses[row] - exact) <= 1e-6 * exact)
@@ -113,25 +114,25 @@ import Testing
     }
   }
 
-  @Test(arguments: [0, 1, 2], threadCounts)
-  func passesNaNOn(tile: Int, threads: Int) {
+  @Test(arguments: [0, 1, 2], TestDevice.all)
+  func passesNaNOn(tile: Int, device: TestDevice) throws {
     var numbers = SeededNumbers(seed: 12)
     let (x, w) = (numbers.floats(3 * 4), numbers.floats(1301 * 4))
     var badX = x
     badX[4 + tile] = .nan
-    let row = Self.run(badX, w, [1, 2, 3], threads: threads)
+    let row = try Self.run(badX, w, [1, 2, 3], on: device)
     #expect(row.losses.map(\.isNaN) == [false, true, false])
     #expect(row.dx.map(\.isNaN) == (0..<12).map { (4..<8).contains($0) })
     var badW = w
     badW[tile * 513 * 4] = .nan
-    let head = Self.run(x, badW, [1, 2, 3], threads: threads)
+    let head = try Self.run(x, badW, [1, 2, 3], on: device)
     #expect(head.losses.allSatisfy { $0.isNaN })
     #expect((0..<3).allSatisfy { head.dx[$0 * 4].isNaN })
   }
 
   /// An infinite logit is no number either.
-  @Test func passesInfinityOn() {
-    let found = Self.run([.infinity, 1], [1, 1, 2, 1, 1, 0.5], [1], threads: 1)
+  @Test(arguments: TestDevice.all) func passesInfinityOn(device: TestDevice) throws {
+    let found = try Self.run([.infinity, 1], [1, 1, 2, 1, 1, 0.5], [1], on: device)
     #expect(found.losses[0].isNaN && found.dx[0].isNaN)
   }
 }

@@ -4,13 +4,13 @@ import Testing
 
 /// The operations that move numbers, and how samples lie in a batch.
 @Suite struct MemoryTests {
-  @Test(arguments: [(1, 1), (3, 5), (129, 7), (513, 84)], threadCounts)
-  func copyAddClear(shape: (rows: Int, columns: Int), threads: Int) {
+  @Test(arguments: [(1, 1), (3, 5), (129, 7), (513, 84)], TestDevice.all)
+  func copyAddClear(shape: (rows: Int, columns: Int), device: TestDevice) throws {
     let (N, D) = shape
     var numbers = SeededNumbers(seed: 1)
     let (x, y) = (numbers.floats(N * D), numbers.floats(N * D))
-    let ops = CPUOperations(threads: threads)
-    let (X, Y) = (GuardedTensor(N, D, x), GuardedTensor(N, D))
+    let ops = try device.makeOperations()
+    let (X, Y) = (GuardedTensor(ops, N, D, x), GuardedTensor(ops, N, D))
     ops.copy(Y.tensor, from: X.tensor)
     #expect(Y.values() == x)
     ops.upload(Y.tensor, from: y)
@@ -24,14 +24,16 @@ import Testing
     #expect(Y.values().allSatisfy { $0 == 0 })
   }
 
-  @Test func addPassesNaNOn() {
-    let (X, Y) = (GuardedTensor(1, 3, [.nan, 1, 1]), GuardedTensor(1, 3, [1, 1, .nan]))
-    CPUOperations(threads: 1).add(Y.tensor, X.tensor)
+  @Test(arguments: TestDevice.all) func addPassesNaNOn(device: TestDevice) throws {
+    let ops = try device.makeOperations()
+    let (X, Y) = (GuardedTensor(ops, 1, 3, [.nan, 1, 1]), GuardedTensor(ops, 1, 3, [1, 1, .nan]))
+    ops.add(Y.tensor, X.tensor)
     #expect(Y.values().map(\.isNaN) == [true, false, true])
   }
 
   @Test func firstRowsOfATensor() {
-    let X = GuardedTensor(3, 2, [1, 2, 3, 4, 5, 6])
+    let ops = CPUOperations(threads: 1)
+    let X = GuardedTensor(ops, 3, 2, [1, 2, 3, 4, 5, 6])
     let first = X.tensor.first(rows: 2)
     #expect((first.rows, first.columns, first.count) == (2, 2, 4) && first.address == X.tensor.address)
   }

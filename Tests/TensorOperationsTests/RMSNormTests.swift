@@ -5,14 +5,14 @@ import Testing
 @Suite struct RMSNormTests {
   static let shapes = [(1, 5), (3, 16), (7, 84), (129, 5), (300, 16), (513, 84), (1, 2), (2, 896)]
 
-  @Test(arguments: shapes, threadCounts)
-  func agreesWithOracle(shape: (rows: Int, width: Int), threads: Int) {
+  @Test(arguments: shapes, TestDevice.all)
+  func agreesWithOracle(shape: (rows: Int, width: Int), device: TestDevice) throws {
     let (T, D) = shape
     var numbers = SeededNumbers(seed: UInt64(T * 1000 + D))
     let (x, w, dy, earlier) = (numbers.floats(T * D), numbers.floats(D), numbers.floats(T * D), numbers.floats(T * D))
-    let ops = CPUOperations(threads: threads)
-    let (X, W) = (GuardedTensor(T, D, x), GuardedTensor(1, D, w))
-    let (Y, R) = (GuardedTensor(T, D), GuardedTensor(T, 1))
+    let ops = try device.makeOperations()
+    let (X, W) = (GuardedTensor(ops, T, D, x), GuardedTensor(ops, 1, D, w))
+    let (Y, R) = (GuardedTensor(ops, T, D), GuardedTensor(ops, T, 1))
     ops.rmsNorm(y: Y.tensor, inverseRMS: R.tensor, x: X.tensor, weight: W.tensor, epsilon: 1e-3)
     let epsilon = Double(Float(1e-3))
     // A product of three numbers, each rounded: 1e-7 or so.
@@ -22,7 +22,7 @@ import Testing
     #expect(relativeL2(R.values(), inverses) < 1e-7)
 
     // It accumulates: what was there before stays.
-    let (DX, DY) = (GuardedTensor(T, D, earlier), GuardedTensor(T, D, dy))
+    let (DX, DY) = (GuardedTensor(ops, T, D, earlier), GuardedTensor(ops, T, D, dy))
     ops.rmsNormBackward(dx: DX.tensor, dy: DY.tensor, x: X.tensor, weight: W.tensor, inverseRMS: R.tensor)
     // A row's gradient depends on that row only. (The width of a whole model is checked in two rows.)
     let expected = rows.enumerated().flatMap { t, row in
@@ -35,23 +35,24 @@ import Testing
   }
 
   /// The sum of squares of numbers that Float cannot square.
-  @Test(arguments: [Float(1e-25), 1e-12, 1e12, 1e25])
-  func largeAndSmallNumbers(scale: Float) {
+  @Test(arguments: [Float(1e-25), 1e-12, 1e12, 1e25], TestDevice.all)
+  func largeAndSmallNumbers(scale: Float, device: TestDevice) throws {
+    let ops = try device.makeOperations()
     var numbers = SeededNumbers(seed: 7)
     let (T, D) = (3, 16)
     let (x, w) = (numbers.floats(T * D, scale: scale), numbers.floats(D))
-    let (Y, R) = (GuardedTensor(T, D), GuardedTensor(T, 1))
-    CPUOperations(threads: 1).rmsNorm(
-      y: Y.tensor, inverseRMS: R.tensor, x: GuardedTensor(T, D, x).tensor, weight: GuardedTensor(1, D, w).tensor,
+    let (Y, R) = (GuardedTensor(ops, T, D), GuardedTensor(ops, T, 1))
+    ops.rmsNorm(
+      y: Y.tensor, inverseRMS: R.tensor, x: GuardedTensor(ops, T, D, x).tensor, weight: GuardedTensor(ops, 1, D, w).tensor,
       epsilon: 1e-6)
     #expect(relativeL2(Y.values(), Oracle.rmsNorm(doubles(x), doubles(w), epsilon: Double(Float(1e-6)))) < 3e-7)
   }
 
-  @Test func aRowOfZeros() {
-    let (Y, R, DX) = (GuardedTensor(1, 4), GuardedTensor(1, 1), GuardedTensor(1, 4, [0, 0, 0, 0]))
-    let zeros = GuardedTensor(1, 4, [0, 0, 0, 0])
-    let ones = GuardedTensor(1, 4, [1, 1, 1, 1])
-    let ops = CPUOperations(threads: 1)
+  @Test(arguments: TestDevice.all) func aRowOfZeros(device: TestDevice) throws {
+    let ops = try device.makeOperations()
+    let (Y, R, DX) = (GuardedTensor(ops, 1, 4), GuardedTensor(ops, 1, 1), GuardedTensor(ops, 1, 4, [0, 0, 0, 0]))
+    let zeros = GuardedTensor(ops, 1, 4, [0, 0, 0, 0])
+    let ones = GuardedTensor(ops, 1, 4, [1, 1, 1, 1])
     ops.rmsNorm(y: Y.tensor, inverseRMS: R.tensor, x: zeros.tensor, weight: ones.tensor, epsilon: 1e-6)
     ops.rmsNormBackward(
       dx: DX.tensor, dy: ones.tensor, x: zeros.tensor, weight: ones.tensor, inverseRMS: R.tensor)
@@ -61,15 +62,15 @@ import Testing
   }
 
   /// A NaN fills its own row of the result and no other.
-  @Test(arguments: 0..<3)
-  func passesNaNOn(input: Int) {
+  @Test(arguments: 0..<3, TestDevice.all)
+  func passesNaNOn(input: Int, device: TestDevice) throws {
+    let ops = try device.makeOperations()
     let (T, D) = (3, 5)
     var numbers = SeededNumbers(seed: 5)
     var inputs = [numbers.floats(T * D), numbers.floats(D), numbers.floats(T * D)]
     inputs[input][input == 1 ? 2 : D + 2] = .nan
-    let (X, W, DY) = (GuardedTensor(T, D, inputs[0]), GuardedTensor(1, D, inputs[1]), GuardedTensor(T, D, inputs[2]))
-    let (Y, R, DX) = (GuardedTensor(T, D), GuardedTensor(T, 1), GuardedTensor(T, D, Array(repeating: 0, count: T * D)))
-    let ops = CPUOperations(threads: 2)
+    let (X, W, DY) = (GuardedTensor(ops, T, D, inputs[0]), GuardedTensor(ops, 1, D, inputs[1]), GuardedTensor(ops, T, D, inputs[2]))
+    let (Y, R, DX) = (GuardedTensor(ops, T, D), GuardedTensor(ops, T, 1), GuardedTensor(ops, T, D, Array(repeating: 0, count: T * D)))
     ops.rmsNorm(y: Y.tensor, inverseRMS: R.tensor, x: X.tensor, weight: W.tensor, epsilon: 1e-6)
     ops.rmsNormBackward(dx: DX.tensor, dy: DY.tensor, x: X.tensor, weight: W.tensor, inverseRMS: R.tensor)
     let rows = input == 1 ? 0..<T : 1..<2

@@ -20,8 +20,8 @@ import Testing
     Case(positions: [32767, 3, 128, 127, 4095], heads: 2, headWidth: 64, theta: 1e6),
   ]
 
-  @Test(arguments: cases, threadCounts)
-  func agreesWithOracle(rotation: Case, threads: Int) {
+  @Test(arguments: cases, TestDevice.all)
+  func agreesWithOracle(rotation: Case, device: TestDevice) throws {
     let (T, W) = (rotation.positions.count, rotation.heads * rotation.headWidth)
     var numbers = SeededNumbers(seed: UInt64(T))
     let (x, dy) = (numbers.floats(T * W), numbers.floats(T * W))
@@ -29,13 +29,13 @@ import Testing
       Oracle.rotate(
         x, width: W, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
     }
-    let ops = CPUOperations(threads: threads)
-    let X = GuardedTensor(T, W, x)
+    let ops = try device.makeOperations()
+    let X = GuardedTensor(ops, T, W, x)
     ops.rotate(x: X.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
     // cos and sin, two products and a sum, each rounded.
     #expect(relativeL2(X.values(), oracle(doubles(x))) < 3e-7)
 
-    let DX = GuardedTensor(T, W, dy)
+    let DX = GuardedTensor(ops, T, W, dy)
     ops.rotateBackward(
       dx: DX.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
     let loss = { (x: [Double]) in dot(oracle(x), doubles(dy)) }
@@ -49,14 +49,14 @@ import Testing
   }
 
   /// One object serves a model's queries and keys, then another shape, then more positions.
-  @Test func keepsNoAnglesOfAnotherShape() {
-    let ops = CPUOperations(threads: 1)
+  @Test(arguments: TestDevice.all) func keepsNoAnglesOfAnotherShape(device: TestDevice) throws {
+    let ops = try device.makeOperations()
     var numbers = SeededNumbers(seed: 3)
     for (positions, headWidth, theta) in [
       ([Int32(1), 5], 4, 1e4), ([1, 5], 8, 1e4), ([1, 5], 8, 1e6), ([1, 500], 8, 1e6), ([1, 5], 8, 1e6),
     ] {
       let x = numbers.floats(16)
-      let X = GuardedTensor(2, 8, x)
+      let X = GuardedTensor(ops, 2, 8, x)
       ops.rotate(x: X.tensor, positions: positions, headWidth: headWidth, theta: theta)
       let expected = Oracle.rotate(doubles(x), width: 8, positions: positions, headWidth: headWidth, theta: theta)
       #expect(relativeL2(X.values(), expected) < 3e-7)
@@ -64,18 +64,16 @@ import Testing
   }
 
   /// A NaN reaches its own pair and nothing else.
-  @Test func passesNaNOn() {
-    for turn in [CPUOperations.rotate(_:), CPUOperations.rotateBackward(_:)] {
-      var x = [Float](repeating: 1, count: 16)
-      x[9] = .nan
-      let X = GuardedTensor(2, 8, x)
-      turn(CPUOperations(threads: 1))(X.tensor)
-      #expect(X.values().indices.filter { X.values()[$0].isNaN } == [9, 11])
+  @Test(arguments: [1, -1], TestDevice.all) func passesNaNOn(direction: Int, device: TestDevice) throws {
+    let ops = try device.makeOperations()
+    var x = [Float](repeating: 1, count: 16)
+    x[9] = .nan
+    let X = GuardedTensor(ops, 2, 8, x)
+    if direction > 0 {
+      ops.rotate(x: X.tensor, positions: [3, 4], headWidth: 4, theta: 1e4)
+    } else {
+      ops.rotateBackward(dx: X.tensor, positions: [3, 4], headWidth: 4, theta: 1e4)
     }
+    #expect(X.values().indices.filter { X.values()[$0].isNaN } == [9, 11])
   }
-}
-
-extension CPUOperations {
-  fileprivate func rotate(_ x: Tensor) { rotate(x: x, positions: [3, 4], headWidth: 4, theta: 1e4) }
-  fileprivate func rotateBackward(_ x: Tensor) { rotateBackward(dx: x, positions: [3, 4], headWidth: 4, theta: 1e4) }
 }

@@ -5,40 +5,45 @@ import Testing
 /// Products with matrices of either order, activation rules, sparse decoding and summed magnitudes, against plain loops
 /// in Double.
 @Suite struct SparseFeatureTests {
-  struct Shape: Sendable { let rows, width, features, threads: Int }
+  struct Shape: Sendable { let rows, width, features: Int }
 
   static let shapes = [
-    Shape(rows: 1, width: 5, features: 3, threads: 1), Shape(rows: 7, width: 16, features: 513, threads: 2),
-    Shape(rows: 130, width: 33, features: 1301, threads: 3),
+    Shape(rows: 1, width: 5, features: 3), Shape(rows: 7, width: 16, features: 513),
+    Shape(rows: 130, width: 33, features: 1301),
   ]
 
-  /// A (width, features) matrix in memory of its own, in both orders.
-  private func matrix(_ shape: Shape, _ values: [Float], columnMajor: Bool) -> Matrix {
-    let tensor = CPUOperations(threads: 1).makeTensor(
-      rows: columnMajor ? shape.features : shape.width, columns: columnMajor ? shape.width : shape.features)
-    for d in 0..<shape.width {
-      for f in 0..<shape.features {
-        tensor.address[columnMajor ? f * shape.width + d : d * shape.features + f] = values[d * shape.features + f]
-      }
+  /// A (width, features) matrix, in memory in either order.
+  private func matrix(
+    _ operations: any TensorOperations, _ shape: Shape, _ values: [Float], columnMajor: Bool
+  ) -> Matrix {
+    let (D, F) = (shape.width, shape.features)
+    let host = CPUOperations(threads: 1).makeTensor(rows: columnMajor ? F : D, columns: columnMajor ? D : F)
+    for d in 0..<D {
+      for f in 0..<F { host.address[columnMajor ? f * D + d : d * F + f] = values[d * F + f] }
     }
-    return columnMajor ? Matrix(tensor).transposed : Matrix(tensor)
+    return operations.makeMatrix(columnMajor ? Matrix(host).transposed : Matrix(host))
   }
 
-  private func tensor(_ operations: CPUOperations, _ rows: Int, _ columns: Int, _ values: [Float]) -> Tensor {
+  private func tensor(_ operations: any TensorOperations, _ rows: Int, _ columns: Int, _ values: [Float]) -> Tensor {
     let tensor = operations.makeTensor(rows: rows, columns: columns)
     operations.upload(tensor, from: values)
     return tensor
   }
 
-  private func values(_ tensor: Tensor) -> [Float] { (0..<tensor.count).map { tensor.address[$0] } }
+  private func values(_ operations: any TensorOperations, _ tensor: Tensor) -> [Float] {
+    var values = [Float](repeating: 0, count: tensor.count)
+    operations.download(&values, from: tensor)
+    return values
+  }
 
-  @Test(arguments: shapes, [false, true])
-  func productsAndMagnitudes(_ shape: Shape, _ columnMajor: Bool) {
+  @Test(arguments: shapes.flatMap { [($0, false), ($0, true)] }, TestDevice.all)
+  func productsAndMagnitudes(_ matrixShape: (Shape, columnMajor: Bool), _ device: TestDevice) throws {
+    let (shape, columnMajor) = matrixShape
     var numbers = SeededNumbers(seed: 3)
-    let operations = CPUOperations(threads: shape.threads)
+    let operations = try device.makeOperations()
     let (N, D, F) = (shape.rows, shape.width, shape.features)
     let (x, m, b) = (numbers.floats(N * D), numbers.floats(D * F), numbers.floats(F))
-    let M = matrix(shape, m, columnMajor: columnMajor)
+    let M = matrix(operations, shape, m, columnMajor: columnMajor)
     var expected = [Double](repeating: 0, count: N * F)
     for n in 0..<N {
       for f in 0..<F {
@@ -48,7 +53,7 @@ import Testing
     let y = operations.makeTensor(rows: N, columns: F)
     operations.product(
       y: y, x: tensor(operations, N, D, x), matrix: M, bias: tensor(operations, 1, F, b), accumulate: false)
-    #expect(relativeL2(values(y), expected.indices.map { expected[$0] + Double(b[$0 % F]) }) < 1e-6)
+    #expect(relativeL2(values(operations, y), expected.indices.map { expected[$0] + Double(b[$0 % F]) }) < 1e-6)
 
     // Accumulates: what was there stays.
     var sums = [Double](repeating: 2, count: F)
@@ -63,10 +68,11 @@ import Testing
     #expect(relativeL2(operations.product(M, vector), product) < 1e-12)
   }
 
-  @Test(arguments: shapes, [false, true])
-  func decodesWhatIsActive(_ shape: Shape, _ columnMajor: Bool) {
+  @Test(arguments: shapes.flatMap { [($0, false), ($0, true)] }, TestDevice.all)
+  func decodesWhatIsActive(_ matrixShape: (Shape, columnMajor: Bool), _ device: TestDevice) throws {
+    let (shape, columnMajor) = matrixShape
     var numbers = SeededNumbers(seed: 4)
-    let operations = CPUOperations(threads: shape.threads)
+    let operations = try device.makeOperations()
     let (N, D, F) = (shape.rows, shape.width, shape.features)
     let (m, b) = (numbers.floats(D * F), numbers.floats(D))
     let rows = (0..<N).map { n -> (indices: [Int32], values: [Float]) in
@@ -75,18 +81,18 @@ import Testing
     }
     let y = operations.makeTensor(rows: N, columns: D)
     operations.decode(
-      y: y, features: ActiveFeatures(rows: rows), decoder: matrix(shape, m, columnMajor: columnMajor).transposed,
+      y: y, features: ActiveFeatures(rows: rows), decoder: matrix(operations, shape, m, columnMajor: columnMajor).transposed,
       bias: b)
     let expected = (0..<N).flatMap { n in
       (0..<D).map { d in
         zip(rows[n].indices, rows[n].values).reduce(Double(b[d])) { $0 + Double($1.1) * Double(m[d * F + Int($1.0)]) }
       }
     }
-    #expect(relativeL2(values(y), expected) < 1e-7)
+    #expect(relativeL2(values(operations, y), expected) < 1e-7)
   }
 
-  @Test func activationRules() {
-    let operations = CPUOperations(threads: 2)
+  @Test(arguments: TestDevice.all) func activationRules(_ device: TestDevice) throws {
+    let operations = try device.makeOperations()
     let p: [Float] = [0.5, -3, 2, 0.5, 0, 2, -0.1, 1]
     func active(_ activation: Activation) -> [Int32: Float] {
       let features = operations.activate(tensor(operations, 1, p.count, p), by: activation).rows[0]
@@ -108,17 +114,18 @@ import Testing
   }
 
   /// The k largest of many, against sorting, with ties.
-  @Test(arguments: [1, 2, 31, 500, 999]) func topKIsWhatSortingGives(_ k: Int) {
+  @Test(arguments: [1, 2, 31, 500, 999], TestDevice.all)
+  func topKIsWhatSortingGives(_ k: Int, _ device: TestDevice) throws {
     var numbers = SeededNumbers(seed: UInt64(k))
-    let operations = CPUOperations(threads: 1)
+    let operations = try device.makeOperations()
     let p = numbers.floats(1000).map { ($0 * 50).rounded() / 50 }
     let found = operations.activate(tensor(operations, 1, p.count, p), by: .topK(k)).rows[0]
     let expected = p.indices.sorted { (-p[$0], $0) < (-p[$1], $1) }.prefix(k).filter { p[$0] > 0 }.sorted()
     #expect(found.indices.map { Int($0) } == expected)
   }
 
-  @Test func notANumberStaysActive() {
-    let operations = CPUOperations(threads: 1)
+  @Test(arguments: TestDevice.all) func notANumberStaysActive(_ device: TestDevice) throws {
+    let operations = try device.makeOperations()
     for activation in [Activation.relu, .topK(1), .topMagnitudes(1), .groupMax(groups: 1)] {
       let features = operations.activate(tensor(operations, 1, 3, [1, .nan, 2]), by: activation).rows[0]
       #expect(features.values.contains { $0.isNaN }, "\(activation)")

@@ -3,14 +3,14 @@ import TestSupport
 import Testing
 
 @Suite struct SwiGLUTests {
-  @Test(arguments: [(1, 5), (3, 16), (7, 84), (129, 5), (300, 16), (513, 84), (1, 1)], threadCounts)
-  func agreesWithOracle(shape: (rows: Int, width: Int), threads: Int) {
+  @Test(arguments: [(1, 5), (3, 16), (7, 84), (129, 5), (300, 16), (513, 84), (1, 1)], TestDevice.all)
+  func agreesWithOracle(shape: (rows: Int, width: Int), device: TestDevice) throws {
     let (T, F) = shape
     var numbers = SeededNumbers(seed: UInt64(T * 1000 + F))
     let (g, u, dy) = (numbers.floats(T * F, scale: 8), numbers.floats(T * F), numbers.floats(T * F))
-    let ops = CPUOperations(threads: threads)
-    let (G, U, DY) = (GuardedTensor(T, F, g), GuardedTensor(T, F, u), GuardedTensor(T, F, dy))
-    let (Y, DG, DU) = (GuardedTensor(T, F), GuardedTensor(T, F), GuardedTensor(T, F))
+    let ops = try device.makeOperations()
+    let (G, U, DY) = (GuardedTensor(ops, T, F, g), GuardedTensor(ops, T, F, u), GuardedTensor(ops, T, F, dy))
+    let (Y, DG, DU) = (GuardedTensor(ops, T, F), GuardedTensor(ops, T, F), GuardedTensor(ops, T, F))
     ops.swiGLU(y: Y.tensor, gate: G.tensor, up: U.tensor)
     // e^-g to 2 ulp and three operations.
     #expect(relativeL2(Y.values(), zip(g, u).map { Oracle.silu(Double($0)) * Double($1) }) < 3e-7)
@@ -30,14 +30,14 @@ import Testing
   }
 
   /// Where e^-g leaves Float's range, silu is 0 or g to within 1e-35.
-  @Test func largeGates() {
+  @Test(arguments: TestDevice.all) func largeGates(device: TestDevice) throws {
+    let ops = try device.makeOperations()
     let g: [Float] = [
       -1e4, -150, -104, -100, -89, -88.5, -88, -87.4, -87, -50, -20, -0.0, 0, 1e-30, 20, 50, 87.4, 89, 150, 1e4,
     ]
     let ones = [Float](repeating: 1, count: g.count)
-    let (G, U) = (GuardedTensor(1, g.count, g), GuardedTensor(1, g.count, ones))
-    let (Y, DG, DU) = (GuardedTensor(1, g.count), GuardedTensor(1, g.count), GuardedTensor(1, g.count))
-    let ops = CPUOperations(threads: 1)
+    let (G, U) = (GuardedTensor(ops, 1, g.count, g), GuardedTensor(ops, 1, g.count, ones))
+    let (Y, DG, DU) = (GuardedTensor(ops, 1, g.count), GuardedTensor(ops, 1, g.count), GuardedTensor(ops, 1, g.count))
     ops.swiGLU(y: Y.tensor, gate: G.tensor, up: U.tensor)
     ops.swiGLUBackward(dGate: DG.tensor, dUp: DU.tensor, dy: U.tensor, gate: G.tensor, up: U.tensor)
     for (i, gate) in doubles(g).enumerated() {
@@ -52,13 +52,13 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<3)
-  func passesNaNOn(input: Int) {
+  @Test(arguments: 0..<3, TestDevice.all)
+  func passesNaNOn(input: Int, device: TestDevice) throws {
+    let ops = try device.makeOperations()
     var inputs = [[Float]](repeating: [1, 2, 3, 4, 5], count: 3)
     inputs[input][3] = .nan
-    let (G, U, DY) = (GuardedTensor(1, 5, inputs[0]), GuardedTensor(1, 5, inputs[1]), GuardedTensor(1, 5, inputs[2]))
-    let (Y, DG, DU) = (GuardedTensor(1, 5), GuardedTensor(1, 5), GuardedTensor(1, 5))
-    let ops = CPUOperations(threads: 1)
+    let (G, U, DY) = (GuardedTensor(ops, 1, 5, inputs[0]), GuardedTensor(ops, 1, 5, inputs[1]), GuardedTensor(ops, 1, 5, inputs[2]))
+    let (Y, DG, DU) = (GuardedTensor(ops, 1, 5), GuardedTensor(ops, 1, 5), GuardedTensor(ops, 1, 5))
     ops.swiGLU(y: Y.tensor, gate: G.tensor, up: U.tensor)
     ops.swiGLUBackward(dGate: DG.tensor, dUp: DU.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor)
     let places = { (t: GuardedTensor) in t.values().indices.filter { t.values()[$0].isNaN } }

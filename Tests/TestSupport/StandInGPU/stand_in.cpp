@@ -1,0 +1,532 @@
+// A GPU for tests: the functions of libcuda, libcublas and libnvrtc that the package calls, on the processor.
+//
+// Kernels are compiled as C++ and run for real, so that results can be compared; the threads of a block are fibers that
+// meet at __syncthreads. Every call is recorded, and can be made to fail. Mistakes that a GPU may forgive are errors:
+// memory outside an allocation, a thread without a context, a barrier that not all threads of a block come to.
+//
+// Compiled with -DCOMPILER='"clang++"' and -DPRELUDE='"…/kernel_prelude.h"'. Settings are variables of the environment:
+//
+//   STAND_IN_LOG        a file that calls are appended to, one a line
+//   STAND_IN_FAIL       name:n:status: the n-th call of that name fails (from 1)
+//   STAND_IN_DRIVER     the version of CUDA that the driver is for, e.g. 12040
+//   STAND_IN_DEVICES    how many GPUs there are; those of odd number run threads and blocks in reverse
+//   STAND_IN_CAPABILITY compute capability, e.g. 90
+//   STAND_IN_MEMORY     bytes of memory of a GPU
+#include <csetjmp>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <elf.h>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+std::recursive_mutex lock;
+
+long setting(const char *name, long otherwise) {
+  const char *text = getenv(name);
+  return text ? atol(text) : otherwise;
+}
+
+// Records a call. Returns the status that it is to fail with, else 0.
+int record(const char *name, const char *format = "", ...) {
+  static std::map<std::string, long> counts;
+  long count = ++counts[name];
+  if (const char *path = getenv("STAND_IN_LOG")) {
+    if (FILE *file = fopen(path, "a")) {
+      fprintf(file, "%s", name);
+      va_list arguments;
+      va_start(arguments, format);
+      vfprintf(file, format, arguments);
+      va_end(arguments);
+      fputc('\n', file);
+      fclose(file);
+    }
+  }
+  const char *fail = getenv("STAND_IN_FAIL");
+  if (!fail) return 0;
+  std::string prefix = std::string(name) + ":" + std::to_string(count) + ":";
+  return strncmp(fail, prefix.c_str(), prefix.size()) == 0 ? atoi(fail + prefix.size()) : 0;
+}
+
+#define ENTER(...)                                                                                                     \
+  std::lock_guard<std::recursive_mutex> guard(lock);                                                                   \
+  if (int status = record(__VA_ARGS__)) return status
+
+enum { success = 0, invalidValue = 1, outOfMemory = 2, invalidDevice = 101, invalidImage = 200, invalidContext = 201,
+       notFound = 500, illegalAddress = 700, launchFailed = 719 };
+
+// MARK: - Memory
+
+const unsigned long long mark = 1ull << 62;
+// By address. Each ends at a page that nobody may touch.
+std::map<char *, size_t> allocations;
+size_t allocated = 0;
+
+size_t totalMemory() { return setting("STAND_IN_MEMORY", 8l << 30); }
+
+// The place in this process, or null where [address, address + count) is not within one allocation.
+char *place(unsigned long long address, size_t count) {
+  char *start = (char *)(address & ~mark);
+  auto after = allocations.upper_bound(start);
+  if (!(address & mark) || after == allocations.begin()) return nullptr;
+  auto [base, size] = *--after;
+  return start + count <= base + size ? start : nullptr;
+}
+
+const size_t page = sysconf(_SC_PAGESIZE);
+size_t wholePages(size_t count) { return (count + page - 1) / page * page; }
+
+thread_local long currentDevice = -1;
+
+// MARK: - Kernels
+
+struct Index {
+  unsigned x, y, z;
+};
+
+struct Module {
+  void *library;
+  Index *threadIdx, *blockIdx, *blockDim, *gridDim;
+};
+
+struct Kernel {
+  Module *module;
+  std::string name;
+  void (*call)(void **);
+};
+
+struct Fiber {
+  ucontext_t start;
+  jmp_buf place;
+  bool isStarted = false;
+  // The thread that it runs, -1 without one.
+  int thread = -1;
+};
+
+jmp_buf scheduler;
+Fiber *running = nullptr;
+std::vector<std::unique_ptr<Fiber>> fibers;
+// The block that runs.
+Kernel *kernel;
+void **arguments;
+int threads, begun;
+bool isReversed;
+
+void leave() {
+  if (!_setjmp(running->place)) _longjmp(scheduler, 1);
+}
+
+void work() {
+  while (true) {
+    while (begun < threads) {
+      running->thread = begun++;
+      kernel->module->threadIdx->x = isReversed ? threads - 1 - running->thread : running->thread;
+      kernel->call(arguments);
+    }
+    running->thread = -1;
+    leave();
+  }
+}
+
+void resume(Fiber *fiber) {
+  running = fiber;
+  if (fiber->thread >= 0) kernel->module->threadIdx->x = isReversed ? threads - 1 - fiber->thread : fiber->thread;
+  if (_setjmp(scheduler)) return;
+  if (fiber->isStarted) _longjmp(fiber->place, 1);
+  fiber->isStarted = true;
+  getcontext(&fiber->start);
+  size_t size = 256 << 10;
+  fiber->start.uc_stack.ss_sp = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  fiber->start.uc_stack.ss_size = size;
+  makecontext(&fiber->start, work, 0);
+  setcontext(&fiber->start);
+}
+
+// False where some threads wait at a barrier that others never come to.
+bool runBlock() {
+  begun = 0;
+  std::vector<Fiber *> waiting;
+  for (size_t i = 0; begun < threads; i++) {
+    if (i == fibers.size()) fibers.push_back(std::make_unique<Fiber>());
+    resume(fibers[i].get());
+    if (fibers[i]->thread >= 0) waiting.push_back(fibers[i].get());
+  }
+  bool isComplete = true;
+  while (!waiting.empty()) {
+    isComplete = isComplete && waiting.size() == (size_t)threads;
+    std::vector<Fiber *> still;
+    for (Fiber *fiber : waiting) {
+      resume(fiber);
+      if (fiber->thread >= 0) still.push_back(fiber);
+    }
+    waiting = still;
+  }
+  return isComplete;
+}
+
+float rounded(float value, int bits) {
+  unsigned word;
+  memcpy(&word, &value, sizeof word);
+  if (bits < 24 && (word & 0x7f800000) != 0x7f800000) {
+    unsigned half = 1u << (23 - bits);
+    word = (word + half - 1 + (word >> (24 - bits) & 1)) & ~(2 * half - 1);
+  }
+  memcpy(&value, &word, sizeof word);
+  return value;
+}
+
+std::string readAll(const std::string &path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+struct Program {
+  std::string source, log, code;
+};
+
+// Names of `extern "C" __global__` functions.
+std::vector<std::string> kernelNames(const std::string &source) {
+  std::vector<std::string> names;
+  const std::string start = "extern \"C\" __global__ void ";
+  for (size_t at = source.find(start); at != std::string::npos; at = source.find(start, at)) {
+    at += start.size();
+    if (source.compare(at, 17, "__launch_bounds__") == 0) at = source.find(')', at) + 2;
+    names.push_back(source.substr(at, source.find('(', at) - at));
+  }
+  return names;
+}
+
+}  // namespace
+
+extern "C" {
+
+// MARK: - libcuda
+
+int cuGetErrorString(int status, const char **text) {
+  static const std::map<int, const char *> texts = {
+      {outOfMemory, "out of memory"},
+      {invalidContext, "invalid device context"},
+      {illegalAddress, "an illegal memory access was encountered"},
+      {launchFailed, "unspecified launch failure"},
+  };
+  auto known = texts.find(status);
+  if (known == texts.end()) return invalidValue;
+  *text = known->second;
+  return success;
+}
+
+int cuInit(unsigned flags) {
+  ENTER("cuInit");
+  return flags == 0 ? success : invalidValue;
+}
+
+int cuDriverGetVersion(int *version) {
+  ENTER("cuDriverGetVersion");
+  *version = setting("STAND_IN_DRIVER", 12040);
+  return success;
+}
+
+int cuDeviceGetCount(int *count) {
+  ENTER("cuDeviceGetCount");
+  *count = setting("STAND_IN_DEVICES", 2);
+  return success;
+}
+
+int cuDeviceGet(int *device, int index) {
+  ENTER("cuDeviceGet", " %d", index);
+  *device = index;
+  return index < setting("STAND_IN_DEVICES", 2) ? success : invalidDevice;
+}
+
+int cuDeviceGetName(char *name, int size, int device) {
+  ENTER("cuDeviceGetName");
+  snprintf(name, size, "stand-in %d", device);
+  return success;
+}
+
+int cuDeviceGetAttribute(int *value, int attribute, int) {
+  ENTER("cuDeviceGetAttribute", " %d", attribute);
+  int capability = setting("STAND_IN_CAPABILITY", 90);
+  if (attribute != 75 && attribute != 76) return invalidValue;
+  *value = attribute == 75 ? capability / 10 : capability % 10;
+  return success;
+}
+
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+  ENTER("cuDevicePrimaryCtxRetain");
+  *context = (void *)(long)(device + 1);
+  return success;
+}
+
+int cuCtxSetCurrent(void *context) {
+  ENTER("cuCtxSetCurrent");
+  currentDevice = (long)context - 1;
+  return success;
+}
+
+#define ENTER_CONTEXT(...)                                                                                             \
+  ENTER(__VA_ARGS__);                                                                                                  \
+  if (currentDevice < 0) return invalidContext
+
+int cuMemGetInfo_v2(size_t *free, size_t *total) {
+  ENTER_CONTEXT("cuMemGetInfo_v2");
+  *total = totalMemory();
+  *free = *total - allocated;
+  return success;
+}
+
+int cuMemAlloc_v2(unsigned long long *address, size_t count) {
+  ENTER_CONTEXT("cuMemAlloc_v2", " %zu", count);
+  if (count == 0) return invalidValue;
+  if (allocated + count > totalMemory()) return outOfMemory;
+  size_t pages = wholePages(count);
+  char *memory = (char *)mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return outOfMemory;
+  mprotect(memory + pages, page, PROT_NONE);
+  // What was never written to is NaN.
+  memset(memory, 0xff, pages);
+  char *start = memory + (pages - count) / 8 * 8;
+  allocations[start] = count;
+  allocated += count;
+  *address = (unsigned long long)start | mark;
+  return success;
+}
+
+int cuMemFree_v2(unsigned long long address) {
+  ENTER_CONTEXT("cuMemFree_v2");
+  auto found = allocations.find((char *)(address & ~mark));
+  if (found == allocations.end()) return invalidValue;
+  size_t pages = wholePages(found->second);
+  munmap((char *)((unsigned long long)found->first / page * page), pages + page);
+  allocated -= found->second;
+  allocations.erase(found);
+  return success;
+}
+
+int cuMemcpyHtoD_v2(unsigned long long destination, const void *source, size_t count) {
+  ENTER_CONTEXT("cuMemcpyHtoD_v2", " %zu", count);
+  char *to = place(destination, count);
+  if (!to) return illegalAddress;
+  memcpy(to, source, count);
+  return success;
+}
+
+int cuMemcpyDtoH_v2(void *destination, unsigned long long source, size_t count) {
+  ENTER_CONTEXT("cuMemcpyDtoH_v2", " %zu", count);
+  char *from = place(source, count);
+  if (!from) return illegalAddress;
+  memcpy(destination, from, count);
+  return success;
+}
+
+int cuMemcpyDtoD_v2(unsigned long long destination, unsigned long long source, size_t count) {
+  ENTER_CONTEXT("cuMemcpyDtoD_v2", " %zu", count);
+  char *to = place(destination, count), *from = place(source, count);
+  if (!to || !from) return illegalAddress;
+  memmove(to, from, count);
+  return success;
+}
+
+int cuMemsetD8_v2(unsigned long long address, unsigned char value, size_t count) {
+  ENTER_CONTEXT("cuMemsetD8_v2", " %zu", count);
+  char *to = place(address, count);
+  if (!to) return illegalAddress;
+  memset(to, value, count);
+  return success;
+}
+
+int cuModuleLoadData(void **module, const void *image) {
+  ENTER_CONTEXT("cuModuleLoadData");
+  const Elf64_Ehdr *header = (const Elf64_Ehdr *)image;
+  if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return invalidImage;
+  size_t size = header->e_shoff + header->e_shnum * header->e_shentsize;
+  int file = memfd_create("kernels", 0);
+  if (file < 0 || write(file, image, size) != (ssize_t)size) return outOfMemory;
+  std::string path = "/proc/self/fd/" + std::to_string(file);
+  // Modules have variables of their own, even where the code is the same: the file stays open and its name unique.
+  void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) return invalidImage;
+  auto found = [&](const char *name) { return (Index *)dlsym(library, name); };
+  *(void (**)())dlsym(library, "wait_for_block") = leave;
+  *module = new Module{library, found("threadIdx"), found("blockIdx"), found("blockDim"), found("gridDim")};
+  return success;
+}
+
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+  ENTER_CONTEXT("cuModuleGetFunction", " %s", name);
+  void *symbol = dlsym(((Module *)module)->library, (std::string("call_") + name).c_str());
+  if (!symbol) return notFound;
+  *function = new Kernel{(Module *)module, name, (void (*)(void **))symbol};
+  return success;
+}
+
+int cuLaunchKernel(
+    void *function, unsigned x, unsigned y, unsigned z, unsigned threadsX, unsigned threadsY, unsigned threadsZ,
+    unsigned, void *, void **values, void **) {
+  ENTER_CONTEXT("cuLaunchKernel", " %s %u %u %u", ((Kernel *)function)->name.c_str(), x, y, threadsX);
+  if (x == 0 || x > 0x7fffffff || y == 0 || y > 65535 || z != 1) return invalidValue;
+  if (threadsX == 0 || threadsX > 1024 || threadsY != 1 || threadsZ != 1) return invalidValue;
+  kernel = (Kernel *)function;
+  arguments = values;
+  threads = threadsX;
+  isReversed = currentDevice % 2 == 1;
+  *kernel->module->blockDim = {threadsX, 1, 1};
+  *kernel->module->gridDim = {x, y, 1};
+  for (unsigned long long i = 0, count = (unsigned long long)x * y; i < count; i++) {
+    unsigned block = isReversed ? count - 1 - i : i;
+    *kernel->module->blockIdx = {block % x, block / x, 0};
+    if (!runBlock()) return launchFailed;
+  }
+  return success;
+}
+
+// MARK: - libcublas
+
+int cublasCreate_v2(void **handle) {
+  ENTER("cublasCreate_v2");
+  *handle = &allocated;
+  return success;
+}
+
+int cublasGetVersion_v2(void *, int *version) {
+  ENTER("cublasGetVersion_v2");
+  *version = 120400;
+  return success;
+}
+
+// C = alpha · op(A) · op(B) + beta · C by columns, op(A) being (m,k) and op(B) (k,n), summed in double.
+int cublasGemmEx(
+    void *, int isATransposed, int isBTransposed, int m, int n, int k, const float *alpha, unsigned long long a,
+    int typeA, int lda, unsigned long long b, int typeB, int ldb, const float *beta, unsigned long long c, int typeC,
+    int ldc, int computeType, int) {
+  ENTER_CONTEXT("cublasGemmEx", " %d %d %d %d", m, n, k, computeType);
+  if (typeA != 0 || typeB != 0 || typeC != 0 || m <= 0 || n <= 0 || k < 0) return 7;
+  int bits = computeType == 68 ? 24 : computeType == 77 ? 11 : computeType == 75 ? 8 : 0;
+  if (bits == 0) return 7;
+  auto check = [](unsigned long long address, long columns, long rows, long distance) -> float * {
+    return distance < rows ? nullptr : (float *)place(address, ((columns - 1) * distance + rows) * sizeof(float));
+  };
+  float *A = isATransposed ? check(a, m, k, lda) : check(a, k, m, lda);
+  float *B = isBTransposed ? check(b, k, n, ldb) : check(b, n, k, ldb);
+  float *C = check(c, n, m, ldc);
+  if (!A || !B || !C) return 7;
+  // By columns of k, so that the inner loop runs along memory.
+  std::vector<double> left((size_t)m * k);
+  for (int i = 0; i < m; i++)
+    for (int l = 0; l < k; l++)
+      left[(size_t)i * k + l] = rounded(isATransposed ? A[(size_t)i * lda + l] : A[(size_t)l * lda + i], bits);
+  std::vector<double> right(k);
+  for (int j = 0; j < n; j++) {
+    for (int l = 0; l < k; l++) right[l] = rounded(isBTransposed ? B[(size_t)l * ldb + j] : B[(size_t)j * ldb + l], bits);
+    for (int i = 0; i < m; i++) {
+      double sum = 0;
+      for (int l = 0; l < k; l++) sum += left[(size_t)i * k + l] * right[l];
+      float *place = C + (size_t)j * ldc + i;
+      *place = (float)(*alpha * sum + (*beta == 0 ? 0 : *beta * *place));
+    }
+  }
+  return success;
+}
+
+// MARK: - libnvrtc
+
+int nvrtcVersion(int *major, int *minor) {
+  ENTER("nvrtcVersion");
+  *major = 12;
+  *minor = 4;
+  return success;
+}
+
+int nvrtcGetNumSupportedArchs(int *count) {
+  ENTER("nvrtcGetNumSupportedArchs");
+  *count = 3;
+  return success;
+}
+
+int nvrtcGetSupportedArchs(int *architectures) {
+  ENTER("nvrtcGetSupportedArchs");
+  for (int architecture : {90, 70, 80}) *architectures++ = architecture;
+  return success;
+}
+
+int nvrtcCreateProgram(Program **program, const char *source, const char *, int, void *, void *) {
+  ENTER("nvrtcCreateProgram");
+  *program = new Program{source, "", ""};
+  return success;
+}
+
+int nvrtcDestroyProgram(Program **program) {
+  ENTER("nvrtcDestroyProgram");
+  delete *program;
+  *program = nullptr;
+  return success;
+}
+
+int nvrtcCompileProgram(Program *program, int count, const char **options) {
+  ENTER("nvrtcCompileProgram", " %s", count > 0 ? options[0] : "");
+  char folder[] = "/tmp/stand-in-XXXXXX";
+  if (!mkdtemp(folder)) return 1;
+  std::string base = std::string(folder) + "/kernels";
+  std::ofstream file(base + ".cpp");
+  file << readAll(PRELUDE) << program->source;
+  for (const auto &name : kernelNames(program->source))
+    file << "\nextern \"C\" void call_" << name << "(void **arguments) { call(" << name << ", arguments); }";
+  file.close();
+  std::string command = std::string(COMPILER " -std=c++17 -O2 -shared -fPIC -w -o ") + base +
+                        ".so " + base + ".cpp > " + base + ".log 2>&1";
+  int status = system(command.c_str());
+  program->log = readAll(base + ".log");
+  program->code = readAll(base + ".so");
+  for (const char *suffix : {".cpp", ".so", ".log"}) unlink((base + suffix).c_str());
+  rmdir(folder);
+  // NVRTC_ERROR_COMPILATION
+  return status == 0 ? success : 6;
+}
+
+int nvrtcGetProgramLogSize(Program *program, size_t *size) {
+  *size = program->log.size() + 1;
+  return success;
+}
+
+int nvrtcGetProgramLog(Program *program, char *log) {
+  memcpy(log, program->log.c_str(), program->log.size() + 1);
+  return success;
+}
+
+int nvrtcGetCUBINSize(Program *program, size_t *size) {
+  ENTER("nvrtcGetCUBINSize");
+  *size = program->code.size();
+  return success;
+}
+
+int nvrtcGetCUBIN(Program *program, char *code) {
+  memcpy(code, program->code.data(), program->code.size());
+  return success;
+}
+
+int nvrtcGetPTXSize(Program *program, size_t *size) {
+  ENTER("nvrtcGetPTXSize");
+  *size = program->code.size();
+  return success;
+}
+
+int nvrtcGetPTX(Program *program, char *code) {
+  memcpy(code, program->code.data(), program->code.size());
+  return success;
+}
+
+}  // extern "C"
