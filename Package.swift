@@ -51,13 +51,17 @@ let package = Package(
     .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
     .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
+    .target(
+      name: "ComputeSupport",
+      dependencies: ["FilterSupport", "TensorOperations", "CUDAOperations", "SystemIO", argumentParser]),
 
     .executableTarget(
       name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
-    .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"]),
-    .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"]),
-    .executableTarget(name: "sae-grad", dependencies: ["FilterSupport", "GradientPasses"]),
-    .executableTarget(name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "NumPyFiles"]),
+    .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "ComputeSupport", "GradientPasses"]),
+    .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "ComputeSupport", "GradientPasses"]),
+    .executableTarget(name: "sae-grad", dependencies: ["FilterSupport", "ComputeSupport", "GradientPasses"]),
+    .executableTarget(
+      name: "grad-aggregate", dependencies: ["FilterSupport", "ComputeSupport", "Aggregation", "NumPyFiles"]),
     .executableTarget(
       name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
     .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),

@@ -7,18 +7,26 @@ import TensorStream
 public struct BasisFiles {
   /// Where the autoencoders lie now, with {layer} in it; otherwise where the stream says.
   private let override: String?
-  private let operations: any TensorOperations
+  private let makeOperations: () throws -> any TensorOperations
+  private var madeOperations: (any TensorOperations)?
   private let threads: Int
   /// The references that are in use, by layer.
   private var references: [Int: BasisReference] = [:]
   /// Layers whose decoder the stream carries and has not shown yet.
   private var awaited: Set<Int> = []
 
-  /// - Parameter threads: how many files may be read at a time.
-  public init(override: String?, operations: any TensorOperations, threads: Int) {
+  /// - Parameters:
+  ///   - threads: how many files may be read at a time.
+  ///   - makeOperations: what decoders are multiplied with, which is made when the first one is there.
+  public init(override: String?, threads: Int, makeOperations: @escaping () throws -> any TensorOperations) {
     self.override = override
-    self.operations = operations
     self.threads = threads
+    self.makeOperations = makeOperations
+  }
+
+  private mutating func operations() throws -> any TensorOperations {
+    if madeOperations == nil { madeOperations = try makeOperations() }
+    return madeOperations!
   }
 
   /// Has `sums` multiply the segment's gradients by the decoders that its begin record names.
@@ -37,9 +45,10 @@ public struct BasisFiles {
     }
     // Their hashes are compared, which reads them from end to end.
     let bases = try ThreadTeam(size: min(threads, wanted.count)).map(wanted) { try open($0.reference, $0.layer) }
-    for ((layer, _), basis) in zip(wanted, bases) { 
-      sums.use(
-        Basis(decoder: operations.makeMatrix(basis.decoder), factors: basis.factors), for: layer, operations: operations)
+    for ((layer, _), basis) in zip(wanted, bases) {
+      let operations = try operations()
+      let decoder = operations.makeMatrix(basis.decoder)
+      sums.use(Basis(decoder: decoder, factors: basis.factors), for: layer, operations: operations)
     }
   }
 
@@ -52,6 +61,7 @@ public struct BasisFiles {
       }
       let values = try record.tensor(tensor.name, shape: [nil, nil], of: Float.self)
       guard !values.isEmpty else { throw record.failure("tensor \(tensor.name): expected a decoder, found none") }
+      let operations = try operations()
       let copy = operations.makeTensor(rows: tensor.shape[0], columns: tensor.shape[1])
       operations.upload(copy, from: values.baseAddress!)
       references[layer] = nil

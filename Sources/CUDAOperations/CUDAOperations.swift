@@ -26,24 +26,30 @@ public final class CUDAOperations: TensorOperations {
   ///   - index: which of the GPUs, from 0.
   ///   - folder: the only folder to look for the libraries in; nil where the system keeps them.
   /// - Throws: `Failure` of kind unavailable that says what is missing.
-  public init(device index: Int = 0, precision: Precision = .float32, folder: String? = nil) throws(Failure) {
+  public init(
+    device index: Int = 0, precision: Precision = .float32, folder: String? = CUDAOperations.libraryFolder
+  ) throws(Failure) {
     device = try Device(index, precision: precision, folder: folder)
     self.precision = precision
     // Activations of 24 layers take 1.3 MB a row, and weights and autoencoders what they take.
     passRows = min(8192, max(512, device.memory.free / (4 << 20)))
   }
 
+  /// The folder that GRADIENT_FILTERS_CUDA names.
+  public static var libraryFolder: String? { getenv("GRADIENT_FILTERS_CUDA").map { String(cString: $0) } }
+
+  /// Whether there is a driver, which says that a GPU is to be expected.
+  public static var isDriverThere: Bool { (try? DynamicLibrary(Driver.names, folder: libraryFolder)) != nil }
+
   /// A GPU wants many rows at a time, and has so much memory.
   public let passRows: Int
 
   /// The device and the card, for people.
   public var description: String {
-    let memory = device.memory
-    return "\(device.name), \(device.model), \(memory.free >> 20) of \(memory.total >> 20) MiB free, "
-      + "products in \(precision.rawValue)"
+    "\(device.name), \(device.model), \(device.memory.total >> 20) MiB, products in \(precision.rawValue)"
   }
 
-  /// What has been in use at most, for people.
+  /// The most memory that was in use at a time, for people.
   public var memoryReport: String { "\(device.name): at most \(device.mostUsed >> 20) MiB in use" }
 
   // MARK: - Memory
@@ -80,7 +86,8 @@ public final class CUDAOperations: TensorOperations {
     device.copy(to: memory.address, from: host.address, bytes: host.bytes.count)
     MappedFile.letGo(of: host.bytes)
     return Matrix(
-      rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor, leadingDimension: host.leadingDimension,
+      rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor,
+      leadingDimension: host.leadingDimension,
       type: .f32, address: UnsafeRawPointer(bitPattern: UInt(memory.address))!, owner: memory)
   }
 

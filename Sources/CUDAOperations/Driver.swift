@@ -7,6 +7,8 @@ typealias DevicePointer = UInt64
 struct Driver {
   typealias Status = Int32
 
+  static let names = ["libcuda.so.1", "libcuda.so"]
+
   /// CUDA 11.8, the oldest toolkit whose libraries this package is written for, as the driver counts.
   static let oldestVersion: Int32 = 11080
 
@@ -36,7 +38,7 @@ struct Driver {
 
   /// - Throws: `Failure` of kind unavailable.
   init(folder: String?) throws(Failure) {
-    let library = try DynamicLibrary(["libcuda.so.1", "libcuda.so"], folder: folder)
+    let library = try DynamicLibrary(Self.names, folder: folder)
     getErrorString = try library.function("cuGetErrorString")
     initialize = try library.function("cuInit")
     getVersion = try library.function("cuDriverGetVersion")

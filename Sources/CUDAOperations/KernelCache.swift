@@ -20,7 +20,9 @@ struct KernelCache {
 
   /// The code, whose hash was written after it.
   func read() -> [UInt8]? {
-    guard let path, let bytes = try? InputFile(path: path).readAll(limit: 64 << 20), bytes.count > 16 else { return nil }
+    guard let path, let bytes = try? InputFile(path: path).readAll(limit: 64 << 20), bytes.count > 16 else {
+      return nil
+    }
     let code = Array(bytes.dropLast(16))
     let hash = String(decoding: bytes.suffix(16), as: UTF8.self)
     return code.withUnsafeBytes { ContentHash.of($0) } == hash ? code : nil

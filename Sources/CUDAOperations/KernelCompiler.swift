@@ -17,8 +17,7 @@ public struct KernelCompiler {
       UnsafeMutablePointer<Program?>, UnsafePointer<CChar>, UnsafePointer<CChar>, Int32, OpaquePointer?, OpaquePointer?
     ) -> Status
   private let destroy: @convention(c) (UnsafeMutablePointer<Program?>) -> Status
-  private let compile:
-    @convention(c) (Program?, Int32, UnsafeMutablePointer<UnsafePointer<CChar>?>) -> Status
+  private let compile: @convention(c) (Program?, Int32, UnsafeMutablePointer<UnsafePointer<CChar>?>) -> Status
   private let getLogSize: @convention(c) (Program?, UnsafeMutablePointer<Int>) -> Status
   private let getLog: @convention(c) (Program?, UnsafeMutablePointer<CChar>) -> Status
   private let getBinarySize: @convention(c) (Program?, UnsafeMutablePointer<Int>) -> Status
@@ -63,7 +62,8 @@ public struct KernelCompiler {
   public func code(_ source: String, for architecture: Int32) throws(Failure) -> [UInt8] {
     guard let target = architectures.last(where: { $0 <= architecture }) else {
       throw Failure(
-        .unavailable, "\(name): expected a GPU of compute capability \(Self.capability(architectures[0])) or later, "
+        .unavailable,
+        "\(name): expected a GPU of compute capability \(Self.capability(architectures[0])) or later, "
           + "found \(Self.capability(architecture))")
     }
     let isExact = target == architecture

@@ -48,43 +48,6 @@ public struct LayerList: ExpressibleByArgument, CustomStringConvertible, Equatab
   public var defaultValueDescription: String { description }
 }
 
-/// Where the tensor operations run.
-public enum DeviceChoice: String, ExpressibleByArgument, CaseIterable, Sendable {
-  case auto, cpu, cuda
-}
-
-/// The options of programs that compute.
-public struct ComputeOptions: ParsableArguments {
-  @Option(help: "Where to compute: cpu, cuda, or auto (cuda where it works, else cpu).")
-  public var device: DeviceChoice = .auto
-
-  @Option(help: "Threads to compute with. (default: the cores this process may use)")
-  public var threads: Int?
-
-  @Flag(help: "Go on when a number is NaN or infinite, instead of naming its place and failing.")
-  public var allowNonfinite = false
-
-  public init() {}
-
-  public func validate() throws {
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
-    }
-  }
-
-  /// The thread count asked for, else the cores this process may use.
-  public var threadCount: Int { threads ?? availableCores() }
-
-  /// Says on standard error where the work will be done, unless `quiet`.
-  /// - Throws: `Failure` of kind unavailable where the device asked for is not there.
-  public func announceDevice(quiet: Bool) throws {
-    if device == .cuda {
-      throw Failure(.unavailable, "--device cuda: this build has no CUDA operations: use --device cpu")
-    }
-    if !quiet { complain("device: cpu, threads: \(threadCount)") }
-  }
-}
-
 /// Options that all filters share.
 public struct MessageOptions: ParsableArguments {
   @Flag(name: [.long, .short], help: "No progress and no summary on standard error; errors still.")

@@ -4,16 +4,19 @@ import TensorStream
 
 /// Memory that autoencoders compute a block of rows in, the layers' one after another.
 public final class AutoencoderMemory {
-  /// Positions whose preactivations, 65,536 each, are held at a time: every fourth of 1,024.
-  static let rows = 256
+  /// Positions whose preactivations, 65,536 each, are held at a time: every fourth of a pass.
+  let rows: Int
   fileprivate let operations: any TensorOperations
   private var blocks: [String: Tensor] = [:]
 
-  public init(_ operations: any TensorOperations) { self.operations = operations }
+  public init(_ operations: any TensorOperations) {
+    self.operations = operations
+    rows = operations.passRows / 4
+  }
 
   /// The block (rows, columns) of that name, whose contents are those of whoever used it last.
   fileprivate func block(_ name: String, _ rows: Int, _ columns: Int) -> Tensor {
-    if blocks[name]?.columns != columns { blocks[name] = operations.makeTensor(rows: Self.rows, columns: columns) }
+    if blocks[name]?.columns != columns { blocks[name] = operations.makeTensor(rows: self.rows, columns: columns) }
     return blocks[name]!.first(rows: rows)
   }
 }
@@ -54,8 +57,8 @@ public final class AutoencoderOperations {
   package func rebuild(_ rebuilt: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>, rows: Int) -> Int {
     let (computation, D) = (autoencoder.computation, encoder.rows)
     var active = 0
-    for start in stride(from: 0, to: rows, by: AutoencoderMemory.rows) {
-      let count = min(AutoencoderMemory.rows, rows - start)
+    for start in stride(from: 0, to: rows, by: memory.rows) {
+      let count = min(memory.rows, rows - start)
       let block = start * D
       let scalings = normalize(x + block, rows: count, into: rebuilt + block)
       let (s, p, y) = (inputs(count), perFeature(count), outputs(count))
@@ -112,8 +115,8 @@ public final class AutoencoderOperations {
   /// The gradients of all features, [rows, F], from scaled g, [rows, D].
   package func featureGradients(_ gradients: UnsafeMutablePointer<Float>, from g: UnsafePointer<Float>, rows: Int) {
     let (D, F) = (decoder.columns, decoder.rows)
-    for start in stride(from: 0, to: rows, by: AutoencoderMemory.rows) {
-      let count = min(AutoencoderMemory.rows, rows - start)
+    for start in stride(from: 0, to: rows, by: memory.rows) {
+      let count = min(memory.rows, rows - start)
       let (x, y) = (outputs(count), perFeature(count))
       operations.upload(x, from: g + start * D)
       operations.product(y: y, x: x, matrix: decoder.transposed, bias: nil, accumulate: false)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ComputeSupport
 import FilterSupport
 import GradientPasses
 import QwenModel
@@ -34,8 +35,7 @@ struct ActGrad: Filter {
     let layerCount = checkpoint.configuration.layerCount
     let asked = try layers?.checked(layerCount: layerCount)
     let output = try StreamWriter.toStandardOutput()
-    try compute.announceDevice(quiet: messages.quiet)
-    let operations = CPUOperations(threads: compute.threadCount)
+    let operations = try compute.makeOperations(quiet: messages.quiet)
     let reader = StreamReader(.standardInput())
     var loaded: (start: Int, model: QwenModel)?
 
@@ -55,11 +55,13 @@ struct ActGrad: Filter {
         )
       }
       let own = checkpoint.identity.merging(["unit": "activation", "layers": layers.description]) { _, own in own }
+        .merging(compute.provenance) { _, own in own }
       try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
       let pass = ActivationGradients(model: loaded!.model, start: start, layers: layers.layers)
       let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
-      let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
+      let groups = SampleGroupReader(
+        reader, checkpoint.configuration, tensors: pass.neededTensors, passRows: operations.passRows)
       while let group = try groups.next() {
         let records = pass.records(group)
         try finiteNumbers.check(records, of: group)
@@ -70,5 +72,6 @@ struct ActGrad: Filter {
       progress.finish(", loss \(decimal(pass.loss / Double(max(pass.predictions, 1)), 4)) nats a token")
     }
     try output.finish()
+    compute.reportMemory(operations, quiet: messages.quiet)
   }
 }

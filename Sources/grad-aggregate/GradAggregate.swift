@@ -1,5 +1,6 @@
 import Aggregation
 import ArgumentParser
+import ComputeSupport
 import FilterSupport
 import GradientStatistics
 import NumPyFiles
@@ -61,8 +62,13 @@ struct GradAggregate: Filter {
     let output = save != nil && standardOutputIsTerminal ? nil : try StreamWriter.toStandardOutput()
     var sums: GradientSums?
     var agreement = ProvenanceAgreement()
-    var bases = BasisFiles(
-      override: sae, operations: CPUOperations(threads: compute.threadCount), threads: compute.threadCount)
+    // Without decoders to multiply by, there is nothing to compute on a GPU.
+    var operations: (any TensorOperations)?
+    var bases = BasisFiles(override: sae, threads: compute.threadCount) {
+      let made = try compute.makeOperations(quiet: messages.quiet)
+      operations = made
+      return made
+    }
     let progress = Progress(unit: "records", quiet: messages.quiet)
     for file in try InputFile.standardInputOr(files) {
       let reader = StreamReader(file)
@@ -97,6 +103,7 @@ struct GradAggregate: Filter {
     sums!.finishFactored()
     try finish(sums!, provenance: agreement.joined!, to: output)
     progress.finish()
+    compute.reportMemory(operations, quiet: messages.quiet)
   }
 
   /// The choices of the flags, where aggregates are merged those that made them.
@@ -148,7 +155,7 @@ struct GradAggregate: Filter {
     let own = [
       "layers": LayerList(layers.map(\.key)).description,
       "samples": String(layers.map(\.value.samples.count).max()!),
-    ]
+    ].merging(compute.provenance) { _, own in own }
     try output.begin(
       .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))
     try output.write(sums.record(finished: !partial), batch: 0)

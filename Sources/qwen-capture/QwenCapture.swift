@@ -1,4 +1,5 @@
 import ArgumentParser
+import ComputeSupport
 import FilterSupport
 import GradientPasses
 import QwenModel
@@ -46,11 +47,11 @@ struct QwenCapture: Filter {
     let layerCount = checkpoint.configuration.layerCount
     let layers = try (layers ?? LayerList(0..<layerCount)).checked(layerCount: layerCount).layers
     let outputs = try outputs(layers)
-    try compute.announceDevice(quiet: messages.quiet)
+    let operations = try compute.makeOperations(quiet: messages.quiet)
     let reader = StreamReader(.standardInput())
     let model = try QwenModel(
       checkpoint, layers: 0..<(loss ? layerCount : layers.last! + 1), includingHead: loss,
-      operations: CPUOperations(threads: compute.threadCount))
+      operations: operations)
 
     let capture = ActivationCapture(model: model, layers: layers, computesLoss: loss)
     let finiteNumbers = FiniteNumbers(model, isWaived: compute.allowNonfinite)
@@ -59,9 +60,10 @@ struct QwenCapture: Filter {
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       for output in outputs {
         let own = checkpoint.identity.merging(["layers": LayerList(output.layers).description]) { _, own in own }
+          .merging(compute.provenance) { _, own in own }
         try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
       }
-      let groups = SampleGroupReader(reader, checkpoint.configuration)
+      let groups = SampleGroupReader(reader, checkpoint.configuration, passRows: operations.passRows)
       while let group = try groups.next() {
         try capture.run(group)
         for output in outputs {
@@ -75,6 +77,7 @@ struct QwenCapture: Filter {
       progress.finish()
     }
     for output in outputs { try output.writer.finish() }
+    compute.reportMemory(operations, quiet: messages.quiet)
   }
 
   /// The streams to write and the layers in each.

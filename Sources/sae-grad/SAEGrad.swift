@@ -1,4 +1,5 @@
 import ArgumentParser
+import ComputeSupport
 import FilterSupport
 import GradientPasses
 import QwenModel
@@ -70,8 +71,7 @@ struct SAEGrad: Filter {
     let checkpoint = try Checkpoint(model)
     let asked = try layers?.checked(layerCount: checkpoint.configuration.layerCount)
     let output = try StreamWriter.toStandardOutput()
-    try compute.announceDevice(quiet: messages.quiet)
-    let operations = CPUOperations(threads: compute.threadCount)
+    let operations = try compute.makeOperations(quiet: messages.quiet)
     let reader = StreamReader(.standardInput())
     var loaded: (layers: LayerList, model: QwenModel, autoencoders: LoadedAutoencoders)?
 
@@ -95,7 +95,8 @@ struct SAEGrad: Filter {
       }
       let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
-      let groups = SampleGroupReader(reader, checkpoint.configuration, tensors: pass.neededTensors)
+      let groups = SampleGroupReader(
+        reader, checkpoint.configuration, tensors: pass.neededTensors, passRows: operations.passRows)
       while let group = try groups.next() {
         let records = pass.records(group)
         try finiteNumbers.check(records, of: group)
@@ -107,6 +108,7 @@ struct SAEGrad: Filter {
       progress.finish()
     }
     try output.finish()
+    compute.reportMemory(operations, quiet: messages.quiet)
   }
 
   private var options: FeatureGradients.Options {
@@ -149,7 +151,7 @@ struct SAEGrad: Filter {
   private func provenance(
     _ segment: Segment, _ checkpoint: Checkpoint, _ references: [Int: BasisReference]
   ) -> [String: String] {
-    var own = checkpoint.identity
+    var own = checkpoint.identity.merging(compute.provenance) { _, own in own }
     own["unit"] = "feature"
     own["layers"] = LayerList(references.keys).description
     own["stride"] = String(stride)

@@ -77,7 +77,9 @@ import Testing
       let (Q, K) = (GuardedTensor(ops, N, queryWidth, inputs.q), GuardedTensor(ops, N, keyWidth, inputs.k))
       let (V, DO) = (GuardedTensor(ops, N, keyWidth, inputs.v), GuardedTensor(ops, N, queryWidth, inputs.dOutput))
       let (O, L) = (GuardedTensor(ops, N, queryWidth), GuardedTensor(ops, N, 2 * inputs.shape.heads))
-      let (DQ, DK, DV) = (GuardedTensor(ops, N, queryWidth), GuardedTensor(ops, N, keyWidth), GuardedTensor(ops, N, keyWidth))
+      let (DQ, DK, DV) = (
+        GuardedTensor(ops, N, queryWidth), GuardedTensor(ops, N, keyWidth), GuardedTensor(ops, N, keyWidth)
+      )
       ops.attention(
         output: O.tensor, logSumExp: L.tensor, query: Q.tensor, key: K.tensor, value: V.tensor,
         samples: inputs.samples, shape: inputs.shape)

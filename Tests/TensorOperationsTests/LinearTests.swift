@@ -70,7 +70,9 @@ import Testing
       let weight = ops.makeWeight(half.bytes, type: type, rows: O, columns: I, owner: half)
       #expect(weight.type == type || !(ops is CPUOperations), "a copy was made")
       let (x, dy) = (numbers.floats(N * I), numbers.floats(N * O))
-      let (X, DY, Y, DX) = (GuardedTensor(ops, N, I, x), GuardedTensor(ops, N, O, dy), GuardedTensor(ops, N, O), GuardedTensor(ops, N, I))
+      let (X, DY, Y, DX) = (
+        GuardedTensor(ops, N, I, x), GuardedTensor(ops, N, O, dy), GuardedTensor(ops, N, O), GuardedTensor(ops, N, I)
+      )
       ops.linear(y: Y.tensor, x: X.tensor, weight: weight)
       #expect(relativeL2(Y.values(), Oracle.linear(doubles(x), half.values, inputs: I, outputs: O)) < 1e-6)
       ops.linearBackward(dx: DX.tensor, dy: DY.tensor, weight: weight)
@@ -96,7 +98,8 @@ import Testing
     #expect(DX.values().map(\.isNaN) == [false, false, false, true, true, true])
     let bias = GuardedTensor(ops, 1, 4, [0, .nan, 0, 0])
     ops.linear(
-      y: Y.tensor, x: GuardedTensor(ops, 2, 3, [1, 1, 1, 1, 1, 1]).tensor, weight: Matrix(zeros.tensor), bias: bias.tensor)
+      y: Y.tensor, x: GuardedTensor(ops, 2, 3, [1, 1, 1, 1, 1, 1]).tensor, weight: Matrix(zeros.tensor),
+      bias: bias.tensor)
     #expect(Y.values().map(\.isNaN) == [false, true, false, false, false, true, false, false])
   }
 }

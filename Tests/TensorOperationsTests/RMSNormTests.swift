@@ -43,7 +43,8 @@ import Testing
     let (x, w) = (numbers.floats(T * D, scale: scale), numbers.floats(D))
     let (Y, R) = (GuardedTensor(ops, T, D), GuardedTensor(ops, T, 1))
     ops.rmsNorm(
-      y: Y.tensor, inverseRMS: R.tensor, x: GuardedTensor(ops, T, D, x).tensor, weight: GuardedTensor(ops, 1, D, w).tensor,
+      y: Y.tensor, inverseRMS: R.tensor, x: GuardedTensor(ops, T, D, x).tensor,
+      weight: GuardedTensor(ops, 1, D, w).tensor,
       epsilon: 1e-6)
     #expect(relativeL2(Y.values(), Oracle.rmsNorm(doubles(x), doubles(w), epsilon: Double(Float(1e-6)))) < 3e-7)
   }
@@ -69,8 +70,12 @@ import Testing
     var numbers = SeededNumbers(seed: 5)
     var inputs = [numbers.floats(T * D), numbers.floats(D), numbers.floats(T * D)]
     inputs[input][input == 1 ? 2 : D + 2] = .nan
-    let (X, W, DY) = (GuardedTensor(ops, T, D, inputs[0]), GuardedTensor(ops, 1, D, inputs[1]), GuardedTensor(ops, T, D, inputs[2]))
-    let (Y, R, DX) = (GuardedTensor(ops, T, D), GuardedTensor(ops, T, 1), GuardedTensor(ops, T, D, Array(repeating: 0, count: T * D)))
+    let (X, W, DY) = (
+      GuardedTensor(ops, T, D, inputs[0]), GuardedTensor(ops, 1, D, inputs[1]), GuardedTensor(ops, T, D, inputs[2])
+    )
+    let (Y, R, DX) = (
+      GuardedTensor(ops, T, D), GuardedTensor(ops, T, 1), GuardedTensor(ops, T, D, Array(repeating: 0, count: T * D))
+    )
     ops.rmsNorm(y: Y.tensor, inverseRMS: R.tensor, x: X.tensor, weight: W.tensor, epsilon: 1e-6)
     ops.rmsNormBackward(dx: DX.tensor, dy: DY.tensor, x: X.tensor, weight: W.tensor, inverseRMS: R.tensor)
     let rows = input == 1 ? 0..<T : 1..<2

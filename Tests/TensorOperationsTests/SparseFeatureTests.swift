@@ -81,7 +81,8 @@ import Testing
     }
     let y = operations.makeTensor(rows: N, columns: D)
     operations.decode(
-      y: y, features: ActiveFeatures(rows: rows), decoder: matrix(operations, shape, m, columnMajor: columnMajor).transposed,
+      y: y, features: ActiveFeatures(rows: rows),
+      decoder: matrix(operations, shape, m, columnMajor: columnMajor).transposed,
       bias: b)
     let expected = (0..<N).flatMap { n in
       (0..<D).map { d in

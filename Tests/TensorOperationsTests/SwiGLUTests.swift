@@ -57,7 +57,9 @@ import Testing
     let ops = try device.makeOperations()
     var inputs = [[Float]](repeating: [1, 2, 3, 4, 5], count: 3)
     inputs[input][3] = .nan
-    let (G, U, DY) = (GuardedTensor(ops, 1, 5, inputs[0]), GuardedTensor(ops, 1, 5, inputs[1]), GuardedTensor(ops, 1, 5, inputs[2]))
+    let (G, U, DY) = (
+      GuardedTensor(ops, 1, 5, inputs[0]), GuardedTensor(ops, 1, 5, inputs[1]), GuardedTensor(ops, 1, 5, inputs[2])
+    )
     let (Y, DG, DU) = (GuardedTensor(ops, 1, 5), GuardedTensor(ops, 1, 5), GuardedTensor(ops, 1, 5))
     ops.swiGLU(y: Y.tensor, gate: G.tensor, up: U.tensor)
     ops.swiGLUBackward(dGate: DG.tensor, dUp: DU.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor)

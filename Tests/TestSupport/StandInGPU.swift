@@ -13,7 +13,7 @@ public enum StandInGPU {
 
   /// What programs need to find it, with settings of its own.
   public static func environment(_ settings: [String: String] = [:]) -> [String: String] {
-    settings.merging(["GRADIENT_FILTERS_CUDA": folder ?? ""]) { own, _ in own }
+    settings.merging(["GRADIENT_FILTERS_CUDA": folder ?? "", "XDG_CACHE_HOME": folder ?? ""]) { own, _ in own }
   }
 
   private static func make() -> String? {
