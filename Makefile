@@ -7,6 +7,7 @@
 # make sanitize  the suite under the address and undefined-behaviour sanitizers; make sanitize-threads the threaded parts
 # make mutants  whether the tests notice deliberate breaks of the stream's refusals and the kernels
 # make faults   streams of gigabytes, full disks, limits: what is too large for the suite
+# make cuda-kernels  compile the kernels for GPUs of several generations (downloads NVIDIA's compilers; no GPU is needed)
 # make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
 # make bench    how near the machine's matrix rate, how far ahead of PyTorch; make bench-quick on the small model
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
@@ -33,7 +34,7 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
 .PHONY: build deps demo test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
-  slurm-test fuzz sanitize sanitize-threads mutants faults lint format clean
+  slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -98,19 +99,23 @@ fuzz: deps
 	@FUZZ_SECONDS=$(SECONDS) FUZZ_JOBS=$(JOBS) Tests/Fuzzing/run $(READERS)
 
 # Left out: tests of memory limits, of which a sanitizer takes terabytes, of libraries loaded before it, and of the
-# functions that a program calls, to which it adds its own.
+# functions that a program calls, to which it adds its own; and the stand-in for a GPU, whose threads are fibers.
 sanitize: deps
 	$(SWIFT) build $(SANITIZED_ADDRESS) --build-tests
-	SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test $(SANITIZED_ADDRESS) \
+	NO_STAND_IN_GPU=1 SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test $(SANITIZED_ADDRESS) \
 	  --disable-testable-imports --skip-build --skip 'HostileInput|PeakMemory|littleMemory|noThreads|changeNothing|DropIn|nothingIsReached'
 
 sanitize-threads: deps
 	$(SWIFT) build $(SANITIZED_THREADS) --build-tests
-	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SANITIZED_THREADS) --disable-testable-imports --skip-build \
+	NO_STAND_IN_GPU=1 SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SANITIZED_THREADS) --disable-testable-imports --skip-build \
 	  --filter 'TensorOperationsTests|QwenModelTests|GradientPassesTests|AggregationTests|ZipArchiveTests'
 
 mutants: deps
 	$(PYTHON) Tests/Mutation/run
+
+cuda-kernels: deps
+	$(SWIFT) build -c release --build-tests
+	@PYTHON=$(PYTHON) scripts/compile-kernels
 
 faults: build
 	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" Tests/Faults/run

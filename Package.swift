@@ -76,6 +76,7 @@ let package = Package(
     .testTarget(
       name: "TensorOperationsTests",
       dependencies: ["TensorOperations", "CUDAOperations", "CVectorMath", "Safetensors", "TestSupport"]),
+    .testTarget(name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TestSupport"]),
     .testTarget(
       name: "QwenModelTests",
       dependencies: ["QwenModel", "TensorOperations", "TensorStream", "Safetensors", "JSON", "SystemIO", "TestSupport"]),

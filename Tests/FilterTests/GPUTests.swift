@@ -57,21 +57,22 @@ struct GPUTests {
     #expect(together.failed(65, saying: "precision: expected none as before, found \(precision.name)"))
   }
 
-  @Test(arguments: [
-    ([:], "cuda:2", 69, "--device cuda: cuda:2: expected a device below 2"),
-    (["STAND_IN_DEVICES": "0"], "cuda", 69, "--device cuda: cuda:0: expected a device below 0"),
-    (["GRADIENT_FILTERS_CUDA": "/nonexistent"], "cuda", 69, "--device cuda: cannot open libcuda.so.1: "),
-    (["STAND_IN_DRIVER": "11040"], "cuda", 69, "expected a driver for CUDA 11.8 or later, found one for 11.4"),
-    (["STAND_IN_FAIL": "cuInit:1:999"], "cuda", 69, "--device cuda: cuInit: error 999"),
-    (["STAND_IN_FAIL": "cuDevicePrimaryCtxRetain:1:2"], "cuda", 69, "cuDevicePrimaryCtxRetain: out of memory"),
-    (["STAND_IN_FAIL": "cublasCreate_v2:1:3"], "cuda", 69, "libcublas.so: cublasCreate: status 3"),
-    (["STAND_IN_CAPABILITY": "61"], "cuda", 69, "expected a GPU of compute capability 7.0 or later, found 6.1"),
-    (["STAND_IN_FAIL": "cuModuleLoadData:1:200", "XDG_CACHE_HOME": "/nonexistent"], "cuda", 69, "cuModuleLoadData"),
-    (["STAND_IN_FAIL": "cuLaunchKernel:40:719"], "cuda", 69, "cuda:0: rms_norm: unspecified launch failure"),
-    (["STAND_IN_FAIL": "cublasGemmEx:9:13"], "cuda", 69, "cuda:0: cublasGemmEx: status 13"),
-    (["STAND_IN_FAIL": "cuMemcpyDtoH_v2:1:700"], "cuda", 69, "cuMemcpyDtoH: an illegal memory access"),
-    (["STAND_IN_MEMORY": "20000000"], "cuda", 71, "cuda:0: out of memory: 1572864 bytes more were needed: "),
-  ] as [([String: String], String, Int32, String)])
+  @Test(
+    arguments: [
+      ([:], "cuda:2", 69, "--device cuda: cuda:2: expected a device below 2"),
+      (["STAND_IN_DEVICES": "0"], "cuda", 69, "--device cuda: cuda:0: expected a device below 0"),
+      (["GRADIENT_FILTERS_CUDA": "/nonexistent"], "cuda", 69, "--device cuda: cannot open libcuda.so.1: "),
+      (["STAND_IN_DRIVER": "11040"], "cuda", 69, "expected a driver for CUDA 11.8 or later, found one for 11.4"),
+      (["STAND_IN_FAIL": "cuInit:1:999"], "cuda", 69, "--device cuda: cuInit: error 999"),
+      (["STAND_IN_FAIL": "cuDevicePrimaryCtxRetain:1:2"], "cuda", 69, "cuDevicePrimaryCtxRetain: out of memory"),
+      (["STAND_IN_FAIL": "cublasCreate_v2:1:3"], "cuda", 69, "libcublas.so: cublasCreate: status 3"),
+      (["STAND_IN_CAPABILITY": "61"], "cuda", 69, "expected a GPU of compute capability 7.0 or later, found 6.1"),
+      (["STAND_IN_FAIL": "cuModuleLoadData:1:200", "XDG_CACHE_HOME": "/nonexistent"], "cuda", 69, "cuModuleLoadData"),
+      (["STAND_IN_FAIL": "cuLaunchKernel:40:719"], "cuda", 69, "cuda:0: rms_norm: unspecified launch failure"),
+      (["STAND_IN_FAIL": "cublasGemmEx:9:13"], "cuda", 69, "cuda:0: cublasGemmEx: status 13"),
+      (["STAND_IN_FAIL": "cuMemcpyDtoH_v2:1:700"], "cuda", 69, "cuMemcpyDtoH: an illegal memory access"),
+      (["STAND_IN_MEMORY": "20000000"], "cuda", 71, "cuda:0: out of memory: 1572864 bytes more were needed: "),
+    ] as [([String: String], String, Int32, String)])
   func whatIsMissingIsNamed(
     _ failure: (settings: [String: String], device: String, status: Int32, words: String)
   ) throws {
@@ -168,7 +169,9 @@ struct GPUTests {
       let outcome = try run("qwen-capture", flags, tokens, settings)
       #expect(outcome.status == 0, "\(outcome.errors)")
       let lines = try String(contentsOf: folder.url("log"), encoding: .utf8).split(separator: "\n")
-      let bytesUp = lines.filter { $0.hasPrefix("cuMemcpyHtoD_v2 ") }.reduce(0) { $0 + Int($1.split(separator: " ")[1])! }
+      let bytesUp = lines.filter { $0.hasPrefix("cuMemcpyHtoD_v2 ") }.reduce(0) {
+        $0 + Int($1.split(separator: " ")[1])!
+      }
       return (
         lines.count { $0.hasPrefix("cuMemAlloc_v2") }, bytesUp, String(outcome.errors.split(separator: "\n").last!)
       )
