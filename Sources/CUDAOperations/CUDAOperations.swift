@@ -20,6 +20,8 @@ public final class CUDAOperations: TensorOperations {
   /// Numbers of a product that are never there as a whole, which are held at a time: 256 MB. Tests hold fewer.
   package var heldNumbers = 64 << 20
 
+  var downloads: Downloads?
+
   /// Opens the driver, cuBLAS and NVRTC, and compiles the kernels where no earlier run has left them.
   ///
   /// - Parameters:

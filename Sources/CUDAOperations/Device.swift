@@ -106,6 +106,51 @@ final class Device {
     if bytes > 0 { demand(driver.fill(address, 0, bytes), "cuMemsetD8") }
   }
 
+  // MARK: - Copies beside the work
+
+  func allocateHost(_ bytes: Int) -> UnsafeMutableRawPointer {
+    var address: UnsafeMutableRawPointer?
+    let status = driver.allocateHost(&address, bytes)
+    if status == Driver.outOfMemory {
+      stopForWantOfMemory("\(name): out of memory: \(bytes) bytes of pinned memory more were needed")
+    }
+    demand(status, "cuMemAllocHost")
+    return address!
+  }
+
+  func releaseHost(_ address: UnsafeMutableRawPointer) { demand(driver.freeHost(address), "cuMemFreeHost") }
+
+  /// A queue of its own, which does not wait for that of the work.
+  func makeStream() -> OpaquePointer? {
+    var stream: OpaquePointer?
+    demand(driver.createStream(&stream, 1), "cuStreamCreate")  // CU_STREAM_NON_BLOCKING
+    return stream
+  }
+
+  func makeEvent() -> OpaquePointer? {
+    var event: OpaquePointer?
+    demand(driver.createEvent(&event, 2), "cuEventCreate")  // CU_EVENT_DISABLE_TIMING
+    return event
+  }
+
+  /// The event happens when what is queued so far is done; on the work's own queue where none is given.
+  func record(_ event: OpaquePointer?, on stream: OpaquePointer? = nil) {
+    demand(driver.recordEvent(event, stream), "cuEventRecord")
+  }
+
+  func wait(for event: OpaquePointer?, on stream: OpaquePointer?) {
+    demand(driver.waitForEvent(stream, event, 0), "cuStreamWaitEvent")
+  }
+
+  func wait(for event: OpaquePointer?) { demand(driver.synchronizeEvent(event), "cuEventSynchronize") }
+
+  /// - Parameter destination: pinned memory.
+  func startCopy(
+    to destination: UnsafeMutableRawPointer, from source: DevicePointer, bytes: Int, on stream: OpaquePointer?
+  ) {
+    demand(driver.beginCopyToHost(destination, source, bytes, stream), "cuMemcpyDtoHAsync")
+  }
+
   // MARK: - Work
 
   enum Argument {

@@ -28,6 +28,14 @@ struct Driver {
   let copyToHost: @convention(c) (UnsafeMutableRawPointer, DevicePointer, Int) -> Status
   let copyWithin: @convention(c) (DevicePointer, DevicePointer, Int) -> Status
   let fill: @convention(c) (DevicePointer, UInt8, Int) -> Status
+  let allocateHost: @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>, Int) -> Status
+  let freeHost: @convention(c) (UnsafeMutableRawPointer) -> Status
+  let beginCopyToHost: @convention(c) (UnsafeMutableRawPointer, DevicePointer, Int, OpaquePointer?) -> Status
+  let createStream: @convention(c) (UnsafeMutablePointer<OpaquePointer?>, UInt32) -> Status
+  let createEvent: @convention(c) (UnsafeMutablePointer<OpaquePointer?>, UInt32) -> Status
+  let recordEvent: @convention(c) (OpaquePointer?, OpaquePointer?) -> Status
+  let waitForEvent: @convention(c) (OpaquePointer?, OpaquePointer?, UInt32) -> Status
+  let synchronizeEvent: @convention(c) (OpaquePointer?) -> Status
   let loadModule: @convention(c) (UnsafeMutablePointer<OpaquePointer?>, UnsafeRawPointer) -> Status
   let getFunction: @convention(c) (UnsafeMutablePointer<OpaquePointer?>, OpaquePointer?, UnsafePointer<CChar>) -> Status
   let launch:
@@ -55,6 +63,14 @@ struct Driver {
     copyToHost = try library.function("cuMemcpyDtoH_v2")
     copyWithin = try library.function("cuMemcpyDtoD_v2")
     fill = try library.function("cuMemsetD8_v2")
+    allocateHost = try library.function("cuMemAllocHost_v2")
+    freeHost = try library.function("cuMemFreeHost")
+    beginCopyToHost = try library.function("cuMemcpyDtoHAsync_v2")
+    createStream = try library.function("cuStreamCreate")
+    createEvent = try library.function("cuEventCreate")
+    recordEvent = try library.function("cuEventRecord")
+    waitForEvent = try library.function("cuStreamWaitEvent")
+    synchronizeEvent = try library.function("cuEventSynchronize")
     loadModule = try library.function("cuModuleLoadData")
     getFunction = try library.function("cuModuleGetFunction")
     launch = try library.function("cuLaunchKernel")

@@ -75,6 +75,11 @@ let elementwiseKernels = #"""
     FOR_THIS_ELEMENT(i, count) y[i] = bias[i % columns];
   }
 
+  /// y[n] = x[rows[n]]
+  extern "C" __global__ void gather_rows(float *y, const float *x, const int *rows, int columns, long long count) {
+    FOR_THIS_ELEMENT(i, count) y[i] = x[(long long)rows[i / columns] * columns + i % columns];
+  }
+
   extern "C" __global__ void widen_bfloat16(float *y, const unsigned short *x, long long count) {
     FOR_THIS_ELEMENT(i, count) y[i] = __uint_as_float((unsigned)x[i] << 16);
   }

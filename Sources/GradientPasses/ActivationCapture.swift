@@ -32,8 +32,9 @@ public final class ActivationCapture {
       let first = group.rows(of: samples).lowerBound * model.configuration.hiddenSize
       let keep = { [self] (layer: Int, middle: Tensor, mlpOutput: Tensor) in
         guard let captured = captured[layer] else { return }
-        model.operations.download(captured.middle.mutableValues.baseAddress! + first, from: middle)
-        model.operations.download(captured.mlpOutput.mutableValues.baseAddress! + first, from: mlpOutput)
+        for (kept, tensor) in [(captured.middle, middle), (captured.mlpOutput, mlpOutput)] {
+          model.operations.startDownload(kept.mutableValues.baseAddress! + first, from: tensor, rows: nil)
+        }
       }
       if computesLoss {
         losses! += try model.losses(batch, capture: keep)
@@ -41,6 +42,7 @@ public final class ActivationCapture {
         try model.forward(batch, through: layers.last!, capture: keep)
       }
     }
+    model.operations.finishDownloads()
   }
 
   /// A member's record of an activations stream with those of the captured layers, valid until the next run.

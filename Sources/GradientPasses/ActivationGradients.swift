@@ -9,7 +9,6 @@ public final class ActivationGradients {
   /// Ascending.
   private let layers: [Int]
   private let residual = HostTensor()
-  private let allRows = HostTensor()
   private var gradients: [Int: HostTensor] = [:]
   /// Totals over all batches so far; the loss in nats.
   public private(set) var loss = 0.0
@@ -37,15 +36,17 @@ public final class ActivationGradients {
     var losses: [Double] = []
     for samples in group.passes {
       let rows = group.rows(of: samples)
+      let recorded = positions.rows(of: samples, in: group)
       group.sumResidual(after: start, rows: rows, width: D, in: residual)
       losses += model.gradients(
         Batch(group.tokens, samples: samples), after: start, residual: residual.values.baseAddress!, downTo: layers[0]
       ) { layer, gradient in
         guard let kept = gradients[layer] else { return }
-        model.operations.download(allRows.resize(gradient.count), from: gradient)
-        positions.gather(samples, of: group, into: kept, from: allRows.values.baseAddress!, columns: D)
+        model.operations.startDownload(
+          kept.mutableValues.baseAddress! + positions.range(of: samples).lowerBound * D, from: gradient, rows: recorded)
       }
     }
+    model.operations.finishDownloads()
     loss += losses.reduce(0, +)
     predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
 

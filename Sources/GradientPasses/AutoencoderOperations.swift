@@ -86,10 +86,15 @@ public final class AutoencoderOperations {
     }
   }
 
+  /// Whether `scaleGradients` does anything.
+  package var scalesGradients: Bool {
+    if case .none = autoencoder.computation.inputNormalization { false } else { true }
+  }
+
   private func denormalize(
     _ y: UnsafeMutablePointer<Float>, rows: Int, _ scalings: [InputNormalization.Scaling]
   ) {
-    if case .none = autoencoder.computation.inputNormalization { return }
+    guard scalesGradients else { return }
     let D = decoder.columns
     for (row, scaling) in scalings.enumerated() {
       for i in row * D..<(row + 1) * D { y[i] = Float(Double(y[i]) * scaling.outputScale + scaling.shift) }
@@ -100,7 +105,7 @@ public final class AutoencoderOperations {
   ///
   /// - Parameter x: the rows that were rebuilt.
   package func scaleGradients(_ g: UnsafeMutablePointer<Float>, of x: UnsafePointer<Float>, rows: Int) {
-    if case .none = autoencoder.computation.inputNormalization { return }
+    guard scalesGradients else { return }
     let D = decoder.columns
     for row in 0..<rows {
       let scaling = autoencoder.computation.inputNormalization.scaling(

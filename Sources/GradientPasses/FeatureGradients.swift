@@ -27,7 +27,6 @@ public final class FeatureGradients {
   /// A pass's recorded MLP outputs, and what the autoencoder makes of them.
   private let rows = HostTensor()
   private let rebuilt = HostTensor()
-  private let allRows = HostTensor()
   /// Of all recorded positions of a group.
   private var gradients: [Int: HostTensor] = [:]
   private var featureGradients: [Int: HostTensor] = [:]
@@ -70,6 +69,7 @@ public final class FeatureGradients {
         }
       }
     }
+    model.operations.finishDownloads()
     for (layer, _) in autoencoders {
       reports[layer]!.predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
       reports[layer]!.loss = (reports[layer]!.loss ?? 0) + losses.reduce(0, +)
@@ -143,11 +143,11 @@ public final class FeatureGradients {
 
   /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.
   private func keep(_ gradient: Tensor, _ layer: Int, _ autoencoder: AutoencoderOperations, _ part: Part) {
-    let D = gradient.columns
-    model.operations.download(allRows.resize(gradient.count), from: gradient)
-    part.positions.gather(
-      part.samples, of: part.group, into: gradients[layer]!, from: allRows.values.baseAddress!, columns: D)
-    let kept = gradients[layer]!.mutableValues.baseAddress! + part.recorded.lowerBound * D
+    let kept = gradients[layer]!.mutableValues.baseAddress! + part.recorded.lowerBound * gradient.columns
+    model.operations.startDownload(
+      kept, from: gradient, rows: part.positions.rows(of: part.samples, in: part.group))
+    guard options.isDense || autoencoder.scalesGradients else { return }
+    model.operations.finishDownloads()
     autoencoder.scaleGradients(kept, of: rows.values.baseAddress!, rows: part.recorded.count)
     guard options.isDense else { return }
     let dense = featureGradients[layer]!.mutableValues.baseAddress!

@@ -45,19 +45,10 @@ struct RecordedPositions {
   /// Where the recorded positions of these samples lie in `rows`.
   func range(of samples: Range<Int>) -> Range<Int> { starts[samples.lowerBound]..<starts[samples.upperBound] }
 
-  /// Copies the recorded ones of these samples' rows.
-  ///
-  /// - Parameters:
-  ///   - kept: (count of `rows`, columns): those of the samples are written.
-  ///   - all: (rows, columns), from the samples' first row on.
-  func gather(
-    _ samples: Range<Int>, of group: SampleGroup, into kept: HostTensor, from all: UnsafePointer<Float>, columns: Int
-  ) {
+  /// The recorded ones of these samples' rows, counted from the first of them.
+  func rows(of samples: Range<Int>, in group: SampleGroup) -> [Int32] {
     let first = group.tokens.rows(of: samples.lowerBound).lowerBound
-    for index in range(of: samples) {
-      (kept.mutableValues.baseAddress! + index * columns)
-        .update(from: all + (rows[index] - first) * columns, count: columns)
-    }
+    return rows[range(of: samples)].map { Int32($0 - first) }
   }
 
   /// What a gradients record says of a member's rows.

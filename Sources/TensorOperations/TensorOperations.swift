@@ -49,6 +49,13 @@ public protocol TensorOperations: AnyObject {
   /// Copies `source` into host memory.
   func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor)
 
+  /// Begins to copy those rows of `source`, all where they are nil, into host memory, one after another. They are there
+  /// when `finishDownloads` returns; `source` may change before.
+  func startDownload(_ destination: UnsafeMutablePointer<Float>, from source: Tensor, rows: [Int32]?)
+
+  /// Waits for what was begun.
+  func finishDownloads()
+
   /// destination = source
   func copy(_ destination: Tensor, from source: Tensor)
 

@@ -24,6 +24,32 @@ import Testing
     #expect(Y.values().allSatisfy { $0 == 0 })
   }
 
+  /// More copies than are under way at a time, of all rows and of some, from a tensor that changes at once.
+  @Test(arguments: TestDevice.all) func downloadsBesideTheWork(device: TestDevice) throws {
+    let ops = try device.makeOperations()
+    var numbers = SeededNumbers(seed: 2)
+    let (N, D) = (9, 5)
+    let choices: [[Int32]?] = [nil, [0, 4, 8], [8, 3, 3], [], nil, [5], [0, 1, 2, 3, 4, 5, 6, 7, 8]]
+    for _ in 0..<2 {
+      let x = choices.map { _ in numbers.floats(N * D) }
+      let X = ops.makeTensor(rows: N, columns: D)
+      let found = UnsafeMutablePointer<Float>.allocate(capacity: choices.count * N * D)
+      defer { found.deallocate() }
+      found.initialize(repeating: 7, count: choices.count * N * D)
+      for (index, rows) in choices.enumerated() {
+        ops.upload(X, from: x[index])
+        ops.startDownload(found + index * N * D, from: X, rows: rows)
+        ops.clear(X)
+      }
+      ops.finishDownloads()
+      for (index, rows) in choices.enumerated() {
+        let expected = (rows ?? Array(0..<Int32(N))).flatMap { x[index][Int($0) * D..<(Int($0) + 1) * D] }
+        let part = (0..<N * D).map { found[index * N * D + $0] }
+        #expect(part == expected + Array(repeating: 7, count: N * D - expected.count))
+      }
+    }
+  }
+
   @Test(arguments: TestDevice.all) func addPassesNaNOn(device: TestDevice) throws {
     let ops = try device.makeOperations()
     let (X, Y) = (GuardedTensor(ops, 1, 3, [.nan, 1, 1]), GuardedTensor(ops, 1, 3, [1, 1, .nan]))

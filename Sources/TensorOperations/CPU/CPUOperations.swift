@@ -44,6 +44,17 @@ public final class CPUOperations: TensorOperations {
     destination.update(from: source.address, count: source.count)
   }
 
+  public func startDownload(_ destination: UnsafeMutablePointer<Float>, from source: Tensor, rows: [Int32]?) {
+    guard let rows else { return download(destination, from: source) }
+    let columns = source.columns
+    for (place, row) in rows.enumerated() {
+      precondition(row >= 0 && row < source.rows)
+      (destination + place * columns).update(from: source.address + Int(row) * columns, count: columns)
+    }
+  }
+
+  public func finishDownloads() {}
+
   public func copy(_ destination: Tensor, from source: Tensor) {
     precondition(destination.hasShape(source.rows, source.columns))
     split(source.rows) { rows in

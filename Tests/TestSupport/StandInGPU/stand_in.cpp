@@ -12,6 +12,7 @@
 //   STAND_IN_DEVICES    how many GPUs there are; those of odd number run threads and blocks in reverse
 //   STAND_IN_CAPABILITY compute capability, e.g. 90
 //   STAND_IN_MEMORY     bytes of memory of a GPU
+#include <algorithm>
 #include <csetjmp>
 #include <cstdarg>
 #include <cstdio>
@@ -89,6 +90,31 @@ const size_t page = sysconf(_SC_PAGESIZE);
 size_t wholePages(size_t count) { return (count + page - 1) / page * page; }
 
 thread_local long currentDevice = -1;
+
+// Work on the stream of nobody in particular is done at once; a copy on another stream as late as it may be: when
+// somebody waits for an event that was recorded behind it.
+struct Copy {
+  void *destination;
+  unsigned long long source;
+  size_t count;
+};
+
+struct Stream {
+  std::vector<Copy> waiting;
+  size_t done = 0;
+  // How much of the work it has waited for.
+  long seen = 0;
+};
+
+struct Event {
+  Stream *stream = nullptr;
+  size_t copies = 0;
+  long work = -1;
+};
+
+// Pieces of work that were begun.
+long begunWork = 0;
+std::map<void *, size_t> pinned;
 
 // MARK: - Kernels
 
@@ -338,6 +364,69 @@ int cuMemcpyDtoD_v2(unsigned long long destination, unsigned long long source, s
   char *to = place(destination, count), *from = place(source, count);
   if (!to || !from) return illegalAddress;
   memmove(to, from, count);
+  begunWork++;
+  return success;
+}
+
+int cuMemAllocHost_v2(void **address, size_t count) {
+  ENTER_CONTEXT("cuMemAllocHost_v2", " %zu", count);
+  *address = malloc(count);
+  pinned[*address] = count;
+  return success;
+}
+
+int cuMemFreeHost(void *address) {
+  ENTER_CONTEXT("cuMemFreeHost");
+  if (!pinned.erase(address)) return invalidValue;
+  free(address);
+  return success;
+}
+
+int cuStreamCreate(void **stream, unsigned flags) {
+  ENTER_CONTEXT("cuStreamCreate");
+  *stream = new Stream;
+  return flags == 1 ? success : invalidValue;
+}
+
+int cuEventCreate(void **event, unsigned flags) {
+  ENTER_CONTEXT("cuEventCreate");
+  *event = new Event;
+  return flags == 2 ? success : invalidValue;
+}
+
+int cuEventRecord(Event *event, Stream *stream) {
+  ENTER_CONTEXT("cuEventRecord");
+  *event = {stream, stream ? stream->waiting.size() : 0, begunWork};
+  return success;
+}
+
+int cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
+  ENTER_CONTEXT("cuStreamWaitEvent");
+  // Only the work is ever waited for.
+  if (!stream || event->stream || event->work < 0) return invalidValue;
+  stream->seen = std::max(stream->seen, event->work);
+  return success;
+}
+
+int cuEventSynchronize(Event *event) {
+  ENTER_CONTEXT("cuEventSynchronize");
+  if (!event->stream) return event->work < 0 ? invalidValue : success;
+  for (size_t &i = event->stream->done; i < event->copies; i++) {
+    Copy copy = event->stream->waiting[i];
+    char *from = place(copy.source, copy.count);
+    if (!from) return illegalAddress;
+    memcpy(copy.destination, from, copy.count);
+  }
+  return success;
+}
+
+int cuMemcpyDtoHAsync_v2(void *destination, unsigned long long source, size_t count, Stream *stream) {
+  ENTER_CONTEXT("cuMemcpyDtoHAsync_v2", " %zu", count);
+  auto found = pinned.find(destination);
+  if (found == pinned.end() || found->second < count || !place(source, count) || !stream) return invalidValue;
+  // A copy that has not waited for what makes its source.
+  if (stream->seen < begunWork) return launchFailed;
+  stream->waiting.push_back({destination, source, count});
   return success;
 }
 
@@ -380,6 +469,7 @@ int cuLaunchKernel(
   ENTER_CONTEXT("cuLaunchKernel", " %s %u %u %u", ((Kernel *)function)->name.c_str(), x, y, threadsX);
   if (x == 0 || x > 0x7fffffff || y == 0 || y > 65535 || z != 1) return invalidValue;
   if (threadsX == 0 || threadsX > 1024 || threadsY != 1 || threadsZ != 1) return invalidValue;
+  begunWork++;
   kernel = (Kernel *)function;
   arguments = values;
   threads = threadsX;
@@ -414,6 +504,7 @@ int cublasGemmEx(
     int typeA, int lda, unsigned long long b, int typeB, int ldb, const float *beta, unsigned long long c, int typeC,
     int ldc, int computeType, int) {
   ENTER_CONTEXT("cublasGemmEx", " %d %d %d %d", m, n, k, computeType);
+  begunWork++;
   if (typeA != 0 || typeB != 0 || typeC != 0 || m <= 0 || n <= 0 || k < 0) return 7;
   int bits = computeType == 68 ? 24 : computeType == 77 ? 11 : computeType == 75 ? 8 : 0;
   if (bits == 0) return 7;
