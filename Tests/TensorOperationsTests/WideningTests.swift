@@ -45,6 +45,34 @@ import Testing
     #expect(Self.widenAll(.f16)[0x0001] == 0x1p-24)
   }
 
+  /// The same as weights of a device, each times 1.
+  @Test(arguments: [ElementType.bf16, .f16], TestDevice.all)
+  func everyPatternAsAWeight(_ type: ElementType, _ device: TestDevice) throws {
+    let ops = try device.makeOperations()
+    let owner = Patterns()
+    let weight = ops.makeWeight(owner.bytes, type: type, rows: 1, columns: 65_536, owner: owner)
+    let (X, Y) = (GuardedTensor(ops, 1, 1, [1]), GuardedTensor(ops, 1, 65_536))
+    ops.product(y: Y.tensor, x: X.tensor, matrix: weight, bias: nil, accumulate: false)
+    let wrong = zip(Y.values(), Self.widenAll(type)).enumerated().filter { _, pair in
+      pair.0 != pair.1 && !(pair.0.isNaN && pair.1.isNaN)
+    }
+    #expect(wrong.isEmpty, "\(wrong.count) patterns, the first is \(wrong[0])")
+  }
+
+  /// All bit patterns of 16 bits.
+  private final class Patterns {
+    let bytes = UnsafeRawBufferPointer(UnsafeMutableRawBufferPointer.allocate(byteCount: 131_072, alignment: 64))
+
+    init() {
+      for pattern in 0...UInt16.max {
+        UnsafeMutableRawBufferPointer(mutating: bytes).storeBytes(
+          of: pattern, toByteOffset: 2 * Int(pattern), as: UInt16.self)
+      }
+    }
+
+    deinit { bytes.deallocate() }
+  }
+
   private final class Owner {}
 
   /// A weight in Float is the file's own memory where that is aligned, and a copy where it is not.
