@@ -114,6 +114,30 @@ import Testing
     #expect(active(gated) == [0: 1, 1: 1, 2: 4, 6: 0.8, 7: 2])
   }
 
+  /// Many rows, of which some have no active feature and some nothing else.
+  @Test(arguments: [Activation.relu, .topK(9), .thresholds((0..<700).map { Float($0 % 3) / 2 })], TestDevice.all)
+  func everyRowHasItsOwnFeatures(_ activation: Activation, _ device: TestDevice) throws {
+    var numbers = SeededNumbers(seed: 6)
+    let operations = try device.makeOperations()
+    let (N, F) = (7, 700)
+    var p = numbers.floats(N * F)
+    for f in 0..<F { (p[F + f], p[4 * F + f]) = (-1, 2 - Float(f) / 1000) }
+    let features = operations.activate(tensor(operations, N, F, p), by: activation)
+    #expect(features.rows.count == N)
+    for (n, row) in features.rows.enumerated() {
+      let p_n = Array(p[n * F..<(n + 1) * F])
+      let expected =
+        switch activation {
+        case .topK(let k):
+          p_n.indices.sorted { (-p_n[$0], $0) < (-p_n[$1], $1) }.prefix(k).filter { p_n[$0] > 0 }.sorted()
+        case .thresholds(let thresholds): p_n.indices.filter { p_n[$0] > thresholds[$0] }
+        default: p_n.indices.filter { p_n[$0] > 0 }
+        }
+      #expect(row.indices.map { Int($0) } == expected, "row \(n)")
+      #expect(row.values == expected.map { p_n[$0] }, "row \(n)")
+    }
+  }
+
   /// The k largest of many, against sorting, with ties.
   @Test(arguments: [1, 2, 31, 500, 999], TestDevice.all)
   func topKIsWhatSortingGives(_ k: Int, _ device: TestDevice) throws {
