@@ -108,6 +108,7 @@ import Testing
     #expect(active(.topK(8)) == active(.relu))
     #expect(active(.topMagnitudes(2)) == [1: -3, 2: 2])
     #expect(active(.groupMax(groups: 2)) == [2: 2, 5: 2])
+    #expect(active(.groupMax(groups: 1)) == [2: 2], "the first of equal ones")
     let gated = Activation.gated(
       gateBias: [0, 4, 0, -1, 0, 0, 1, 0], magnitudeFactors: Array(repeating: 2, count: 8),
       magnitudeBias: [0, 7, 0, 0, 0, -5, 1, 0])
