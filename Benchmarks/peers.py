@@ -56,6 +56,7 @@ def gradients(options):
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("highest")
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval().requires_grad_(False)
     model.to(options.device)
