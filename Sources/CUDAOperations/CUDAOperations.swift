@@ -31,8 +31,6 @@ public final class CUDAOperations: TensorOperations {
   ) throws(Failure) {
     device = try Device(index, precision: precision, folder: folder)
     self.precision = precision
-    // Activations of 24 layers take 1.3 MB a row, and weights and autoencoders what they take.
-    passRows = min(8192, max(512, device.memory.free / (4 << 20)))
   }
 
   /// The folder that GRADIENT_FILTERS_CUDA names.
@@ -41,8 +39,9 @@ public final class CUDAOperations: TensorOperations {
   /// Whether there is a driver, which says that a GPU is to be expected.
   public static var isDriverThere: Bool { (try? DynamicLibrary(Driver.names, folder: libraryFolder)) != nil }
 
-  /// A GPU wants many rows at a time, and has so much memory.
-  public let passRows: Int
+  /// As many as a GPU wants at a time, fewer where there is less memory beside the weights, which are there when this
+  /// is first asked for: activations of 24 layers and features of every fourth row take 1.4 MB a row.
+  public private(set) lazy var passRows = min(8192, max(128, device.memory.free / (2 << 20)))
 
   /// The device and the card, for people.
   public var description: String {

@@ -5,14 +5,11 @@ import TensorStream
 /// Memory that autoencoders compute a block of rows in, the layers' one after another.
 public final class AutoencoderMemory {
   /// Positions whose preactivations, 65,536 each, are held at a time: every fourth of a pass.
-  let rows: Int
+  private(set) lazy var rows = operations.passRows / 4
   fileprivate let operations: any TensorOperations
   private var blocks: [String: Tensor] = [:]
 
-  public init(_ operations: any TensorOperations) {
-    self.operations = operations
-    rows = operations.passRows / 4
-  }
+  public init(_ operations: any TensorOperations) { self.operations = operations }
 
   /// The block (rows, columns) of that name, whose contents are those of whoever used it last.
   fileprivate func block(_ name: String, _ rows: Int, _ columns: Int) -> Tensor {

@@ -211,7 +211,8 @@ import Testing
     (["--layers="], 64, "expected a value"), (["--bogus"], 64, "no such flag"), (["--sae", "x"], 64, "--sae"),
     (["--text", "missing.raw"], 66, "missing.raw: cannot open"),
     (["--model-name", "Owner/Missing"], 66, "hf download Owner/Missing"),
-    (["--device", "cuda"], 69, "qwen-capture: --device cuda"),
+    (["--device", "cuda:12"], 69, "qwen-capture: --device cuda"), (["--device", "cuda:"], 64, "found 'cuda:'"),
+    (["--precision", "half"], 64, "found 'half'"), (["--device", "cpu", "--precision", "tf32"], 64, "found 'tf32'"),
   ])
   func mistakesAreNamed(flags: [String], status: Int32, message: String) throws {
     let outcome = try analyse(.activation, ["--layers", "0", "--save_outputs"] + flags)

@@ -176,7 +176,7 @@ struct GPUTests {
         lines.count { $0.hasPrefix("cuMemAlloc_v2") }, bytesUp, String(outcome.errors.split(separator: "\n").last!)
       )
     }
-    // 512 rows a pass, which so little memory is good for.
+    // A few samples a pass, which so little memory is good for.
     let (few, many) = (try calls(4), try calls(20))
     #expect(few.lastWords == many.lastWords && few.lastWords.hasPrefix("qwen-capture: cuda:0: at most "))
     #expect(few.allocations == many.allocations)

@@ -46,8 +46,8 @@ analyse() {
 
 read_options() {
   local argument name value given
-  model=Qwen/Qwen2.5-0.5B samples=500 batch_size=4 max_length=128 save='' layers_option=0-23 device=auto mode=mean_abs
-  text=$default_text sae='' output_dir=. work_dir='' match_python='' threads='' jobs=1 stride=4 error_term=''
+  model=Qwen/Qwen2.5-0.5B samples=500 batch_size=4 max_length=128 save='' layers_option=0-23 mode=mean_abs
+  device=auto precision=float32 text=$default_text sae='' output_dir=. work_dir='' match_python='' threads='' jobs=1 stride=4 error_term=''
   while (($#)); do
     argument=$1
     shift
@@ -64,8 +64,8 @@ read_options() {
       --save-outputs | --match-python | --use-error-term | --quiet | -q | --help | -h | --version)
         [[ -z $given ]] || fail $usage_error "$name: takes no value, found '$value'"
         ;;
-      --model-name | --num-samples | --batch-size | --max-length | --layers | --device | --aggregation-mode | --text | \
-        --sae | --output-dir | --work-dir | --threads | --jobs | -P | --stride)
+      --model-name | --num-samples | --batch-size | --max-length | --layers | --device | --precision | \
+        --aggregation-mode | --text | --sae | --output-dir | --work-dir | --threads | --jobs | -P | --stride)
         if [[ -z $given ]]; then
           (($#)) || fail $usage_error "$name: expected a value, found none"
           value=$1
@@ -83,6 +83,7 @@ read_options() {
       --save-outputs) save=1 ;;
       --layers) layers_option=$value ;;
       --device) device=$value ;;
+      --precision) precision=$value ;;
       --aggregation-mode) mode=$value ;;
       --text) text=$value ;;
       --sae) sae=$value ;;
@@ -107,7 +108,10 @@ read_options() {
   done
   [[ $mode =~ ^(mean|mean_abs|both)$ ]] ||
     fail $usage_error "--aggregation-mode: expected mean, mean_abs or both, found '$mode'"
-  [[ $device =~ ^(auto|cpu|cuda)$ ]] || fail $usage_error "--device: expected auto, cpu or cuda, found '$device'"
+  [[ $device =~ ^(auto|cpu|cuda(:[0-9]{1,3})?)$ ]] ||
+    fail $usage_error "--device: expected auto, cpu, cuda or cuda:N, found '$device'"
+  [[ $precision =~ ^(float32|tf32|bf16)$ && ($device != cpu || $precision == float32) ]] ||
+    fail $usage_error "--precision: expected float32, or on a GPU tf32 or bf16, found '$precision'"
   output_dir=${output_dir%/} work_dir=${work_dir%/}
   [[ -n $output_dir ]] || output_dir=/
 }
@@ -134,7 +138,8 @@ Flags may be spelled with _ or -, their values follow after a space or =.
   --batch_size 4             samples a batch
   --max_length 128           tokens that a sample is cut to
   --layers 0-23              0-23, 0,5,10, a mix, or all
-  --device auto              auto, cpu or cuda
+  --device auto              auto, cpu, cuda or cuda:N
+  --precision float32        how a GPU multiplies: float32, tf32 or bf16
   --aggregation_mode mean_abs
                              mean_abs, mean or both
   --save_outputs             leave arrays, pictures and run.json in a new folder; else statistics are printed only
@@ -196,8 +201,7 @@ find_inputs() {
     done
     ((${#layers[@]})) || fail $cannot_open "$sae: no autoencoder for any of the layers $layers_option"
   fi
-  compute=(--device "$device")
-  [[ -z $threads ]] || compute+=(--threads "$threads")
+  compute_flags
   # One pass serves all layers, except where each has a forward pass of its own.
   by_layer=
   [[ $unit == activation || -n $error_term ]] || by_layer=1
@@ -227,6 +231,12 @@ head_work() {
 # --------------------------------------------------------------------------------------------------------- commands
 # Each leaves a command line in the array of its name.
 
+compute_flags() {
+  compute=(--device "$device")
+  [[ $precision == float32 ]] || compute+=(--precision "$precision")
+  [[ -z $threads ]] || compute+=(--threads "$threads")
+}
+
 tokenize_command() {
   tokenize=(wt-tokenize --tokenizer "$model" --num-samples "$samples" --batch-size "$batch_size"
     --max-length "$max_length")
@@ -250,10 +260,9 @@ gradient_command() {
 }
 
 aggregate_command() {
-  aggregate=(grad-aggregate --mode "$mode")
+  aggregate=(grad-aggregate --mode "$mode" "${compute[@]}")
   [[ -z $match_python ]] || aggregate+=(--weighting batch)
   [[ $unit == activation ]] || aggregate+=(--sae "$sae")
-  [[ -z $threads ]] || aggregate+=(--threads "$threads")
 }
 
 # The layers that must be captured.
@@ -389,9 +398,9 @@ name_streams() {
   key=$(key_of "$(program_hash wt-tokenize)" "${tokenize[@]:3}" "$tokenizer_hashes" "${hash_of[$text]}")
   tokens=$work_dir/tokens-$key.ts
   [[ -z $by_layer ]] || capture_flags=--loss
-  activations_key=$(key_of "$key" "$(program_hash qwen-capture)" "$model_hashes" "$device" "$capture_flags")
-  base=$(key_of "$activations_key" "$(program_hash "$gradient_program")" "$model_hashes" "$device" "$stride" \
-    "$match_python" "$error_term")
+  activations_key=$(key_of "$key" "$(program_hash qwen-capture)" "$model_hashes" "$device" "$precision" "$capture_flags")
+  base=$(key_of "$activations_key" "$(program_hash "$gradient_program")" "$model_hashes" "$device" "$precision" \
+    "$stride" "$match_python" "$error_term")
   declare -gA gradients=() sums=()
   for task in "${tasks[@]}"; do
     key=$(key_of "$base" "$task" "$(autoencoder_hashes "$task")")
@@ -433,7 +442,7 @@ share_threads() {
   ((jobs > 1 && ${#tasks[@]} > 1)) || return 0
   ((jobs <= ${#tasks[@]})) || jobs=${#tasks[@]}
   threads=$((cores / jobs > 0 ? cores / jobs : 1))
-  compute=(--device "$device" --threads "$threads")
+  compute_flags
   aggregate_command
 }
 
