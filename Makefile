@@ -12,6 +12,7 @@
 # make bench    how near the machine's matrix rate, how far ahead of PyTorch; make bench-quick on the small model
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
 # make gpu-kit  pack them with what tries them on a machine with a GPU: GPU_KIT=gpu-kit.tar.xz, GPU_KIT_TEXT=FILE
+# make gpu-kit-test  pack and unpack the built programs, and run them from there on the processor
 # make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
 # make man      man pages into .build/share/man
 # make lint     check the formatting of all Swift code and, with shellcheck, the scripts; make format mends the former
@@ -36,8 +37,8 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo test parity bench bench-quick venv static gpu-kit install uninstall man kill-test full-disk-test \
-  slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
+.PHONY: build deps demo test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
+  gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -88,6 +89,9 @@ $(STAGE)/ready: Package.swift scripts/manual.swift scripts/make-manual scripts/n
 
 gpu-kit: static
 	@scripts/pack-gpu-kit $(STAGE) $(GPU_KIT) $(if $(GPU_KIT_TEXT),--text $(GPU_KIT_TEXT))
+
+gpu-kit-test: build
+	Tests/GPUKitTests/run $(PROGRAMS)
 
 install: static
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install install $(STAGE)

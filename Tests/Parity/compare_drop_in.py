@@ -32,7 +32,7 @@ TOLERANCE = 1e-5
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--programs", type=Path, default=ROOT / ".build/release", help="the folder of the built programs")
-    p.add_argument("--device", default="auto", help="where the programs compute: auto, cpu or cuda")
+    p.add_argument("--device", default="auto", help="where the programs compute: auto, cpu, cuda or cuda:N")
     a = p.parse_args()
     model = reference.load_model(MODEL, torch.float64)
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
