@@ -11,6 +11,8 @@
 # make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
 # make bench    how near the machine's matrix rate, how far ahead of PyTorch; make bench-quick on the small model
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
+# make gpu-kit  pack them with what tries them on a machine with a GPU: GPU_KIT=gpu-kit.tar.xz, GPU_KIT_TEXT=FILE
+# make gpu-kit-test  pack and unpack the built programs, and run them from there on the processor
 # make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
 # make man      man pages into .build/share/man
 # make lint     check the formatting of all Swift code and, with shellcheck, the scripts; make format mends the former
@@ -23,6 +25,8 @@ VENV := .build/venv
 STAGE := .build-static/stage
 PREFIX ?= /usr/local
 DESTDIR ?=
+GPU_KIT ?= gpu-kit.tar.xz
+GPU_KIT_TEXT ?=
 # Of make fuzz.
 SECONDS ?= 60
 JOBS ?= 1
@@ -34,7 +38,7 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
 .PHONY: build deps demo test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
-  slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
+  gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -82,6 +86,12 @@ $(STAGE)/ready: Package.swift scripts/manual.swift scripts/make-manual scripts/n
 	$(SWIFT) build -c release --static-swift-stdlib --scratch-path .build-static
 	@scripts/stage-programs .build-static/release $(STAGE)
 	@touch $@
+
+gpu-kit: static
+	@scripts/pack-gpu-kit $(STAGE) $(GPU_KIT) $(if $(GPU_KIT_TEXT),--text $(GPU_KIT_TEXT))
+
+gpu-kit-test: build
+	Tests/GPUKitTests/run $(PROGRAMS)
 
 install: static
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install install $(STAGE)

@@ -60,13 +60,13 @@ def complete(path, write):
     partial.rename(path)
 
 
-def make_model(folder):
-    """A checkpoint of CONFIG's shape, in bf16: config.json and model.safetensors."""
+def make_model(folder, config=CONFIG):
+    """A checkpoint of that shape, in bf16: config.json and model.safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
-    D, F = CONFIG["hidden_size"], CONFIG["intermediate_size"]
-    K = CONFIG["num_key_value_heads"] * D // CONFIG["num_attention_heads"]
-    shapes = {"model.embed_tokens.weight": [CONFIG["vocab_size"], D], "model.norm.weight": [D]}
-    for layer in range(CONFIG["num_hidden_layers"]):
+    D, F = config["hidden_size"], config["intermediate_size"]
+    K = config["num_key_value_heads"] * D // config["num_attention_heads"]
+    shapes = {"model.embed_tokens.weight": [config["vocab_size"], D], "model.norm.weight": [D]}
+    for layer in range(config["num_hidden_layers"]):
         for name, shape in {
             "input_layernorm.weight": [D], "post_attention_layernorm.weight": [D],
             "self_attn.q_proj.weight": [D, D], "self_attn.k_proj.weight": [K, D], "self_attn.v_proj.weight": [K, D],
@@ -93,33 +93,32 @@ def make_model(folder):
                 file.write((b"\x80\x3f" if "norm" in name else b"\0\0") * shape[0])
 
     complete(folder / "model.safetensors", write)
-    (folder / "config.json").write_text(json.dumps(CONFIG, indent=2))
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
 
 
-def make_autoencoders(folder):
+def make_autoencoders(folder, config=CONFIG, features=FEATURES):
     """A BatchTopKSAE for every layer as dictionary_learning saves it; the layers' files are links to one.
 
-    Of its features every 1024th has a bias that keeps it active and the others one that keeps them off, so that as many
+    Of its features ACTIVE have a bias that keeps them active and the others one that keeps them off, so that as many
     are active as in a trained one, whatever the model.
     """
-    D = CONFIG["hidden_size"]
+    D = config["hidden_size"]
     first = folder / "mlp_out_layer_0" / "trainer_0" / "ae.pt"
-    for layer in range(CONFIG["num_hidden_layers"]):
+    for layer in range(config["num_hidden_layers"]):
         place = folder / f"mlp_out_layer_{layer}" / "trainer_0"
         place.mkdir(parents=True, exist_ok=True)
         (place / "config.json").write_text(json.dumps({"trainer": {
             "trainer_class": "BatchTopKTrainer", "dict_class": "BatchTopKSAE", "activation_dim": D,
-            "dict_size": FEATURES, "k": ACTIVE, "layer": layer, "submodule_name": f"mlp_out_layer_{layer}"}}))
+            "dict_size": features, "k": ACTIVE, "layer": layer, "submodule_name": f"mlp_out_layer_{layer}"}}))
         if layer == 0:
-            complete(first, lambda file: write_autoencoder(file, D))
+            complete(first, lambda file: write_autoencoder(file, D, features))
         elif not (place / "ae.pt").exists():
             os.link(first, place / "ae.pt")
 
 
-def write_autoencoder(file, D):
+def write_autoencoder(file, D, F):
     """What torch.save writes: a stored zip of a pickle and one entry a tensor, aligned to 64 bytes."""
-    F = FEATURES
-    spaced = FEATURES // ACTIVE
+    spaced = F // ACTIVE
     tensors = {  # shape, strides, type, pieces of its bytes
         "b_dec": ((D,), (1,), "Float", [bytes(4 * D)]),
         "k": ((), (), "Int", [struct.pack("<i", ACTIVE)]),

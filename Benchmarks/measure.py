@@ -1,7 +1,9 @@
 """Runs programs and pipelines, and tells what they took."""
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ class Process:
     written: int | None
     # Processor seconds, of all its threads.
     processor: float
+    # MiB of a GPU's memory at most, as the program says on standard error.
+    gpu: int
 
 
 @dataclass
@@ -37,6 +41,11 @@ class Run:
     def cores(self):
         """How many were busy with it, on average."""
         return sum(process.processor for process in self.processes) / self.seconds
+
+    @property
+    def gpu(self):
+        """What all processes together had of a GPU's memory, if each had its most at the same time."""
+        return sum(process.gpu for process in self.processes)
 
 
 class Watch(threading.Thread):
@@ -64,6 +73,8 @@ def run(*commands, stdin=None, stdout=None, environment=None):
     """Runs commands joined by pipes, from starting the first to the end of the last.
 
     - stdin, stdout: paths; nothing is read, and the output dropped, where they are None.
+
+    What they write on standard error is shown where one fails.
     """
     environment = os.environ | (environment or {})
     source = open(stdin or os.devnull, "rb")
@@ -72,13 +83,15 @@ def run(*commands, stdin=None, stdout=None, environment=None):
     children = []
     for index, command in enumerate(commands):
         is_last = index == len(commands) - 1
+        errors = tempfile.TemporaryFile("w+")
         child = subprocess.Popen(
-            [str(word) for word in command], stdin=source, stdout=sink if is_last else subprocess.PIPE, env=environment)
+            [str(word) for word in command], stdin=source, stdout=sink if is_last else subprocess.PIPE, stderr=errors,
+            env=environment)
         source.close()
         source = child.stdout
         watch = Watch(child.pid)
         watch.start()
-        children.append((command, child, watch))
+        children.append((command, child, watch, errors))
     sink.close()
     processes = [ended(*child, start) for child in children]
     return Run(max(process.seconds for process in processes), processes)
@@ -99,7 +112,7 @@ def side_by_side(commands, stdin):
     return runs
 
 
-def ended(command, child, watch, start):
+def ended(command, child, watch, errors, start):
     """Waits for a child; what it wrote can be read between its end and its burial."""
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     seconds = time.monotonic() - start
@@ -111,12 +124,16 @@ def ended(command, child, watch, start):
         written = None
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
+    with errors:
+        errors.seek(0)
+        said = errors.read()
     if child.returncode != 0:
-        sys.exit(f"ended with {child.returncode}: {' '.join(map(str, command))}")
+        sys.exit(f"{said}ended with {child.returncode}: {' '.join(map(str, command))}")
+    gpu = re.search(r"cuda:\d+: at most (\d+) MiB in use", said)
     name = os.path.basename(str(command[0]))
     return Process(
         name, seconds, usage.ru_maxrss / 1024, watch.mapped, watch.private, written,
-        usage.ru_utime + usage.ru_stime)
+        usage.ru_utime + usage.ru_stime, int(gpu[1]) if gpu else 0)
 
 
 def read(*paths):

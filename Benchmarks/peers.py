@@ -7,8 +7,9 @@
     peers.py start --model DIR                       # import, load, first batch
     peers.py tokenize --tokenizer DIR --text FILE
 
-float32, on the processor, samples of random tokens of one length, weights without gradients. Prints JSON: seconds, by
-layer where there are some. Needs the virtual environment of `make venv`.
+float32, on the processor or with --device cuda on a GPU, samples of random tokens of one length, weights without
+gradients. Prints JSON: seconds, by layer where there are some, and the MiB that tensors had of a GPU at most. Needs the
+virtual environment of `make venv`, or one with a PyTorch for GPUs.
 """
 import argparse
 import json
@@ -24,6 +25,7 @@ def main():
     parser.add_argument("--model")
     parser.add_argument("--layers", default="0")
     parser.add_argument("--sae")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--stride", type=int, default=4)
@@ -54,26 +56,34 @@ def gradients(options):
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("highest")
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval().requires_grad_(False)
-    ids = torch.randint(0, model.config.vocab_size, (options.samples, options.length))
-    if options.job in ("all-layers", "start"):
-        return {"seconds": best(lambda: all_layers(model, ids), 1 if options.job == "start" else REPEATS)}
+    model.to(options.device)
+    ids = torch.randint(0, model.config.vocab_size, (options.samples, options.length)).to(options.device)
     seconds = {}
+    if options.job in ("all-layers", "start"):
+        seconds = best(lambda: all_layers(model, ids), 1 if options.job == "start" else REPEATS)
+        options.layers = []
     for layer in options.layers:
         if options.job == "activations":
             seconds[layer] = best(lambda: activations(model, ids, layer))
         else:
-            sae = Autoencoder(options.sae.format(layer=layer))
+            sae = Autoencoder(options.sae.format(layer=layer), options.device)
             seconds[layer] = best(lambda: features(model, ids, layer, sae, options.stride))
-    return {"seconds": seconds}
+    gpu = torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else 0
+    return {"seconds": seconds, "gpu": gpu}
 
 
 def best(work, repeats=REPEATS):
+    import torch
+
     times = []
     for _ in range(repeats):
         start = time.monotonic()
         work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         times.append(time.monotonic() - start)
     return min(times)
 
@@ -136,10 +146,10 @@ def features(model, ids, layer, sae, stride):
 class Autoencoder:
     """A BatchTopKSAE of dictionary_learning."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, device):
         import torch
 
-        self.weights = torch.load(f"{folder}/ae.pt", map_location="cpu", weights_only=True)
+        self.weights = torch.load(f"{folder}/ae.pt", map_location=device, weights_only=True)
 
     def encode(self, x):
         w = self.weights

@@ -19,13 +19,15 @@ class Row:
     seconds: float
     tokens: int | None = None
     flop: float | None = None
-    # GFLOP/s of sgemm just before and just after.
+    # GFLOP/s of sgemm on the same device just before and just after.
     sgemm: tuple | None = None
     # MB, of the largest process.
     peak: float | None = None
     mapped: float | None = None
     # Busy on average.
     cores: float | None = None
+    # MiB of a GPU's memory, of all processes.
+    gpu: int = 0
     note: str = ""
 
     @property
@@ -44,6 +46,7 @@ class Workbench:
         self.streams = streams
         self.config = json.loads((options.model / "config.json").read_text())
         self.shape = flop.Model(self.config)
+        self.on_gpu = options.device != "cpu"
         self.has_real_shape = all(self.config[key] == data.CONFIG[key] for key in (
             "hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size"))
         self.layers = [layer for layer in range(self.shape.layers) if self.sae_files(layer)]
@@ -86,21 +89,23 @@ class Workbench:
         return self.options.programs / name
 
     def filter(self, name, *flags, threads=None):
-        return [self.program(name), "--quiet", *flags, "--threads", threads or self.options.threads]
+        # Not --quiet: they tell how much of a GPU's memory they had.
+        return [
+            self.program(name), "--device", self.options.device, *flags, "--threads", threads or self.options.threads]
 
     def capture(self, *flags, threads=None):
-        return self.filter("qwen-capture", "--model", self.options.model, "--device", "cpu", *flags, threads=threads)
+        return self.filter("qwen-capture", "--model", self.options.model, *flags, threads=threads)
 
     def act_grad(self, *flags, threads=None):
-        return self.filter("act-grad", "--model", self.options.model, "--device", "cpu", *flags, threads=threads)
+        return self.filter("act-grad", "--model", self.options.model, *flags, threads=threads)
 
     def sae_grad(self, *layers, flags=(), threads=None):
         return self.filter(
-            "sae-grad", "--model", self.options.model, "--sae", self.options.sae, "--device", "cpu",
+            "sae-grad", "--model", self.options.model, "--sae", self.options.sae,
             "--layers", ",".join(map(str, layers)), *flags, threads=threads)
 
     def aggregate(self, *flags, threads=None):
-        return self.filter("grad-aggregate", "--device", "cpu", *flags, threads=threads)
+        return self.filter("grad-aggregate", *flags, threads=threads)
 
     def python(self, module):
         """Whether the virtual environment has a module; where not, what is skipped is said once."""
@@ -108,9 +113,11 @@ class Workbench:
             reason = "--skip-pytorch" if self.options.skip_pytorch else ""
             if not reason and not self.options.python.exists():
                 reason = f"{self.options.python} is not there: make venv"
-            if not reason and subprocess.run(
-                    [self.options.python, "-c", f"import {module}"], capture_output=True).returncode != 0:
-                reason = f"{self.options.python} does not have it: make venv"
+            check = f"import {module}"
+            if module == "torch" and self.on_gpu:
+                check += "; torch.zeros(1, device='cuda')"
+            if not reason and subprocess.run([self.options.python, "-c", check], capture_output=True).returncode != 0:
+                reason = f"{self.options.python} does not have it{' for this GPU' * self.on_gpu}: make venv"
             if reason:
                 print(f"not compared with {module}: {reason}", flush=True)
             self.made[module] = not reason
@@ -128,12 +135,16 @@ class Workbench:
         return self.made[arguments]
 
     def torch(self, job, *arguments):
-        return self.peer(job, "--model", self.options.model, "--threads", str(self.options.threads), *arguments)
+        return self.peer(
+            job, "--model", self.options.model, "--device", self.options.device,
+            "--threads", str(self.options.threads), *arguments)
 
     # Measuring
 
     def sgemm(self):
-        return sgemm.rate(self.options.threads, 0.2 if self.options.quick else 1)
+        if self.options.quick:
+            return sgemm.rate(self.options.threads, 0.2, self.options.device, rows=64)
+        return sgemm.rate(self.options.threads, 1, self.options.device)
 
     def time(self, name, *commands, stdin, stdout=None, tokens=None, flop=None, repeats=1):
         """Runs a pipeline between two measurements of sgemm, and adds its row. The fastest of `repeats` counts."""
@@ -141,7 +152,8 @@ class Workbench:
         runs = [measure.run(*commands, stdin=stdin, stdout=stdout) for _ in range(repeats)]
         run = min(runs, key=lambda run: run.seconds)
         largest = max(run.processes, key=lambda process: process.peak)
-        self.add(Row(name, run.seconds, tokens, flop, (before, self.sgemm()), largest.peak, largest.mapped, run.cores))
+        self.add(Row(name, run.seconds, tokens, flop, (before, self.sgemm()), largest.peak, largest.mapped, run.cores,
+                     run.gpu))
         return run
 
     def once(self, name, *arguments, **keywords):
@@ -155,7 +167,7 @@ class Workbench:
 
     # Tables
 
-    columns = "{:<52} {:>8} {:>9} {:>8} {:>11} {:>7} {:>6} {:>8} {:>8}"
+    columns = "{:<52} {:>8} {:>9} {:>8} {:>13} {:>7} {:>6} {:>8} {:>8}"
 
     def header(self):
         return self.columns.format(
@@ -163,6 +175,7 @@ class Workbench:
 
     def add(self, row):
         self.rows.append(row)
+        notes = ([f"{row.gpu} MiB of GPU memory"] if row.gpu else []) + ([row.note] if row.note else [])
         print(self.columns.format(
             row.name,
             f"{row.seconds:.2f}",
@@ -172,7 +185,7 @@ class Workbench:
             f"{row.share:.1%}" if row.share else "",
             f"{row.cores:.2f}" if row.cores else "",
             f"{row.peak:.0f}" if row.peak else "",
-            f"{row.mapped:.0f}" if row.mapped is not None else "") + (f"  {row.note}" if row.note else ""), flush=True)
+            f"{row.mapped:.0f}" if row.mapped is not None else "") + f"  {', '.join(notes)}".rstrip(), flush=True)
 
     def ratio(self, name, value, unit="x", at_least=None, at_most=None):
         """A figure that follows from the rows; with a bound it is a goal, too."""

@@ -12,10 +12,12 @@ for every loss reduction and weighting, and compares each layer's mean and mean_
 relative L2 error, norm(found - expected) / norm(expected), and the summed loss. Prints a table; exits 1 when a
 vector's error is above 1e-5 or a loss's above 1e-6.
 
-Needs the packages of requirements.txt. The models are demo/model and those in Tests/Golden, unless others are named.
+Needs libzstd and of requirements.txt torch, transformers, numpy and safetensors. The models are demo/model and those in
+Tests/Golden, unless others are named.
 The reference is gradient_reference.py; --reference takes any script that has its `analyse`.
 """
 import argparse
+import ctypes
 import importlib.util
 import os
 import subprocess
@@ -27,7 +29,6 @@ from types import SimpleNamespace
 import numpy as np
 import safetensors.numpy
 import torch
-import zstandard
 from transformers import AutoModelForCausalLM
 
 HERE = Path(__file__).resolve().parent
@@ -39,6 +40,7 @@ VECTOR_TOLERANCE, LOSS_TOLERANCE = 1e-5, 1e-6
 def arguments():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--programs", type=Path, default=ROOT / ".build/release", help="the folder of the built programs")
+    p.add_argument("--device", default="auto", help="where the programs compute: auto, cpu, cuda or cuda:N")
     p.add_argument("--reference", type=Path, default=HERE / "gradient_reference.py")
     p.add_argument("--pad-to", type=int, default=144, help="what the padded runs pad to")
     p.add_argument("--save", type=Path, help="keep the streams and arrays in this folder")
@@ -90,15 +92,14 @@ def compare(a, reference, model, model_folder, batches, padded, folder, worst):
     pad_id = model.config.vocab_size - 1
     layers = range(model.config.num_hidden_layers)
     write_tokens(folder / "tokens.ts", batches, a.pad_to if padded else None, pad_id)
-    run(a.programs / "qwen-capture", ["--model", model_folder, "--layers", "0"],
-        folder / "tokens.ts", folder / "activations.ts")
-    run(a.programs / "act-grad", ["--model", model_folder], folder / "activations.ts", folder / "gradients.ts")
+    run(a, "qwen-capture", ["--model", model_folder, "--layers", "0"], folder / "tokens.ts", folder / "activations.ts")
+    run(a, "act-grad", ["--model", model_folder], folder / "activations.ts", folder / "gradients.ts")
     found_loss, found_predictions = stream_loss(folder / "gradients.ts")
 
     for reduction in REDUCTIONS:
         for weighting in WEIGHTINGS:
             saved = folder / f"{reduction}-{weighting}"
-            run(a.programs / "grad-aggregate",
+            run(a, "grad-aggregate",
                 ["--mode", "both", "--loss-reduction", reduction, "--weighting", weighting, "--save", saved],
                 folder / "gradients.ts", folder / f"{reduction}-{weighting}.ts")
             choices = SimpleNamespace(
@@ -119,13 +120,14 @@ def compare(a, reference, model, model_folder, batches, padded, folder, worst):
     return len(REDUCTIONS) * len(WEIGHTINGS) * len(layers) * len(MODES)
 
 
-def run(program, flags, source, destination):
+def run(a, program, flags, source, destination):
     with open(source, "rb") as standard_input, open(destination, "wb") as standard_output:
         result = subprocess.run(
-            [program, "--quiet", *map(str, flags)], stdin=standard_input, stdout=standard_output,
-            stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+            [a.programs / program, "--quiet", "--device", a.device, *map(str, flags)],
+            stdin=standard_input, stdout=standard_output, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"})
     if result.returncode != 0:
-        sys.exit(f"{program.name} failed with exit code {result.returncode}:\n{result.stderr}")
+        sys.exit(f"{program} failed with exit code {result.returncode}:\n{result.stderr}")
 
 
 def relative_l2(found, expected):
@@ -163,7 +165,7 @@ def write_tokens(path, batches, pad_to, pad_id):
 
 def write_record(file, tensors, metadata):
     buffer = safetensors.numpy.save(tensors, metadata)
-    file.write(zstandard.ZstdCompressor(write_checksum=True, write_content_size=True).compress(buffer))
+    file.write(compressed(buffer))
     return len(buffer)
 
 
@@ -171,9 +173,42 @@ def read_records(path):
     """The tensors of each record of a stream."""
     data = path.read_bytes()
     while data:
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
-        yield safetensors.numpy.load(decompressor.decompress(data))
-        data = decompressor.unused_data
+        buffer, size = decompressed(data)
+        yield safetensors.numpy.load(buffer)
+        data = data[size:]
+
+
+# By libzstd itself, which is on machines where no Python package of it is.
+zstd = ctypes.CDLL("libzstd.so.1")
+zstd.ZSTD_createCCtx.restype = ctypes.c_void_p
+zstd.ZSTD_getFrameContentSize.restype = ctypes.c_ulonglong
+for name in ["ZSTD_compressBound", "ZSTD_compress2", "ZSTD_findFrameCompressedSize", "ZSTD_decompress"]:
+    getattr(zstd, name).restype = ctypes.c_size_t
+ZSTD_CHECKSUM_FLAG = 201
+
+
+def compressed(buffer):
+    context = ctypes.c_void_p(zstd.ZSTD_createCCtx())
+    zstd.ZSTD_CCtx_setParameter(context, ZSTD_CHECKSUM_FLAG, 1)
+    frame = ctypes.create_string_buffer(zstd.ZSTD_compressBound(ctypes.c_size_t(len(buffer))))
+    size = zstd.ZSTD_compress2(
+        context, frame, ctypes.c_size_t(len(frame)), buffer, ctypes.c_size_t(len(buffer)))
+    zstd.ZSTD_freeCCtx(context)
+    assert not zstd.ZSTD_isError(ctypes.c_size_t(size))
+    return frame.raw[:size]
+
+
+def decompressed(data):
+    """The content of the frame that `data` begins with, and the frame's own size."""
+    length = ctypes.c_size_t(len(data))
+    frame = zstd.ZSTD_findFrameCompressedSize(data, length)
+    if zstd.ZSTD_isError(ctypes.c_size_t(frame)):
+        sys.exit("expected a zstd frame")
+    size = zstd.ZSTD_getFrameContentSize(data, length)
+    content = ctypes.create_string_buffer(size)
+    if zstd.ZSTD_decompress(content, ctypes.c_size_t(size), data, ctypes.c_size_t(frame)) != size:
+        sys.exit("expected a whole zstd frame")
+    return content.raw, frame
 
 
 def stream_loss(path):

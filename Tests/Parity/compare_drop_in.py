@@ -32,6 +32,7 @@ TOLERANCE = 1e-5
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--programs", type=Path, default=ROOT / ".build/release", help="the folder of the built programs")
+    p.add_argument("--device", default="auto", help="where the programs compute: auto, cpu, cuda or cuda:N")
     a = p.parse_args()
     model = reference.load_model(MODEL, torch.float64)
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
@@ -47,7 +48,7 @@ def main():
                 pad_id=tokenizer.pad_token_id, stride=4, stride_scope="batch" if matches else "sample",
                 use_error_term="--use-error-term" in flags)
             with tempfile.TemporaryDirectory() as folder:
-                saved = run(a.programs, script, flags, folder)
+                saved = run(a, script, flags, folder)
                 for layer in LAYERS:
                     sae = None
                     if script == "sae-gradient-analysis":
@@ -74,14 +75,14 @@ def token_batches(tokenizer):
     return [samples[i:i + BATCH_SIZE] for i in range(0, SAMPLES, BATCH_SIZE)]
 
 
-def run(programs, script, flags, folder):
+def run(a, script, flags, folder):
     command = [
         ROOT / "pipelines" / script, "--model_name", MODEL, "--text", TEXT, "--num_samples", SAMPLES, "--batch_size",
         BATCH_SIZE, "--max_length", LENGTH, "--layers", ",".join(map(str, LAYERS)), "--aggregation_mode", "both",
-        "--save_outputs", "--output-dir", folder, "--quiet", *flags]
+        "--save_outputs", "--output-dir", folder, "--quiet", "--device", a.device, *flags]
     if script == "sae-gradient-analysis":
         command += ["--sae", ROOT / SAES]
-    environment = os.environ | {"PATH": f"{programs.resolve()}:{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{a.programs.resolve()}:{os.environ['PATH']}"}
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=environment)
     return next(Path(folder).iterdir())
 

@@ -49,6 +49,7 @@ RUNS = [
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--programs", type=Path, default=ROOT / ".build/release", help="the folder of the built programs")
+    p.add_argument("--device", default="auto", help="where the programs compute: auto, cpu, cuda or cuda:N")
     p.add_argument("--reference", type=Path, default=HERE / "gradient_reference.py")
     a = p.parse_args()
     reference = load_reference(a.reference)
@@ -116,14 +117,13 @@ def compare(a, reference, model, folder, saes, pattern, batches, choice, work):
     pad_id = model.config.vocab_size - 1
     pad_to = PAD_TO if choice["padded"] else None
     write_tokens(work / "tokens.ts", batches, pad_to, pad_id)
-    run(a.programs / "qwen-capture", ["--model", folder], work / "tokens.ts", work / "activations.ts")
+    run(a, "qwen-capture", ["--model", folder], work / "tokens.ts", work / "activations.ts")
     flags = ["--model", folder, "--sae", pattern, "--stride", choice["stride"],
              "--stride-scope", choice["stride_scope"], *choice["flags"]]
     if choice["use_error_term"]:
         flags.append("--use-error-term")
-    run(a.programs / "sae-grad", flags, work / "activations.ts", work / "gradients.ts")
-    run(a.programs / "grad-aggregate", ["--mode", "both", "--save", work / "out"], work / "gradients.ts",
-        work / "aggregates.ts")
+    run(a, "sae-grad", flags, work / "activations.ts", work / "gradients.ts")
+    run(a, "grad-aggregate", ["--mode", "both", "--save", work / "out"], work / "gradients.ts", work / "aggregates.ts")
     for layer, sae in enumerate(saes):
         choices = SimpleNamespace(
             loss_reduction="batch", weighting="sample", pad_to=pad_to, pad_id=pad_id, stride=choice["stride"],
