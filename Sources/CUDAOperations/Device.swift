@@ -204,11 +204,11 @@ final class Device {
   ) {
     guard m > 0, n > 0 else { return }
     let status = products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance)
-    if status != 0 { stop("\(name): cublasGemmEx: status \(status)", .unavailable) }
+    if status != 0 { stop("\(name): cublasGemmEx: status \(status)", .inputOutput) }
   }
 
   private func demand(_ status: Driver.Status, _ call: String) {
-    if status != 0 { stop("\(name): \(call): \(driver.message(status))", .unavailable) }
+    if status != 0 { stop("\(name): \(call): \(driver.message(status))", .inputOutput) }
   }
 }
 
