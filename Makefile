@@ -125,7 +125,7 @@ mutants: deps
 
 cuda-kernels: deps
 	$(SWIFT) build -c release --build-tests
-	@PYTHON=$(PYTHON) scripts/compile-kernels
+	@SWIFT="$(SWIFT)" PYTHON=$(PYTHON) scripts/compile-kernels
 
 faults: build
 	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" Tests/Faults/run

@@ -39,7 +39,7 @@ public struct ComputeOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How a GPU multiplies: float32, or rounding factors to tf32 or bf16, which is faster. (default: float32)",
+      "How a GPU multiplies: float32, or rounding factors to tf32 or bf16, which is faster.",
       valueName: "precision"))
   public var precision: Precision = .float32
 

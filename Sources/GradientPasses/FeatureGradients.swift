@@ -59,7 +59,8 @@ public final class FeatureGradients {
     var replacedLosses: [Int: [Double]] = [:]
     for samples in group.passes {
       let part = Part(
-        group: group, samples: samples, batch: Batch(group.tokens, samples: samples), positions: positions)
+        group: group, samples: samples, batch: Batch(group.tokens, samples: samples), positions: positions,
+        recordedRows: positions.rows(of: samples, in: group))
       if options.usesErrorTerm {
         losses += errorTermPass(part)
       } else {
@@ -87,6 +88,8 @@ public final class FeatureGradients {
     let batch: Batch
     /// Of the whole group.
     let positions: RecordedPositions
+    /// Of the pass.
+    let recordedRows: [Int32]
 
     var rows: Range<Int> { group.rows(of: samples) }
     /// The recorded ones among the group's recorded positions.
@@ -144,8 +147,7 @@ public final class FeatureGradients {
   /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.
   private func keep(_ gradient: Tensor, _ layer: Int, _ autoencoder: AutoencoderOperations, _ part: Part) {
     let kept = gradients[layer]!.mutableValues.baseAddress! + part.recorded.lowerBound * gradient.columns
-    model.operations.startDownload(
-      kept, from: gradient, rows: part.positions.rows(of: part.samples, in: part.group))
+    model.operations.startDownload(kept, from: gradient, rows: part.recordedRows)
     guard options.isDense || autoencoder.scalesGradients else { return }
     model.operations.finishDownloads()
     autoencoder.scaleGradients(kept, of: rows.values.baseAddress!, rows: part.recorded.count)

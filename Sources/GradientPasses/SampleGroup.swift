@@ -80,7 +80,7 @@ public final class SampleGroupReader {
   ///   - tensors: names of tensors, (N, hidden size), that every record must have.
   ///   - passRows: the rows that a pass has at most, unless a single sample has more.
   public init(
-    _ reader: StreamReader, _ configuration: QwenConfiguration, tensors: [String] = [], passRows: Int = 1024
+    _ reader: StreamReader, _ configuration: QwenConfiguration, tensors: [String] = [], passRows: Int
   ) {
     self.reader = reader
     self.passRows = passRows

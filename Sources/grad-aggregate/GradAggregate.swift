@@ -101,7 +101,9 @@ struct GradAggregate: Filter {
       }
     }
     sums!.finishFactored()
-    try finish(sums!, provenance: agreement.joined!, to: output)
+    // Where nothing was multiplied, nothing was rounded.
+    let provenance = agreement.joined!.merging(operations == nil ? [:] : compute.provenance) { _, own in own }
+    try finish(sums!, provenance: provenance, to: output)
     progress.finish()
     compute.reportMemory(operations, quiet: messages.quiet)
   }
@@ -155,7 +157,7 @@ struct GradAggregate: Filter {
     let own = [
       "layers": LayerList(layers.map(\.key)).description,
       "samples": String(layers.map(\.value.samples.count).max()!),
-    ].merging(compute.provenance) { _, own in own }
+    ]
     try output.begin(
       .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))
     try output.write(sums.record(finished: !partial), batch: 0)

@@ -122,9 +122,13 @@ struct GPUTests {
 
   /// Activation gradients have no decoder to be multiplied by, and no GPU is opened for them.
   @Test func aggregatingActivationGradientsNeedsNoGPU() throws {
+    let flags = ["--device", "cuda", "--precision", "tf32"]
     let outcome = try run(
-      "grad-aggregate", ["--device", "cuda"], try DemoRun.gradients.get(), ["GRADIENT_FILTERS_CUDA": "/nonexistent"])
+      "grad-aggregate", flags, try DemoRun.gradients.get(), ["GRADIENT_FILTERS_CUDA": "/nonexistent"])
     #expect(outcome.status == 0, "\(outcome.errors)")
+    // What nobody rounded is not said to be.
+    let reader = StreamReader(try ReusedFile().opened(with: Array(outcome.output)))
+    #expect(try reader.nextSegment(.aggregates)?.provenance["precision"] == nil)
   }
 
   @Test func kernelsAreCompiledOnce() throws {

@@ -47,7 +47,8 @@ analyse() {
 read_options() {
   local argument name value given
   model=Qwen/Qwen2.5-0.5B samples=500 batch_size=4 max_length=128 save='' layers_option=0-23 mode=mean_abs
-  device=auto precision=float32 text=$default_text sae='' output_dir=. work_dir='' match_python='' threads='' jobs=1 stride=4 error_term=''
+  device=auto precision=float32 text=$default_text sae='' output_dir=. work_dir='' match_python='' threads='' jobs=1
+  stride=4 error_term=''
   while (($#)); do
     argument=$1
     shift
