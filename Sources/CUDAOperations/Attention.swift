@@ -58,8 +58,10 @@ extension CUDAOperations {
     precondition(keys.allSatisfy { $0.hasShape(N, shape.keyValueWidth) } && logSumExp.hasShape(N, 2 * shape.heads))
     guard shape.headWidth <= mostWidth else {
       stop(
-        "\(device.name): expected attention heads of at most \(mostWidth) dimensions, found \(shape.headWidth): "
-          + "use --device cpu", .unavailable)
+        Failure(
+          .unavailable,
+          "\(device.name): expected attention heads of at most \(mostWidth) dimensions, found \(shape.headWidth): "
+            + "use --device cpu"))
     }
   }
 

@@ -75,9 +75,11 @@ final class Device {
     let status = driver.allocate(&address, max(bytes, 1))
     if status == Driver.outOfMemory {
       let (free, total) = memory
-      stopForWantOfMemory(
-        "\(name): out of memory: \(bytes) bytes more were needed: \(used) are in use, \(free) of \(total) are free; "
-          + "fewer layers at a time need less")
+      stop(
+        Failure(
+          .outOfMemory,
+          "\(name): out of memory: \(bytes) bytes more were needed: \(used) are in use, \(free) of \(total) are free; "
+            + "fewer layers at a time need less"))
     }
     demand(status, "cuMemAlloc")
     used += bytes
@@ -112,7 +114,7 @@ final class Device {
     var address: UnsafeMutableRawPointer?
     let status = driver.allocateHost(&address, bytes)
     if status == Driver.outOfMemory {
-      stopForWantOfMemory("\(name): out of memory: \(bytes) bytes of pinned memory more were needed")
+      stop(Failure(.outOfMemory, "\(name): out of memory: \(bytes) bytes of pinned memory more were needed"))
     }
     demand(status, "cuMemAllocHost")
     return address!
@@ -204,11 +206,11 @@ final class Device {
   ) {
     guard m > 0, n > 0 else { return }
     let status = products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance)
-    if status != 0 { stop("\(name): cublasGemmEx: status \(status)", .inputOutput) }
+    if status != 0 { stop(Failure(.inputOutput, "\(name): cublasGemmEx: status \(status)")) }
   }
 
   private func demand(_ status: Driver.Status, _ call: String) {
-    if status != 0 { stop("\(name): \(call): \(driver.message(status))", .inputOutput) }
+    if status != 0 { stop(Failure(.inputOutput, "\(name): \(call): \(driver.message(status))")) }
   }
 }
 

@@ -75,7 +75,7 @@ public struct ComputeOptions: ParsableArguments {
   /// - Returns: also why a GPU that seems to be there is not used.
   private func chosenOperations() throws -> (any TensorOperations, String?) {
     switch device {
-    case .cpu: return (CPUOperations(threads: threadCount), nil)
+    case .cpu: return (try CPUOperations(threads: threadCount), nil)
     case .cuda(let index):
       do { return (try CUDAOperations(device: index, precision: precision), nil) } catch {
         throw error.at("--device cuda")
@@ -84,7 +84,7 @@ public struct ComputeOptions: ParsableArguments {
       do { return (try CUDAOperations(precision: precision), nil) } catch {
         guard precision == .float32 else { throw error.at("--precision \(precision.rawValue)") }
         let reason = CUDAOperations.isDriverThere ? error.description : nil
-        return (CPUOperations(threads: threadCount), reason)
+        return (try CPUOperations(threads: threadCount), reason)
       }
     }
   }

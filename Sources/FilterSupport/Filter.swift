@@ -14,7 +14,7 @@ public let packageVersion = "0.1.0"
 extension Filter {
   public static func main() {
     holdStandardDescriptors()
-    watchResources()
+    takeChargeOfProcess()
     var filter: Self
     do {
       let command = try parseAsRoot(dashed(Array(CommandLine.arguments.dropFirst())))
@@ -32,6 +32,7 @@ extension Filter {
       try filter.filter()
     } catch {
       let failure = error as? Failure ?? Failure(.bug, "\(error)")
+      if failure.kind == .brokenPipe { dieOfBrokenPipe() }
       complain(failure.description)
       Glibc.exit(failure.kind.rawValue)
     }
@@ -46,4 +47,11 @@ extension Filter {
       return name.map { $0 == "_" ? "-" : String($0) }.joined() + argument.dropFirst(name.count)
     }
   }
+}
+
+/// Ends the process as SIGPIPE would have, where a parent told it to ignore SIGPIPE.
+private func dieOfBrokenPipe() -> Never {
+  signal(SIGPIPE, SIG_DFL)
+  raise(SIGPIPE)
+  Glibc.exit(Failure.Kind.brokenPipe.rawValue)
 }

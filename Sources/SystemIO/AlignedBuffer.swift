@@ -43,11 +43,11 @@ public final class AlignedBuffer {
     let isLarge = bytes >= 2 * hugePage
     if isLarge {
       let total = largeBytes.wrappingAdd(bytes, ordering: .relaxed).newValue
-      if let limit = MemoryLimit.smallest, total > limit.bytes { stopForWantOfMemory(bytes, limit) }
+      if let limit = MemoryLimit.smallest, total > limit.bytes { stop(.outOfMemory(bytes, limit)) }
     }
     var address: UnsafeMutableRawPointer?
     guard posix_memalign(&address, isLarge ? hugePage : alignment, bytes) == 0, let address else {
-      stopForWantOfMemory(bytes)
+      stop(.outOfMemory(bytes))
     }
     if isLarge { madvise(address, bytes / hugePage * hugePage, MADV_HUGEPAGE) }
     return address

@@ -12,8 +12,11 @@ public struct Failure: Error, Equatable, CustomStringConvertible {
     case unavailable = 69
     /// A bug in the program itself.
     case bug = 70
+    case outOfMemory = 71
     /// A read or a write failed.
     case inputOutput = 74
+    /// Whoever read the output has gone, which is their choice: the program ends as SIGPIPE would have it, without a word.
+    case brokenPipe = 141
   }
 
   public let kind: Kind

@@ -4,39 +4,34 @@ import Synchronization
 // What ends a process where nothing can be thrown: memory that is not there, and a mapped file that lost its pages.
 // The latter is a signal, whose handler may neither allocate nor lock: it finds all that it needs in the tables here.
 
-/// Ends the process where memory that was asked for is not there, in one line that says how much, with exit code 71.
-///
-/// Memory is asked for in the middle of everything, and nothing goes on without it.
-///
-/// - Parameter bytes: how much more was needed.
-public func stopForWantOfMemory(_ bytes: Int) -> Never { stopForWantOfMemory(bytes, nil) }
+/// What becomes of a failure in the middle of work that nothing can be thrown from, such as memory that is not there.
+/// A library's user sees a trap, as where Swift's own containers get no memory; programs say it and exit.
+nonisolated(unsafe) private var lastResort: @Sendable (Failure) -> Never = { fatalError($0.description) }
 
-/// - Parameter limit: what was in the way, where it is known.
-func stopForWantOfMemory(_ bytes: Int, _ limit: MemoryLimit?) -> Never {
-  let limits = [("address space", RLIMIT_AS), ("data", RLIMIT_DATA)].compactMap { name, resource -> String? in
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0, limit.rlim_cur < 1 << 62 else { return nil }
-    return "the limit of \(name) is \(limit.rlim_cur)"
+/// Ends the process where nothing can be thrown, in one line and, in a program, with the failure's exit code and without
+/// unfinished files.
+public func stop(_ failure: Failure) -> Never { lastResort(failure) }
+
+extension Failure {
+  /// Memory that was asked for is not there.
+  ///
+  /// - Parameter bytes: how much more was needed.
+  public static func outOfMemory(_ bytes: Int) -> Failure { outOfMemory(bytes, nil) }
+
+  /// - Parameter limit: what was in the way, where it is known.
+  static func outOfMemory(_ bytes: Int, _ limit: MemoryLimit?) -> Failure {
+    let limits = [("address space", RLIMIT_AS), ("data", RLIMIT_DATA)].compactMap { name, resource -> String? in
+      var limit = rlimit()
+      guard getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0, limit.rlim_cur < 1 << 62 else { return nil }
+      return "the limit of \(name) is \(limit.rlim_cur)"
+    }
+    let reason =
+      ([limit?.reason, addressSpaceInUse.map { "\($0) are in use" }].compactMap { $0 } + limits)
+      .joined(separator: ", ")
+    return Failure(
+      .outOfMemory, "out of memory: \(bytes) bytes more were needed\(reason.isEmpty ? "" : ": \(reason)")")
   }
-  let reason =
-    ([limit?.reason, addressSpaceInUse.map { "\($0) are in use" }].compactMap { $0 } + limits).joined(separator: ", ")
-  stopForWantOfMemory("out of memory: \(bytes) bytes more were needed\(reason.isEmpty ? "" : ": \(reason)")")
 }
-
-/// Ends the process where nothing can be thrown, in one line and without unfinished files.
-public func stop(_ message: String, _ kind: Failure.Kind) -> Never { stop(message, code: kind.rawValue) }
-
-/// The same where memory is wanting, exit code 71.
-public func stopForWantOfMemory(_ message: String) -> Never { stop(message, code: outOfMemory) }
-
-private func stop(_ message: String, code: Int32) -> Never {
-  complain(message)
-  UnfinishedFiles.removeAll()
-  _exit(code)
-}
-
-/// EX_OSERR of sysexits.h.
-private let outOfMemory: Int32 = 71
 
 /// Bytes that this process has mapped.
 private var addressSpaceInUse: Int? {
@@ -45,38 +40,80 @@ private var addressSpaceInUse: Int? {
     .map { $0 * Int(sysconf(Int32(_SC_PAGESIZE))) }
 }
 
+/// Of a program: how it ends where nothing can be thrown, or where a signal tells it to. From now on
+///
+/// - `stop` says the failure and exits with its code;
+/// - a mapped file that loses its pages ends the process with a message and exit code 74, memory that Swift does not get
+///   with exit code 71, and nothing is finished after a mapped file was written to;
+/// - SIGINT, SIGTERM, SIGHUP and SIGPIPE remove unfinished files before they end the process.
+public func takeChargeOfProcess() {
+  lastResort = { failure in
+    complain(failure.description)
+    UnfinishedFiles.removeAll()
+    _exit(failure.kind.rawValue)
+  }
+  UnfinishedFiles.installHandlers()
+  MappedFiles.installHandlers()
+}
+
+/// A C string that lives as long as the process, one for each text: a signal's handler may read it at any moment.
+private func lastingText(_ text: String) -> UnsafeMutablePointer<CChar> {
+  let address = lastingTexts.withLock { known in
+    if let address = known[text] { return address }
+    let address = UInt(bitPattern: strdup(text))
+    known[text] = address
+    return address
+  }
+  return UnsafeMutablePointer(bitPattern: address)!
+}
+
+/// Their addresses.
+private let lastingTexts = Mutex<[String: UInt]>([:])
+
 /// The files that this process is writing, so that its end can take them away.
 enum UnfinishedFiles {
   private static let capacity = 4096
   private static let lock = Mutex(())
-  nonisolated(unsafe) private static let paths: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> = {
-    let paths = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: capacity)
-    paths.initialize(repeating: nil, count: capacity)
+  nonisolated(unsafe) private static let paths: UnsafeMutablePointer<Atomic<UnsafeMutablePointer<CChar>?>> = {
+    let paths = UnsafeMutablePointer<Atomic<UnsafeMutablePointer<CChar>?>>.allocate(capacity: capacity)
+    for slot in 0..<capacity { (paths + slot).initialize(to: Atomic(nil)) }
     return paths
   }()
 
   static func add(_ path: String) {
     lock.withLock { _ in
       // Where there are more, a process that dies leaves them behind.
-      guard let slot = (0..<capacity).first(where: { paths[$0] == nil }) else { return }
-      paths[slot] = strdup(path)
+      guard let slot = (0..<capacity).first(where: { paths[$0].load(ordering: .relaxed) == nil }) else { return }
+      paths[slot].store(lastingText(path), ordering: .releasing)
     }
   }
 
   static func remove(_ path: String) {
+    let path = lastingText(path)
     lock.withLock { _ in
-      guard let slot = (0..<capacity).first(where: { paths[$0].map { strcmp($0, path) == 0 } ?? false }) else { return }
-      let name = paths[slot]
-      paths[slot] = nil
-      free(name)
+      guard let slot = (0..<capacity).first(where: { paths[$0].load(ordering: .relaxed) == path }) else { return }
+      paths[slot].store(nil, ordering: .releasing)
     }
   }
 
-  /// Makes the table, which a signal's handler could not.
-  static func prepare() { _ = paths }
-
   static func removeAll() {
-    for slot in 0..<capacity { if let path = paths[slot] { unlink(path) } }
+    for slot in 0..<capacity {
+      if let path = paths[slot].load(ordering: .acquiring) { unlink(path) }
+    }
+  }
+
+  static func installHandlers() {
+    _ = paths
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] {
+      var former = sigaction()
+      // What a parent had ignored, as nohup does, stays ignored.
+      guard sigaction(number, nil, &former) == 0, former.__sigaction_handler.sa_handler == nil else { continue }
+      signal(number) { number in
+        UnfinishedFiles.removeAll()
+        signal(number, SIG_DFL)
+        raise(number)
+      }
+    }
   }
 }
 
@@ -85,10 +122,11 @@ enum MappedFiles {
   private static let capacity = 4096
   private static let lock = Mutex(())
 
-  private struct Entry {
+  private struct Entry: ~Copyable {
+    /// Set last and taken away first, so that whoever sees it sees the rest.
+    let path = Atomic<UnsafeMutablePointer<CChar>?>(nil)
     var start: UInt = 0
     var end: UInt = 0
-    var path: UnsafeMutablePointer<CChar>?
     var descriptor: Int32 = -1
     var size = 0
     var modified = timespec()
@@ -96,7 +134,7 @@ enum MappedFiles {
 
   nonisolated(unsafe) private static let entries: UnsafeMutablePointer<Entry> = {
     let entries = UnsafeMutablePointer<Entry>.allocate(capacity: capacity)
-    entries.initialize(repeating: Entry(), count: capacity)
+    for slot in 0..<capacity { (entries + slot).initialize(to: Entry()) }
     return entries
   }()
 
@@ -106,46 +144,46 @@ enum MappedFiles {
   /// - Parameter descriptor: stays open as long as the file is mapped.
   static func add(_ bytes: UnsafeRawBufferPointer, _ path: String, _ descriptor: Int32, _ status: stat) {
     lock.withLock { _ in
-      guard let slot = (0..<capacity).first(where: { entries[$0].path == nil }) else { return }
+      guard let slot = (0..<capacity).first(where: { !isInUse($0) }) else { return }
       let start = UInt(bitPattern: bytes.baseAddress)
-      entries[slot] = Entry(
-        start: start, end: start + UInt(bytes.count), path: strdup(path), descriptor: descriptor,
-        size: Int(status.st_size), modified: status.st_mtim)
+      (entries[slot].start, entries[slot].end) = (start, start + UInt(bytes.count))
+      (entries[slot].descriptor, entries[slot].size) = (descriptor, Int(status.st_size))
+      entries[slot].modified = status.st_mtim
+      entries[slot].path.store(lastingText(path), ordering: .releasing)
     }
   }
 
   static func remove(_ bytes: UnsafeRawBufferPointer) {
     lock.withLock { _ in
       let start = UInt(bitPattern: bytes.baseAddress)
-      guard let slot = (0..<capacity).first(where: { entries[$0].start == start && entries[$0].path != nil }) else {
-        return
-      }
-      let path = entries[slot].path
-      entries[slot] = Entry()
-      free(path)
+      guard let slot = (0..<capacity).first(where: { entries[$0].start == start && isInUse($0) }) else { return }
+      entries[slot].path.store(nil, ordering: .releasing)
     }
   }
+
+  private static func isInUse(_ slot: Int) -> Bool { entries[slot].path.load(ordering: .acquiring) != nil }
 
   /// Whether all of `bytes` belong to one of them.
   static func contain(_ bytes: UnsafeRawBufferPointer) -> Bool {
     let start = UInt(bitPattern: bytes.baseAddress)
     return lock.withLock { _ in
       (0..<capacity).contains {
-        entries[$0].path != nil && entries[$0].start <= start && start + UInt(bytes.count) <= entries[$0].end
+        isInUse($0) && entries[$0].start <= start && start + UInt(bytes.count) <= entries[$0].end
       }
     }
   }
 
-  /// Nothing is checked before `installHandler`: a library does not answer for the files of the rest of its process.
+  /// Nothing is checked before `installHandlers`: a library does not answer for the files of the rest of its process.
   static func checkUnchanged() throws {
     guard isWatching else { return }
     let changed: String? = lock.withLock { _ in
-      for slot in 0..<capacity where entries[slot].path != nil {
-        let entry = entries[slot]
+      for slot in 0..<capacity {
+        guard let path = entries[slot].path.load(ordering: .acquiring) else { continue }
         var status = stat()
-        guard fstat(entry.descriptor, &status) == 0, Int(status.st_size) == entry.size,
-          status.st_mtim.tv_sec == entry.modified.tv_sec, status.st_mtim.tv_nsec == entry.modified.tv_nsec
-        else { return String(cString: entry.path!) }
+        let modified = entries[slot].modified
+        guard fstat(entries[slot].descriptor, &status) == 0, Int(status.st_size) == entries[slot].size,
+          status.st_mtim.tv_sec == modified.tv_sec, status.st_mtim.tv_nsec == modified.tv_nsec
+        else { return String(cString: path) }
       }
       return nil
     }
@@ -157,10 +195,9 @@ enum MappedFiles {
 
   nonisolated(unsafe) private static var isWatching = false
 
-  static func installHandler() {
+  static func installHandlers() {
     isWatching = true
     _ = (entries, name)
-    UnfinishedFiles.prepare()
     var action = sigaction()
     action.__sigaction_handler.sa_sigaction = { _, information, _ in
       MappedFiles.stop(UInt(bitPattern: information!.pointee._sifields._sigfault.si_addr))
@@ -171,15 +208,17 @@ enum MappedFiles {
     signal(SIGABRT) { _ in
       if errno == ENOMEM {
         UnfinishedFiles.removeAll()
-        _exit(outOfMemory)
+        _exit(Failure.Kind.outOfMemory.rawValue)
       }
       signal(SIGABRT, SIG_DFL)
     }
   }
 
   private static func stop(_ address: UInt) {
-    for slot in 0..<capacity where entries[slot].start <= address && address < entries[slot].end {
-      guard let path = entries[slot].path else { continue }
+    for slot in 0..<capacity {
+      guard let path = entries[slot].path.load(ordering: .acquiring), entries[slot].start <= address,
+        address < entries[slot].end
+      else { continue }
       withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 1) { line in
         var length = 0
         func add(_ text: UnsafePointer<CChar>) {
@@ -199,7 +238,3 @@ enum MappedFiles {
     signal(SIGBUS, SIG_DFL)
   }
 }
-
-/// From now on a mapped file that loses its pages ends the process with a message and exit code 74, memory that Swift
-/// does not get with exit code 71, and nothing is finished after a mapped file was written to.
-public func watchResources() { MappedFiles.installHandler() }

@@ -29,7 +29,7 @@ public final class MappedFile: @unchecked Sendable {
       return
     }
     guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
-      if errno == ENOMEM { stopForWantOfMemory(size) }
+      if errno == ENOMEM { throw Failure.outOfMemory(size) }
       throw Failure.inputOutput(path, "mmap")
     }
     isMapped = true
@@ -39,7 +39,7 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   /// Throws a failure of kind inputOutput where a file that is mapped has been written to since, in a program that
-  /// called `watchResources()`.
+  /// called `takeChargeOfProcess()`.
   public static func checkUnchanged() throws { try MappedFiles.checkUnchanged() }
 
   /// Hands over `bytes` piece by piece, each of which is let go of afterwards: what reads a file once from end to end

@@ -3,15 +3,16 @@ import Glibc
 /// Where a program's data goes: standard output, or a file that appears under its name only when complete.
 ///
 /// Nothing is complete until `finish()` returns: it reports what `close` reports, and gives the file its name.
-/// A file that is not finished is removed.
+/// A file that is not finished is removed. Only files that this process has created are written, renamed or removed,
+/// whatever else has a name like theirs, and no link is followed.
 public final class OutputFile {
   /// The name in messages: the path, or `standard output`.
   public let name: String
   private var descriptor: Int32
   /// Where the bytes lie until `finish()`; nil for standard output.
-  private let temporary: String?
+  private let temporary: TemporaryName?
 
-  private init(name: String, descriptor: Int32, temporary: String?) {
+  private init(name: String, descriptor: Int32, temporary: TemporaryName?) {
     self.name = name
     self.descriptor = descriptor
     self.temporary = temporary
@@ -22,21 +23,29 @@ public final class OutputFile {
   }
 
   /// A file written beside its final name, in the same folder, so that the last step is one atomic rename.
+  ///
+  /// - Throws: `Failure` of kind inputOutput where the folder takes no file, or where something that is no file has the
+  ///   final name.
   public init(path: String) throws {
     name = path
-    let temporary = "\(path).\(getpid()).partial"
-    self.temporary = temporary
-    descriptor = retryingOnInterrupt { open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
-    guard descriptor >= 0 else { throw Failure(.inputOutput, "\(path): cannot create: \(lastSystemError())") }
-    UnfinishedFiles.add(temporary)
+    if let other = Self.kindOfOther(path) {
+      throw Failure(.inputOutput, "\(path): cannot create: expected a file or nothing of that name, found \(other)")
+    }
+    (descriptor, temporary) = try TemporaryName.create(beside: path)
   }
 
   deinit {
     if let temporary, descriptor >= 0 {
+      temporary.remove(descriptor)
       close(descriptor)
-      unlink(temporary)
-      UnfinishedFiles.remove(temporary)
     }
+  }
+
+  /// What is at `path`, where that is neither a file, nor a link, which the rename replaces, nor nothing.
+  private static func kindOfOther(_ path: String) -> String? {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return nil }
+    return [S_IFREG, S_IFLNK].contains(status.st_mode & S_IFMT) ? nil : kindOfFile(status)
   }
 
   /// Writes all of `bytes`, however many calls that takes.
@@ -45,7 +54,7 @@ public final class OutputFile {
     while !rest.isEmpty {
       let count = retryingOnInterrupt { Glibc.write(descriptor, rest.baseAddress, rest.count) }
       guard count >= 0 else {
-        if errno == EPIPE { dieOfBrokenPipe() }
+        if errno == EPIPE { throw Failure(.brokenPipe, "\(name): the reader is gone") }
         throw Failure.inputOutput(name, "write")
       }
       rest = .init(rebasing: rest[count...])
@@ -65,27 +74,23 @@ public final class OutputFile {
   /// - Throws: also where a file that is mapped has changed, as nothing made of it is to look finished.
   public func finish() throws {
     try MappedFile.checkUnchanged()
+    // A second descriptor tells, after the first one is closed, whether the temporary name still means the same file.
+    let witness = temporary == nil ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+    defer { if witness >= 0 { close(witness) } }
     let closing = descriptor
     descriptor = -1
-    defer { if let temporary { UnfinishedFiles.remove(temporary) } }
     // Linux frees the descriptor even when close is interrupted: closing again could close another file.
     let closed = close(closing) == 0 || errno == EINTR
     guard let temporary else {
       guard closed else { throw Failure.inputOutput(name, "close") }
       return
     }
-    guard closed, rename(temporary, name) == 0 else {
-      let failure = Failure.inputOutput(name, closed ? "rename" : "close")
-      unlink(temporary)
-      throw failure
+    do {
+      guard closed else { throw Failure.inputOutput(name, "close") }
+      try temporary.rename(to: name, witness)
+    } catch {
+      temporary.remove(witness)
+      throw error
     }
   }
-}
-
-/// Ends the process as SIGPIPE would have, where a parent told it to ignore SIGPIPE: the reader is gone, which is
-/// the reader's choice and no error message's business.
-private func dieOfBrokenPipe() -> Never {
-  signal(SIGPIPE, SIG_DFL)
-  raise(SIGPIPE)
-  _exit(141)
 }

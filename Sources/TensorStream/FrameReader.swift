@@ -25,7 +25,7 @@ final class FrameReader {
 
   init(_ file: InputFile) {
     self.file = file
-    guard let context = ZSTD_createDCtx() else { stopForWantOfMemory(Self.contextSize) }
+    guard let context = ZSTD_createDCtx() else { stop(.outOfMemory(Self.contextSize)) }
     self.context = context
     ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Self.maximumWindowLog)
   }
@@ -50,7 +50,7 @@ final class FrameReader {
       var source = ZSTD_inBuffer(src: input.address + pending.lowerBound, size: pending.count, pos: 0)
       let rest = ZSTD_decompressStream(context, &output, &source)
       if ZSTD_isError(rest) != 0 {
-        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { stopForWantOfMemory(Self.maximumWindow) }
+        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { throw Failure.outOfMemory(Self.maximumWindow) }
         throw Failure(.malformed, "damaged zstd frame: \(String(cString: ZSTD_getErrorName(rest)))")
       }
       hash.update(UnsafeRawBufferPointer(start: source.src, count: source.pos))

@@ -16,7 +16,7 @@ final class FrameWriter {
   init(_ file: OutputFile, compressionLevel: Int32) {
     self.file = file
     self.compressionLevel = compressionLevel
-    guard let context = ZSTD_createCCtx() else { stopForWantOfMemory(Self.contextSize) }
+    guard let context = ZSTD_createCCtx() else { stop(.outOfMemory(Self.contextSize)) }
     self.context = context
     ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
     ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1)
@@ -45,7 +45,7 @@ final class FrameWriter {
       var target = ZSTD_outBuffer(dst: output.address, size: output.capacity, pos: 0)
       let rest = ZSTD_compressStream2(context, &target, &source, directive)
       if ZSTD_isError(rest) != 0 {
-        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { stopForWantOfMemory(Self.contextSize) }
+        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { throw Failure.outOfMemory(Self.contextSize) }
         throw Failure(.bug, "zstd compression: \(String(cString: ZSTD_getErrorName(rest)))")
       }
       let bytes = UnsafeRawBufferPointer(start: target.dst, count: target.pos)

@@ -78,6 +78,27 @@ import Testing
     #expect(!exists(folder.file("cap-1.ts")))
   }
 
+  /// A program that is told to stop leaves nothing at all; one that is told to ignore hangups goes on.
+  @Test func signalsRemoveUnfinishedFiles() throws {
+    for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+      let folder = try TemporaryFolder()
+      let outcome = try Program.shell(
+        """
+        cd '\(folder.path)'
+        mkfifo tokens
+        # A shell's background jobs ignore SIGINT; env resets it.
+        env --default-signal=INT qwen-capture -q --model '\(DemoRun.model)' --layers 1 --split 'cap-{layer}.ts' < tokens &
+        exec 3> tokens
+        while ! ls | grep -q partial; do sleep 0.05; done
+        kill -\(signal) $!
+        wait $!
+        echo $?
+        ls
+        """)
+      #expect(outcome.text == "\(status)\ntokens\n", "\(outcome.errors)")
+    }
+  }
+
   @Test func splitIntoAFolderThatIsNotThere() throws {
     let outcome = try Program("qwen-capture").run(
       DemoRun.modelFlag + ["--split", "/no/such/cap-{layer}.ts"], input: DemoRun.tokens.get())

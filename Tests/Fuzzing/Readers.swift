@@ -254,7 +254,7 @@ extension Reader {
     _ = try QwenModel(checkpoint, layers: 0..<layers, includingHead: true, operations: operations)
   }
 
-  nonisolated(unsafe) private static let operations = CPUOperations(threads: 1)
+  nonisolated(unsafe) private static let operations = try! CPUOperations(threads: 1)
 }
 
 /// Files in memory whose contents are replaced again and again.

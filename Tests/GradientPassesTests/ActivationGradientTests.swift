@@ -92,7 +92,7 @@ import Testing
     let golden = try GoldenFile("f32")
     let stream = try ActivationsStream(golden, "plain", layers: [0])
     let other = try Checkpoint("\(GoldenFile.folder)/bf16-sharded")
-    let model = try QwenModel(other, layers: 1..<2, includingHead: true, operations: CPUOperations(threads: 1))
+    let model = try QwenModel(other, layers: 1..<2, includingHead: true, operations: try CPUOperations(threads: 1))
     let pass = ActivationGradients(model: model, start: 0, layers: [0])
     let failure = #expect(throws: Failure.self) {
       try stream.forEachGroup(model.configuration, pass.neededTensors) { _ = pass.records($0) }
@@ -105,7 +105,7 @@ import Testing
     let golden = try GoldenFile("f32")
     let stream = try ActivationsStream(golden, "plain", layers: [0])
     let model = try QwenModel(
-      Checkpoint(golden.model), layers: 2..<3, includingHead: true, operations: CPUOperations(threads: 1))
+      Checkpoint(golden.model), layers: 2..<3, includingHead: true, operations: try CPUOperations(threads: 1))
     let pass = ActivationGradients(model: model, start: 1, layers: [1])
     let failure = #expect(throws: Failure.self) {
       try stream.forEachGroup(model.configuration, pass.neededTensors) { _ = pass.records($0) }

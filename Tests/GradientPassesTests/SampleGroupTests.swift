@@ -59,7 +59,7 @@ import Testing
     let golden = try GoldenFile("f32")
     let model = try QwenModel(
       Checkpoint(golden.model), layers: 0..<golden.layerCount, includingHead: true,
-      operations: CPUOperations(threads: 2))
+      operations: try CPUOperations(threads: 2))
     func gradients(_ passRows: Int) throws -> [[String: [UInt8]]] {
       let activations = try ActivationsStream(TokensStream(Self.batches), model, layers: [0], passRows: passRows)
       return try GradientsStream(

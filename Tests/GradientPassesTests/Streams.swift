@@ -74,7 +74,7 @@ final class ActivationsStream: StoredStream {
   convenience init(_ golden: GoldenFile, _ run: String, layers: [Int]) throws {
     let model = try QwenModel(
       Checkpoint(golden.model), layers: 0..<layers.last! + 1, includingHead: false,
-      operations: CPUOperations(threads: 2))
+      operations: try CPUOperations(threads: 2))
     try self.init(TokensStream(golden, run), model, layers: layers)
   }
 
@@ -107,7 +107,7 @@ final class GradientsStream: StoredStream {
   ) throws {
     let model = try QwenModel(
       Checkpoint(golden.model), layers: start + 1..<golden.layerCount, includingHead: true,
-      operations: CPUOperations(threads: 2))
+      operations: try CPUOperations(threads: 2))
     try self.init(
       ActivationsStream(golden, run, layers: captured), model, start: start,
       layers: layers ?? Array(start..<golden.layerCount))

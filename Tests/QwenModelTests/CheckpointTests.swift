@@ -179,7 +179,7 @@ import Testing
     folder.tensors = folder.tensors.filter { $0.key.hasPrefix("model.layers.1.") }
     try folder.write()
     let checkpoint = try Checkpoint(folder.temporary.path)
-    let operations = CPUOperations(threads: 1)
+    let operations = try CPUOperations(threads: 1)
     #expect(throws: Never.self) {
       try QwenModel(checkpoint, layers: 1..<2, includingHead: false, operations: operations)
     }

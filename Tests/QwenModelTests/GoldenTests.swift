@@ -159,7 +159,7 @@ func loadModel(_ folder: String, threads: Int = 2) throws -> QwenModel {
   let checkpoint = try Checkpoint(folder)
   return try QwenModel(
     checkpoint, layers: 0..<checkpoint.configuration.layerCount, includingHead: true,
-    operations: CPUOperations(threads: threads))
+    operations: try CPUOperations(threads: threads))
 }
 
 /// The residual stream behind a layer, as a forward pass leaves it.

@@ -42,7 +42,7 @@ struct Expectation {
   private func compareOperations(
     with autoencoder: SparseAutoencoder, tolerance: Double, _ sourceLocation: SourceLocation
   ) throws {
-    let operations = try AutoencoderOperations(autoencoder, memory: AutoencoderMemory(CPUOperations(threads: 2)))
+    let operations = try AutoencoderOperations(autoencoder, memory: AutoencoderMemory(try CPUOperations(threads: 2)))
     let (D, F) = (autoencoder.width, autoencoder.features)
     let x = inputs.joined().map { Float($0) }
     var rebuilt = [Float](repeating: .nan, count: inputs.count * D)

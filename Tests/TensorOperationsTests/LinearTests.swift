@@ -108,26 +108,26 @@ import Testing
 @Suite struct RowByRowTests {
   /// From products that OpenBLAS has small kernels for to others that it has not.
   @Test(arguments: [(17, 200), (64, 128), (33, 100), (200, 17), (300, 500)], [false, true])
-  func aRowHasTheSameBitsAloneAndAmongOthers(shape: (inputs: Int, outputs: Int), backward: Bool) {
+  func aRowHasTheSameBitsAloneAndAmongOthers(shape: (inputs: Int, outputs: Int), backward: Bool) throws {
     let (I, O) = (shape.inputs, shape.outputs)
     var numbers = SeededNumbers(seed: 11)
-    let weight = Matrix(GuardedTensor(CPUOperations(threads: 1), O, I, numbers.floats(O * I)).tensor)
+    let weight = Matrix(GuardedTensor(try CPUOperations(threads: 1), O, I, numbers.floats(O * I)).tensor)
     let matrix = backward ? weight : weight.transposed
     let rows = 700
     let x = numbers.floats(rows * matrix.rows)
-    func product(_ range: Range<Int>, threads: Int) -> [UInt32] {
-      let ops = CPUOperations(threads: threads)
+    func product(_ range: Range<Int>, threads: Int) throws -> [UInt32] {
+      let ops = try CPUOperations(threads: threads)
       let part = Array(x[range.lowerBound * matrix.rows..<range.upperBound * matrix.rows])
       let (X, Y) = (GuardedTensor(ops, range.count, matrix.rows, part), GuardedTensor(ops, range.count, matrix.columns))
       ops.product(
         y: Y.tensor, x: X.tensor, matrix: matrix, bias: nil, accumulate: false)
       return Y.values().map(\.bitPattern)
     }
-    let together = product(0..<rows, threads: 1)
+    let together = try product(0..<rows, threads: 1)
     for range in [0..<1, 5..<8, 100..<131, 0..<257] {
       for threads in threadCounts {
         let expected = Array(together[range.lowerBound * matrix.columns..<range.upperBound * matrix.columns])
-        #expect(product(range, threads: threads) == expected, "rows \(range), \(threads) threads")
+        #expect(try product(range, threads: threads) == expected, "rows \(range), \(threads) threads")
       }
     }
   }

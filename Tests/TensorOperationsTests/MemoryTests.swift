@@ -57,8 +57,8 @@ import Testing
     #expect(Y.values().map(\.isNaN) == [true, false, true])
   }
 
-  @Test func firstRowsOfATensor() {
-    let ops = CPUOperations(threads: 1)
+  @Test func firstRowsOfATensor() throws {
+    let ops = try CPUOperations(threads: 1)
     let X = GuardedTensor(ops, 3, 2, [1, 2, 3, 4, 5, 6])
     let first = X.tensor.first(rows: 2)
     #expect((first.rows, first.columns, first.count) == (2, 2, 4) && first.address == X.tensor.address)

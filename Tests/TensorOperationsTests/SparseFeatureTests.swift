@@ -15,9 +15,9 @@ import Testing
   /// A (width, features) matrix, in memory in either order.
   private func matrix(
     _ operations: any TensorOperations, _ shape: Shape, _ values: [Float], columnMajor: Bool
-  ) -> Matrix {
+  ) throws -> Matrix {
     let (D, F) = (shape.width, shape.features)
-    let host = CPUOperations(threads: 1).makeTensor(rows: columnMajor ? F : D, columns: columnMajor ? D : F)
+    let host = try CPUOperations(threads: 1).makeTensor(rows: columnMajor ? F : D, columns: columnMajor ? D : F)
     for d in 0..<D {
       for f in 0..<F { host.address[columnMajor ? f * D + d : d * F + f] = values[d * F + f] }
     }
@@ -43,7 +43,7 @@ import Testing
     let operations = try device.makeOperations()
     let (N, D, F) = (shape.rows, shape.width, shape.features)
     let (x, m, b) = (numbers.floats(N * D), numbers.floats(D * F), numbers.floats(F))
-    let M = matrix(operations, shape, m, columnMajor: columnMajor)
+    let M = try matrix(operations, shape, m, columnMajor: columnMajor)
     var expected = [Double](repeating: 0, count: N * F)
     for n in 0..<N {
       for f in 0..<F {
@@ -82,7 +82,7 @@ import Testing
     let y = operations.makeTensor(rows: N, columns: D)
     operations.decode(
       y: y, features: ActiveFeatures(rows: rows),
-      decoder: matrix(operations, shape, m, columnMajor: columnMajor).transposed,
+      decoder: try matrix(operations, shape, m, columnMajor: columnMajor).transposed,
       bias: b)
     let expected = (0..<N).flatMap { n in
       (0..<D).map { d in

@@ -10,7 +10,7 @@ struct TestDevice: Sendable, CustomTestStringConvertible {
   let makeOperations: @Sendable () throws -> any TensorOperations
 
   static let processors = threadCounts.map { threads in
-    TestDevice(testDescription: "cpu, threads: \(threads)") { CPUOperations(threads: threads) }
+    TestDevice(testDescription: "cpu, threads: \(threads)") { try CPUOperations(threads: threads) }
   }
 
   static let all = processors + standIns + gpus

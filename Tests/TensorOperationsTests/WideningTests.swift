@@ -76,12 +76,12 @@ import Testing
   private final class Owner {}
 
   /// A weight in Float is the file's own memory where that is aligned, and a copy where it is not.
-  @Test(arguments: [0, 1, 2, 4]) func weightsInFloat(offset: Int) {
+  @Test(arguments: [0, 1, 2, 4]) func weightsInFloat(offset: Int) throws {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
     defer { memory.deallocate() }
     let values: [Float] = [1, -2, 3.5, 4, 5, -6]
     values.withUnsafeBytes { (memory + offset).copyMemory(from: $0.baseAddress!, byteCount: 24) }
-    let weight = CPUOperations(threads: 2).makeWeight(
+    let weight = try CPUOperations(threads: 2).makeWeight(
       UnsafeRawBufferPointer(start: memory + offset, count: 24), type: .f32, rows: 3, columns: 2, owner: Owner())
     #expect(Array(UnsafeBufferPointer(start: weight.floats, count: 6)) == values)
     #expect((weight.address == UnsafeRawPointer(memory + offset)) == (offset % 4 == 0))

@@ -45,13 +45,22 @@ public struct Program {
     process.standardInput = try FileHandle(forReadingFrom: scratch.url("in"))
     process.standardOutput = try FileHandle(forWritingTo: scratch.url("out"))
     process.standardError = try FileHandle(forWritingTo: scratch.url("err"))
-    try process.run()
+    try withoutBlockedSignals { try process.run() }
     process.waitUntilExit()
     let signalled = process.terminationReason == .uncaughtSignal
     return Outcome(
       status: process.terminationStatus + (signalled ? 128 : 0), output: try Data(contentsOf: scratch.url("out")),
       errors: String(decoding: try Data(contentsOf: scratch.url("err")), as: UTF8.self))
   }
+}
+
+/// Runs `body` with all signals open to this thread: tests run on threads that block most, and a child inherits that.
+private func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+  var (none, former) = (sigset_t(), sigset_t())
+  sigemptyset(&none)
+  pthread_sigmask(SIG_SETMASK, &none, &former)
+  defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
+  try body()
 }
 
 /// A folder that is gone with the object.

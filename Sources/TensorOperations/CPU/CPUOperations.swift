@@ -16,12 +16,13 @@ public final class CPUOperations: TensorOperations {
   /// Memory of the parts of a cross entropy, reused.
   var softmaxSums: [SoftmaxSums] = []
 
-  public init(threads: Int) {
+  /// - Throws: `Failure` of kind unavailable where there is no OpenBLAS, or outOfMemory.
+  public init(threads: Int) throws(Failure) {
     precondition(threads >= 1)
+    try OpenBLAS.open(threads: threads)
     self.threads = threads
     team = ThreadTeam(size: threads)
     scratch = (0..<threads).map { _ in AlignedBuffer(capacity: 0) }
-    OpenBLAS.prepare(threads: threads)
   }
 
   public var passRows: Int { 1024 }

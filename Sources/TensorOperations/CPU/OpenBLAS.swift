@@ -20,51 +20,62 @@ enum OpenBLAS {
   static let plain: Int32 = 111
   static let transposed: Int32 = 112
 
-  /// cblas_sgemm
-  static let product = unsafeBitCast(symbol("cblas_sgemm"), to: Product.self)
+  /// cblas_sgemm, which `open` must have found.
+  static let product = try! functions.get().product
 
-  private static let names = ["libopenblas.so.0", "libopenblas.so"]
+  /// What is used of the library.
+  private struct Functions: @unchecked Sendable {
+    let product: Product
+    let allocate: @convention(c) (Int32) -> UnsafeMutableRawPointer?
+    let release: @convention(c) (UnsafeMutableRawPointer?) -> Void
 
-  nonisolated(unsafe) private static let library: UnsafeMutableRawPointer = {
-    setenv("OPENBLAS_NUM_THREADS", "1", 1)
-    guard let library = names.lazy.compactMap({ dlopen($0, RTLD_NOW) }).first else {
-      complain("cannot open OpenBLAS: \(dlerror().map { String(cString: $0) } ?? names[0])")
-      _exit(Failure.Kind.unavailable.rawValue)
+    init() throws(Failure) {
+      setenv("OPENBLAS_NUM_THREADS", "1", 1)
+      let names = ["libopenblas.so.0", "libopenblas.so"]
+      guard let library = names.lazy.compactMap({ dlopen($0, RTLD_NOW) }).first else {
+        throw Failure(.unavailable, "cannot open OpenBLAS: \(dlerror().map { String(cString: $0) } ?? names[0])")
+      }
+      func symbol(_ name: String) throws(Failure) -> UnsafeMutableRawPointer {
+        guard let symbol = dlsym(library, name) else {
+          throw Failure(.unavailable, "OpenBLAS: expected \(name) in it, found none")
+        }
+        return symbol
+      }
+      product = unsafeBitCast(try symbol("cblas_sgemm"), to: Product.self)
+      allocate = unsafeBitCast(
+        try symbol("blas_memory_alloc"), to: (@convention(c) (Int32) -> UnsafeMutableRawPointer?).self)
+      release = unsafeBitCast(
+        try symbol("blas_memory_free"), to: (@convention(c) (UnsafeMutableRawPointer?) -> Void).self)
     }
-    return library
-  }()
-
-  private static func symbol(_ name: String) -> UnsafeMutableRawPointer {
-    guard let symbol = dlsym(library, name) else {
-      complain("OpenBLAS: expected \(name) in it, found none")
-      _exit(Failure.Kind.unavailable.rawValue)
-    }
-    return symbol
   }
+
+  private static let functions = Result { () throws(Failure) in try Functions() }
 
   /// What each thread's products need beside their operands: BUFFER_SIZE of OpenBLAS's common_x86_64.h.
   private static let bufferSize = 128 << 20
   private static let buffers = Mutex(0)
 
-  /// Has OpenBLAS take the memory for products of so many threads at once, which it keeps; a program that the system
-  /// gives no more ends here.
-  static func prepare(threads: Int) {
-    typealias Allocate = @convention(c) (Int32) -> UnsafeMutableRawPointer?
-    typealias Free = @convention(c) (UnsafeMutableRawPointer?) -> Void
-    let allocate = unsafeBitCast(symbol("blas_memory_alloc"), to: Allocate.self)
-    let release = unsafeBitCast(symbol("blas_memory_free"), to: Free.self)
-    buffers.withLock { buffers in
-      guard threads > buffers else { return }
-      let taken = (0..<threads).map { number in
+  /// Opens the library and has it take the memory for products of so many threads at once, which it keeps.
+  ///
+  /// - Throws: `Failure` of kind unavailable where there is no OpenBLAS, or outOfMemory.
+  static func open(threads: Int) throws(Failure) {
+    let functions = try functions.get()
+    let isRefused = buffers.withLock { buffers in
+      guard threads > buffers else { return false }
+      var taken: [UnsafeMutableRawPointer?] = []
+      defer { for buffer in taken { functions.release(buffer) } }
+      for number in 0..<threads {
         if number >= buffers {
+          // OpenBLAS itself would ask again for ever.
           let probe = mmap(nil, bufferSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-          if probe == MAP_FAILED { stopForWantOfMemory(bufferSize) }
+          if probe == MAP_FAILED { return true }
           munmap(probe, bufferSize)
         }
-        return allocate(0)
+        taken.append(functions.allocate(0))
       }
-      for buffer in taken { release(buffer) }
       buffers = threads
+      return false
     }
+    if isRefused { throw .outOfMemory(bufferSize) }
   }
 }
