@@ -42,7 +42,7 @@ struct GradAggregate: Filter {
       """)
   var weighting: Weighting?
 
-  @Flag(help: "Average over samples of several texts. Otherwise they are refused, as one sample might come twice.")
+  @Flag(help: "Average over samples of different texts, in each of which they are numbered anew; otherwise refused.")
   var mixTexts = false
 
   @Option(help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"))

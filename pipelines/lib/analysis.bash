@@ -131,8 +131,9 @@ help() {
 usage: $script [--save_outputs] [flags]
 
 Averaged gradients of a Qwen2 model's loss on WikiText with respect to its $of, a layer each.
-Gradients are averaged over all recorded positions alike, so that batches change nothing. They are those of the summed
-loss divided by batch_size × (max_length - 1), the number of predictions of a padded batch: the PyTorch scripts' scale.
+Gradients are those of the summed loss divided by batch_size × (max_length - 1), the predictions of a batch of padded
+samples: the PyTorch scripts' scale. They are averaged over all recorded positions alike, so that it does not matter how
+samples fall into batches.
 Flags may be spelled with _ or -, their values follow after a space or =.
 
   --model_name Qwen/Qwen2.5-0.5B
