@@ -30,7 +30,7 @@ public struct BasisFiles {
   }
 
   /// Has `sums` multiply the segment's gradients by the decoders that its begin record names.
-  public mutating func use(_ segment: Segment, in sums: inout GradientSums) throws {
+  public mutating func use(_ segment: Segment, in sums: GradientSums) throws {
     var wanted: [(layer: Int, reference: BasisReference)] = []
     for (key, text) in segment.provenance.sorted(by: { $0.key < $1.key }) where key.hasPrefix("basis.") {
       guard let layer = Int(key.dropFirst("basis.".count)) else {
@@ -53,7 +53,7 @@ public struct BasisFiles {
   }
 
   /// Has `sums` multiply by the decoders that a record of the stream carries; false where it carries none.
-  public mutating func use(_ record: Record, in sums: inout GradientSums) throws -> Bool {
+  public mutating func use(_ record: Record, in sums: GradientSums) throws -> Bool {
     let tensors = record.header.tensors.filter { $0.name.hasPrefix("basis.") }
     for tensor in tensors {
       guard let layer = Int(tensor.name.dropFirst("basis.".count)) else {

@@ -5,7 +5,7 @@ import TensorOperations
 import TensorStream
 
 /// Averages gradients of any number of records, and merges partial aggregates.
-public struct GradientSums {
+public final class GradientSums {
   public let choices: AggregationChoices
   /// NaN and infinite gradients are refused, with their place, unless this says otherwise.
   public let allowsNonfinite: Bool
@@ -18,25 +18,25 @@ public struct GradientSums {
   }
 
   /// From here on gradients of `layer` are rows that this decoder multiplies.
-  public mutating func use(_ basis: Basis, for layer: Int, operations: any TensorOperations) {
+  public func use(_ basis: Basis, for layer: Int, operations: any TensorOperations) {
     finishFactored(layer)
     factored[layer] = FactoredSums(basis, modes: choices.modes, operations: operations)
   }
 
   /// Multiplies out what is gathered. Call it before the sums are read.
-  public mutating func finishFactored() {
+  public func finishFactored() {
     for layer in factored.keys.sorted() { finishFactored(layer) }
   }
 
-  private mutating func finishFactored(_ layer: Int) {
+  private func finishFactored(_ layer: Int) {
     guard let sums = factored.removeValue(forKey: layer)?.finish() else { return }
     layers[layer]?.add(sums)
   }
 
   // MARK: - Gradients
 
-  /// Adds the `grad.L` tensors of a gradients record.
-  public mutating func add(gradients record: Record) throws {
+  /// Adds the `grad.L` tensors of a gradients record, whose samples were taken from `text`.
+  public func add(gradients record: Record, of text: TextIdentity = .unknown) throws {
     let batch = try GradientBatch(record)
     let names = record.header.tensors.map(\.name).filter { $0.hasPrefix("grad.") }
     guard !names.isEmpty else { throw record.failure("expected tensors grad.L, found none") }
@@ -57,7 +57,7 @@ public struct GradientSums {
         throw record.failure("tensor \(name): expected \(expected) columns, as the decoder has, found \(width)")
       }
       var sums = try take(layer, width: factored?.basis.decoder.rows ?? width, record)
-      for (positions, factor) in try weigh(batch, into: &sums, record) {
+      for (positions, factor) in try weigh(batch, of: text, into: &sums, record) {
         let first = rows.baseAddress! + positions.lowerBound * width
         if let factored {
           factored.add(first, rows: positions.count, factor: factor)
@@ -73,25 +73,26 @@ public struct GradientSums {
   ///
   /// - Returns: w·c of every sample's rows.
   private func weigh(
-    _ batch: GradientBatch, into sums: inout LayerSums, _ record: Record
+    _ batch: GradientBatch, of text: TextIdentity, into sums: inout LayerSums, _ record: Record
   ) throws -> [(positions: Range<Int>, factor: Double)] {
     var factors: [(Range<Int>, Double)] = []
     let batchPredictions = batch.predictions.reduce(0) { $0 + Int($1) }
     for sample in 0..<batch.sampleCount {
       let positions = batch.rows(of: sample)
       let index = batch.sampleIndex[sample]
-      if let duplicate = sums.samples.insert(index..<index + 1) { throw Self.twice(duplicate, record) }
+      if let duplicate = sums.samples.insert(index..<index + 1, of: text) { throw Self.twice(duplicate, record) }
       // A sample without predictions has no gradient: its rows are zeros and count as such.
       let predictions =
         switch choices.lossReduction {
-        case .batch: batchPredictions
-        case .sample: Int(batch.predictions[sample])
         case .sum: 1
+        case .padded: choices.paddedPredictions!
+        case .sample: Int(batch.predictions[sample])
+        case .batch: batchPredictions
         }
       let weight =
         switch choices.weighting {
-        case .sample: 1 / Double(max(positions.count, 1))
         case .position: 1.0
+        case .sample: 1 / Double(max(positions.count, 1))
         case .batch: 1 / Double(max(batch.positionCount, 1))
         }
       if !positions.isEmpty { factors.append((positions, weight / Double(max(predictions, 1)))) }
@@ -99,8 +100,8 @@ public struct GradientSums {
       if choices.weighting == .sample, !positions.isEmpty { sums.weight += 1 }
     }
     switch choices.weighting {
-    case .sample: break
     case .position: sums.weight += Double(batch.positionCount)
+    case .sample: break
     case .batch: sums.weight += batch.positionCount > 0 ? 1 : 0
     }
     if let loss = batch.loss {
@@ -124,8 +125,8 @@ public struct GradientSums {
 
   // MARK: - Partial aggregates
 
-  /// Adds the sums of an aggregates record, which must come from the same choices.
-  public mutating func merge(partial record: Record) throws {
+  /// Adds the sums of an aggregates record, which must come from the same choices, and whose begin record names `texts`.
+  public func merge(partial record: Record, of texts: [TextIdentity] = [.unknown]) throws {
     let names = record.header.tensors.map(\.name).filter { $0.hasPrefix("weight.") }
     guard !names.isEmpty else { throw record.failure("expected tensors weight.L, found none") }
     for name in names {
@@ -145,13 +146,8 @@ public struct GradientSums {
         }
         sums.add([mode: Array(partial)])
       }
-      let samples = try record.tensor("samples.\(layer)", shape: [nil, 2], of: Int64.self)
-      for range in 0..<samples.count / 2 {
-        let (start, end) = (samples[2 * range], samples[2 * range + 1])
-        guard 0 <= start, start < end else {
-          throw record.failure("samples.\(layer): expected ranges, found \(start) to \(end)")
-        }
-        if let duplicate = sums.samples.insert(start..<end) { throw Self.twice(duplicate, record) }
+      for (range, text) in try Self.samples(of: layer, in: record, texts) {
+        if let duplicate = sums.samples.insert(range, of: text) { throw Self.twice(duplicate, record) }
       }
       let weight = try record.tensor(name, shape: [1], of: Double.self)[0]
       guard weight.isFinite, weight >= 0 else {
@@ -165,16 +161,44 @@ public struct GradientSums {
     }
   }
 
+  /// The ranges of sample numbers that went into a layer's sums, and the text of each.
+  private static func samples(
+    of layer: Int, in record: Record, _ texts: [TextIdentity]
+  ) throws -> [(Range<Int64>, TextIdentity)] {
+    let ends = try record.tensor("samples.\(layer)", shape: [nil, 2], of: Int64.self)
+    let count = ends.count / 2
+    // Where there is one text, it need not be told which.
+    let numbers = try texts.count == 1 ? nil : record.tensor("texts.\(layer)", shape: [count], of: Int64.self)
+    return try (0..<count).map { range in
+      let (start, end) = (ends[2 * range], ends[2 * range + 1])
+      guard 0 <= start, start < end else {
+        throw record.failure("samples.\(layer): expected ranges, found \(start) to \(end)")
+      }
+      let number = numbers?[range] ?? 0
+      guard 0 <= number, number < texts.count else {
+        throw record.failure("texts.\(layer): expected numbers from 0 to \(texts.count - 1), found \(number)")
+      }
+      return (start..<end, texts[Int(number)])
+    }
+  }
+
   /// The data record of an aggregates stream: every layer's sums and, where asked for, its averages.
-  public func record(finished: Bool) -> OutputRecord {
+  ///
+  /// - Parameter texts: those that the begin record names, among them all that samples were added of.
+  public func record(finished: Bool, of texts: [TextIdentity] = [.unknown]) -> OutputRecord {
     var record = OutputRecord()
     for (layer, sums) in layers.sorted(by: { $0.key < $1.key }) {
       for mode in choices.modes.sorted() {
         record.add("\(Self.sumName(mode)).\(layer)", sums.sums[mode]!)
         if finished { record.add("\(mode.rawValue).\(layer)", sums.average(mode).map { Float($0) }) }
       }
-      let samples = sums.samples.ranges.flatMap { [$0.lowerBound, $0.upperBound] }
-      record.add("samples.\(layer)", samples, shape: [samples.count / 2, 2])
+      precondition(sums.samples.byText.keys.allSatisfy(texts.contains))
+      let samples = texts.map { sums.samples.byText[$0]?.ranges ?? [] }
+      let ends = samples.joined().flatMap { [$0.lowerBound, $0.upperBound] }
+      record.add("samples.\(layer)", ends, shape: [ends.count / 2, 2])
+      if texts.count > 1 {
+        record.add("texts.\(layer)", zip(Int64(0)..., samples).flatMap { number, ranges in ranges.map { _ in number } })
+      }
       record.add("weight.\(layer)", [sums.weight])
       record.add("positions.\(layer)", [Int64(sums.positions)])
       record.add("loss.\(layer)", [sums.loss])
@@ -200,7 +224,7 @@ public struct GradientSums {
   // MARK: -
 
   /// A layer's sums, taken out while they change so that their arrays are not copied.
-  private mutating func take(_ layer: Int, width: Int, _ record: Record) throws -> LayerSums {
+  private func take(_ layer: Int, width: Int, _ record: Record) throws -> LayerSums {
     let sums = layers.removeValue(forKey: layer) ?? LayerSums(width: width, modes: choices.modes)
     guard sums.width == width else {
       throw record.failure("layer \(layer): expected \(sums.width) columns as before, found \(width)")

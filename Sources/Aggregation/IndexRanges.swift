@@ -9,12 +9,7 @@ public struct IndexRanges: Equatable, Sendable {
   /// Adds `new`; returns an index that was there already, in which case nothing changes.
   public mutating func insert(_ new: Range<Int64>) -> Int64? {
     guard !new.isEmpty else { return nil }
-    // The first range that does not end before the new one begins.
-    var (low, high) = (0, ranges.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if ranges[middle].upperBound < new.lowerBound { low = middle + 1 } else { high = middle }
-    }
+    let low = firstRange(notBefore: new)
     var joined = new
     var end = low
     while end < ranges.count, ranges[end].lowerBound <= new.upperBound {
@@ -24,5 +19,22 @@ public struct IndexRanges: Equatable, Sendable {
     }
     ranges.replaceSubrange(low..<end, with: [joined])
     return nil
+  }
+
+  /// The first index of `other` that is in the set.
+  public func firstCommon(with other: Range<Int64>) -> Int64? {
+    guard !other.isEmpty else { return nil }
+    return ranges[firstRange(notBefore: other)...].prefix { $0.lowerBound < other.upperBound }
+      .first { $0.overlaps(other) }.map { max($0.lowerBound, other.lowerBound) }
+  }
+
+  /// The number of the first range that does not end before `other` begins.
+  private func firstRange(notBefore other: Range<Int64>) -> Int {
+    var (low, high) = (0, ranges.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].upperBound < other.lowerBound { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 }

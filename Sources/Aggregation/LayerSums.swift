@@ -10,7 +10,7 @@ public struct LayerSums: Sendable {
   /// Σ w
   public internal(set) var weight = 0.0
   public internal(set) var positions = 0
-  public internal(set) var samples = IndexRanges()
+  public internal(set) var samples = SampleNumbers()
   /// The summed loss in nats and its predictions, over the samples whose loss is known.
   public internal(set) var loss = 0.0
   public internal(set) var predictions = 0

@@ -2,42 +2,90 @@ import SystemIO
 
 /// Joins the provenance of several segments that are averaged together, and refuses those that must not be.
 public struct ProvenanceAgreement {
-  public private(set) var joined: [String: String]?
+  private let mixesTexts: Bool
+  /// Of the segments so far, without the texts.
+  private var common: [String: String]?
+  private var knownTexts: Set<TextIdentity> = []
 
-  public init() {}
+  /// - Parameter mixesTexts: whether samples of several texts may be averaged together.
+  public init(mixesTexts: Bool = false) {
+    self.mixesTexts = mixesTexts
+  }
 
+  /// The texts of all segments, in an order that does not depend on theirs.
+  public var texts: [TextIdentity] { knownTexts.sorted() }
+
+  /// What is known of all segments together; nil before the first.
+  public var joined: [String: String]? {
+    common?.merging(TextIdentity.provenance(of: texts)) { $1 }
+  }
+
+  /// Adds a segment that was, or will be, averaged by `choices`.
+  ///
+  /// - Returns: the texts that its samples are from.
   /// - Throws: `Failure` of kind malformed that names the first difference which makes the numbers incomparable.
-  public mutating func add(_ provenance: [String: String]) throws {
-    guard var all = joined else {
-      joined = provenance
-      return
-    }
-    for key in Set(all.keys).union(provenance.keys).sorted() {
-      switch (all[key], provenance[key]) {
-      case (let first?, let other?) where first != other:
-        guard Self.mayDiffer(key) else { throw Self.difference(key, first, other) }
-        all[key] = Self.join(first, other)
-      case (nil, let other?):
-        guard Self.mayDiffer(key) || Self.mayBeMissing(key) else { throw Self.difference(key, "none", other) }
-        all[key] = other
-      case (let first?, nil):
-        guard Self.mayDiffer(key) || Self.mayBeMissing(key) else { throw Self.difference(key, first, "none") }
-      default: break
+  @discardableResult
+  public mutating func add(_ provenance: [String: String], _ choices: AggregationChoices) throws -> [TextIdentity] {
+    let texts = try TextIdentity.texts(of: provenance)
+    try check(texts)
+    var other = provenance.merging(choices.provenance) { $1 }
+    for key in [TextIdentity.wholeKey, TextIdentity.startKey] { other[key] = nil }
+    common = try common.map { try Self.join($0, other, choices) } ?? other
+    knownTexts.formUnion(texts)
+    return texts
+  }
+
+  /// Every text of a segment must be every text before it, unless texts are to be mixed. An unknown one never is: which
+  /// of its samples are there already, nobody can tell.
+  private func check(_ texts: [TextIdentity]) throws {
+    for text in texts {
+      let others = knownTexts.filter {
+        mixesTexts ? ($0 == .unknown) != (text == .unknown) : !$0.agrees(with: text)
       }
+      guard let known = others.min() else { continue }
+      let (isWhole, hasStart) = (known.whole != nil && text.whole != nil, known.start != nil || text.start != nil)
+      let remedy = known == .unknown || text == .unknown ? "" : "; --mix-texts averages over several texts"
+      guard isWhole || !hasStart else {
+        throw Self.difference(TextIdentity.startKey, known.start ?? "none", text.start ?? "none", remedy)
+      }
+      throw Self.difference(TextIdentity.wholeKey, known.whole ?? "none", text.whole ?? "none", remedy)
     }
-    joined = all
+  }
+
+  private static func join(
+    _ all: [String: String], _ new: [String: String], _ choices: AggregationChoices
+  ) throws -> [String: String] {
+    var all = all
+    for key in Set(all.keys).union(new.keys).sorted() where all[key] != new[key] {
+      let (first, other) = (all[key], new[key])
+      guard mayDiffer(key, new, choices) || (mayBeMissing(key) && (first == nil || other == nil)) else {
+        throw difference(key, first ?? "none", other ?? "none")
+      }
+      if let first, let other { all[key] = join(first, other) } else { all[key] = first ?? other }
+    }
+    return all
   }
 
   /// The different values of a key, a line each. After some hundred the rest is only hinted at, as a header has its
   /// limits and thousands of shards may be merged.
   private static func join(_ values: String, _ other: String) -> String {
-    guard !values.hasSuffix("\n…"), !values.split(separator: "\n").contains(other[...]) else { return values }
-    return "\(values)\n\(values.utf8.count < 16_384 ? other : "…")"
+    var lines = values.split(separator: "\n", omittingEmptySubsequences: false)
+    for line in other.split(separator: "\n", omittingEmptySubsequences: false) {
+      guard lines.last != "…" else { break }
+      guard !lines.contains(line) else { continue }
+      lines.append(lines.reduce(0) { $0 + $1.utf8.count + 1 } < 16_384 ? line : "…")
+    }
+    return lines.joined(separator: "\n")
   }
 
-  /// What tells shards of one run apart: which samples and layers they hold and how they were called.
-  private static func mayDiffer(_ key: String) -> Bool {
-    ["samples", "batches", "layers", "model", "tokenizer", "text", "skip"].contains(key) || key.hasPrefix("history.")
+  /// What tells shards of one run apart: which samples and layers they hold and how they were called; and how many
+  /// samples a batch had, unless the averages, or the positions that were recorded, depend on it.
+  private static func mayDiffer(
+    _ key: String, _ provenance: [String: String], _ choices: AggregationChoices
+  ) -> Bool {
+    if key == "batch_size" { return !choices.dependOnBatchSize && provenance["stride_scope"] != "batch" }
+    return ["samples", "batches", "layers", "model", "tokenizer", "text", "skip"].contains(key)
+      || key.hasPrefix("history.")
   }
 
   /// What belongs to a layer is known where that layer is.
@@ -45,7 +93,8 @@ public struct ProvenanceAgreement {
     key.hasPrefix("basis.")
   }
 
-  private static func difference(_ key: String, _ first: String, _ other: String) -> Failure {
-    Failure(.malformed, "the inputs do not belong together: \(key): expected \(first) as before, found \(other)")
+  private static func difference(_ key: String, _ first: String, _ other: String, _ remedy: String = "") -> Failure {
+    Failure(
+      .malformed, "the inputs do not belong together: \(key): expected \(first) as before, found \(other)\(remedy)")
   }
 }

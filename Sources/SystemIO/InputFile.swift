@@ -4,39 +4,103 @@ import Glibc
 public final class InputFile {
   /// The name in messages: the path, or `-` for standard input.
   public let name: String
-  let descriptor: Int32
+  private var state: State
 
+  private enum State {
+    /// To be opened by the first read.
+    case unopened
+    case open(Int32)
+    /// Read to its end.
+    case ended
+  }
+
+  /// Opens the file.
   public init(path: String) throws {
     name = path
-    descriptor = retryingOnInterrupt { open(path, O_RDONLY | O_CLOEXEC) }
-    guard descriptor >= 0 else { throw Failure.cannotOpen(path) }
-    var status = stat()
-    if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      close(descriptor)
-      throw Failure(.cannotOpen, "\(path): cannot open: is a directory")
+    state = .open(try Self.open(path))
+  }
+
+  private init(name: String, _ state: State) {
+    self.name = name
+    self.state = state
+  }
+
+  public static func standardInput() -> InputFile { InputFile(name: "-", .open(STDIN_FILENO)) }
+
+  /// The files at `paths`, `-` meaning standard input, which is also what no path at all means.
+  ///
+  /// All are tried now, so that a program does not find out after hours of work. But each is opened when it is first
+  /// read and closed at its end: there may be more of them than a process may have open.
+  ///
+  /// - Throws: `Failure` of kind cannotOpen for what is missing, unreadable or a folder; of kind usage where standard
+  ///   input is named twice.
+  public static func standardInputOr(_ paths: [String]) throws -> [InputFile] {
+    let names = paths.isEmpty ? ["-"] : paths
+    guard names.count(where: { $0 == "-" }) < 2 else {
+      throw Failure(.usage, "-: standard input can be read once, and is named twice")
+    }
+    return try names.map { name in
+      try check(name)
+      return name == "-" ? standardInput() : InputFile(name: name, .unopened)
     }
   }
 
-  private init(standardInput: ()) {
-    name = "-"
-    descriptor = STDIN_FILENO
+  private static func check(_ name: String) throws {
+    var status = stat()
+    guard name != "-" else {
+      // A descriptor that is closed, or open for writing only, fails when it is read.
+      if fstat(STDIN_FILENO, &status) == 0 { try refuseFolder(name, status) }
+      return
+    }
+    guard stat(name, &status) == 0 else { throw Failure.cannotOpen(name) }
+    try refuseFolder(name, status)
+    // Opening a pipe waits for its writer, and closing it again would end that.
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      guard access(name, R_OK) == 0 else { throw Failure.cannotOpen(name) }
+      return
+    }
+    close(try open(name))
   }
 
-  public static func standardInput() -> InputFile { InputFile(standardInput: ()) }
-
-  /// The files at `paths`, `-` meaning standard input, which is also what no path at all means.
-  public static func standardInputOr(_ paths: [String]) throws -> [InputFile] {
-    try (paths.isEmpty ? ["-"] : paths).map { $0 == "-" ? standardInput() : try InputFile(path: $0) }
+  private static func open(_ path: String) throws -> Int32 {
+    let descriptor = retryingOnInterrupt { Glibc.open(path, O_RDONLY | O_CLOEXEC) }
+    guard descriptor >= 0 else { throw Failure.cannotOpen(path) }
+    var status = stat()
+    if fstat(descriptor, &status) == 0 {
+      do { try refuseFolder(path, status) } catch {
+        close(descriptor)
+        throw error
+      }
+    }
+    return descriptor
   }
 
-  deinit {
-    if descriptor > STDERR_FILENO { close(descriptor) }
+  private static func refuseFolder(_ name: String, _ status: stat) throws {
+    guard status.st_mode & S_IFMT == S_IFDIR else { return }
+    throw Failure(.cannotOpen, "\(name): cannot open: is a directory")
+  }
+
+  deinit { end() }
+
+  /// Closes the file, unless it is standard input, which others may go on with.
+  private func end() {
+    if case .open(let descriptor) = state, descriptor > STDERR_FILENO { close(descriptor) }
+    state = .ended
   }
 
   /// Reads what is there, at most `buffer.count` bytes. 0 means end of file.
   public func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+    let descriptor: Int32
+    switch state {
+    case .open(let opened): descriptor = opened
+    case .unopened:
+      descriptor = try Self.open(name)
+      state = .open(descriptor)
+    case .ended: return 0
+    }
     let count = retryingOnInterrupt { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
     guard count >= 0 else { throw Failure.inputOutput(name, "read") }
+    if count == 0, !buffer.isEmpty { end() }
     return count
   }
 

@@ -7,7 +7,8 @@ final class TextLines {
   /// The number of the line that `next()` returned last, counted from 1.
   private(set) var number = 0
   private let file: InputFile
-  private var buffer: [UInt8] = Array(repeating: 0, count: 1 << 16)
+  /// Made when it is first used, and let go of at the end: there may be thousands of files.
+  private var buffer: [UInt8] = []
   /// The bytes of `buffer` that were read and not used yet.
   private var pending = 0..<0
 
@@ -21,6 +22,7 @@ final class TextLines {
     var line: [UInt8] = []
     while true {
       if pending.isEmpty {
+        if buffer.isEmpty { buffer = Array(repeating: 0, count: 1 << 16) }
         pending = 0..<(try buffer.withUnsafeMutableBytes { try file.read(into: $0) })
         if pending.isEmpty { break }
       }
@@ -29,7 +31,10 @@ final class TextLines {
       pending = end..<pending.upperBound
       if line.last == UInt8(ascii: "\n") { break }
     }
-    if line.isEmpty { return nil }
+    if line.isEmpty {
+      buffer = []
+      return nil
+    }
     number += 1
     return line
   }

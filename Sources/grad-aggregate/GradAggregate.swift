@@ -17,6 +17,9 @@ struct GradAggregate: Filter {
       Reads gradients, or aggregates to be merged; writes an aggregates stream, .npy files with --save, and each \
       layer's statistics on standard error.
 
+      A gradient is that of the summed loss in nats, and every recorded position counts the same: so batches, shards \
+      and their order change nothing. --loss-reduction and --weighting choose other scales and weights.
+
       e.g.  grad-aggregate --mode both --save out gradients.ts | grad-plot --output out
             cat shard-*.ts | grad-aggregate --partial > sums.ts && grad-aggregate --save out sums-*.ts > /dev/null
       """,
@@ -25,15 +28,22 @@ struct GradAggregate: Filter {
   @Option(help: "mean_abs, mean or both: the average of |c·g|, of c·g, or both. (default: mean_abs)")
   var mode: Modes?
 
-  @Option(help: "batch, sample or sum: c is 1/predictions of the batch, of the sample, or 1. (default: batch)")
+  @Option(
+    help: """
+      sum, padded, sample or batch: c is 1, 1/(batch size × (max_length − 1)) as of scripts that pad every sample, \
+      1/predictions of the sample, or 1/predictions of the batch. (default: sum)
+      """)
   var lossReduction: LossReduction?
 
   @Option(
     help: """
-      sample, position or batch: the mean over a sample's positions, then over samples; one pool of positions; the \
-      mean over a batch's positions, then over batches. (default: sample)
+      position, sample or batch: one pool of positions; the mean over a sample's positions, then over samples; the \
+      mean over a batch's positions, then over batches. (default: position)
       """)
   var weighting: Weighting?
+
+  @Flag(help: "Average over samples of different texts, in each of which they are numbered anew; otherwise refused.")
+  var mixTexts = false
 
   @Option(help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"))
   var save: String?
@@ -58,10 +68,12 @@ struct GradAggregate: Filter {
   }
 
   func filter() throws {
+    let inputs = try InputFile.standardInputOr(files)
+    if let save { try checkOutputFolder(save) }
     // Statistics and arrays are worth having without the stream.
     let output = save != nil && standardOutputIsTerminal ? nil : try StreamWriter.toStandardOutput()
     var sums: GradientSums?
-    var agreement = ProvenanceAgreement()
+    var agreement = ProvenanceAgreement(mixesTexts: mixTexts)
     // Without decoders to multiply by, there is nothing to compute on a GPU.
     var operations: (any TensorOperations)?
     var bases = BasisFiles(override: sae, threads: compute.threadCount) {
@@ -70,40 +82,44 @@ struct GradAggregate: Filter {
       return made
     }
     let progress = Progress(unit: "records", quiet: messages.quiet)
-    for file in try InputFile.standardInputOr(files) {
+    for file in inputs {
       let reader = StreamReader(file)
       while let segment = try reader.nextSegment() {
         guard segment.kind == .gradients || segment.kind == .aggregates else {
           throw Failure(
             .malformed, "\(file.name): expected a stream of gradients or aggregates, found \(segment.kind.rawValue)")
         }
-        let choices = try choices(segment)
-        let own = [
-          "mode": choices.modeName, "loss_reduction": choices.lossReduction.rawValue,
-          "weighting": choices.weighting.rawValue,
-        ]
         do {
-          try agreement.add(segment.provenance.merging(own) { _, own in own })
-          if sums == nil { sums = GradientSums(choices, allowsNonfinite: compute.allowNonfinite) }
-          if segment.kind == .gradients { try bases.use(segment, in: &sums!) }
+          let choices = try choices(segment)
+          let texts = try agreement.add(segment.provenance, choices)
+          let all = sums ?? GradientSums(choices, allowsNonfinite: compute.allowNonfinite)
+          sums = all
+          if segment.kind == .gradients {
+            guard texts.count == 1 else {
+              throw Failure(.malformed, "begin record: text: expected the hashes of one text, found \(texts.count)")
+            }
+            try bases.use(segment, in: all)
+          }
           while let record = try reader.nextRecord() {
             if segment.kind == .gradients {
-              if try bases.use(record, in: &sums!) { continue }
-              try sums!.add(gradients: record)
+              if try bases.use(record, in: all) { continue }
+              try all.add(gradients: record, of: texts[0])
             } else {
-              try sums!.merge(partial: record)
+              try all.merge(partial: record, of: texts)
             }
             progress.advance(1)
           }
-        } catch let failure as Failure where !failure.description.hasPrefix(file.name) {
+        } catch let failure as Failure where !failure.description.hasPrefix("\(file.name): ") {
           throw failure.at(file.name)
         }
       }
     }
-    sums!.finishFactored()
+    // A stream without a segment was refused.
+    let all = sums!
+    all.finishFactored()
     // Where nothing was multiplied, nothing was rounded.
     let provenance = agreement.joined!.merging(operations == nil ? [:] : compute.provenance) { _, own in own }
-    try finish(sums!, provenance: provenance, to: output)
+    try finish(all, of: agreement.texts, provenance: provenance, to: output)
     progress.finish()
     compute.reportMemory(operations, quiet: messages.quiet)
   }
@@ -112,11 +128,13 @@ struct GradAggregate: Filter {
   private func choices(_ segment: Segment) throws -> AggregationChoices {
     let known = segment.kind == .aggregates ? segment.provenance : [:]
     let modes = try agreed("mode", mode?.modes, known["mode"].map(AggregationChoices.modes(named:)))
+    let lossReduction =
+      try agreed("loss-reduction", lossReduction, known["loss_reduction"].map(LossReduction.init(rawValue:))) ?? .sum
     return AggregationChoices(
-      modes: modes ?? [.meanAbsolute],
-      lossReduction: try agreed(
-        "loss-reduction", lossReduction, known["loss_reduction"].map(LossReduction.init(rawValue:))) ?? .batch,
-      weighting: try agreed("weighting", weighting, known["weighting"].map(Weighting.init(rawValue:))) ?? .sample)
+      modes: modes ?? [.meanAbsolute], lossReduction: lossReduction,
+      weighting: try agreed("weighting", weighting, known["weighting"].map(Weighting.init(rawValue:))) ?? .position,
+      paddedPredictions: lossReduction == .padded
+        ? try AggregationChoices.paddedPredictions(of: segment.provenance) : nil)
   }
 
   /// The value of a flag or that of an aggregates stream, which must not contradict each other.
@@ -129,7 +147,9 @@ struct GradAggregate: Filter {
     return found
   }
 
-  private func finish(_ sums: GradientSums, provenance: [String: String], to output: StreamWriter?) throws {
+  private func finish(
+    _ sums: GradientSums, of texts: [TextIdentity], provenance: [String: String], to output: StreamWriter?
+  ) throws {
     let layers = sums.layers.sorted { $0.key < $1.key }
     guard !layers.isEmpty else { throw Failure(.malformed, "no gradients: expected at least one record, found none") }
     if let layer = layers.first(where: { $0.value.weight == 0 })?.key {
@@ -160,7 +180,7 @@ struct GradAggregate: Filter {
     ]
     try output.begin(
       .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))
-    try output.write(sums.record(finished: !partial), batch: 0)
+    try output.write(sums.record(finished: !partial, of: texts), batch: 0)
     try output.end()
     try output.finish()
   }

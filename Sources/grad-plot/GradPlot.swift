@@ -84,7 +84,7 @@ struct GradPlot: Filter {
     var defaults = GradientCollection.Defaults()
     (defaults.unit, defaults.mode, defaults.nextLayer) = (unit, mode, layer)
     var collection = GradientCollection(defaults)
-    for file in files.isEmpty ? ["-"] : files { try collection.read(file) }
+    for file in try InputFile.standardInputOr(files) { try collection.read(file.name) }
     let gradients = try collection.sorted(layers: layers?.layers)
     if text || tsv {
       let out = OutputFile.standardOutput()

@@ -8,7 +8,7 @@ import Testing
 private let choices: [AggregationChoices] = LossReduction.allCases.flatMap { reduction in
   Weighting.allCases.flatMap { weighting in
     [[.meanAbsolute], [.mean], Set(AveragingMode.allCases)].map { modes in
-      AggregationChoices(modes: modes, lossReduction: reduction, weighting: weighting)
+      AggregationChoices(modes: modes, lossReduction: reduction, weighting: weighting, paddedPredictions: 15)
     }
   }
 }
@@ -41,7 +41,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
   func mergeOfPartialsEqualsOneRun(_ choices: AggregationChoices) throws {
     let batches = RaggedBatch.examples(width: 6, seed: 9)
     let whole = try aggregated(batches, choices)
-    var merged = GradientSums(choices)
+    let merged = GradientSums(choices)
     for part in [batches[..<2], batches[2..<3], batches[3...]] {
       let partial = try aggregated(Array(part), choices).record(finished: false)
       try reading(.aggregates, [partial]) { try merged.merge(partial: $0) }
@@ -110,7 +110,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     batches[0].layers[0]![0][0][2] = .nan
     let partial = try aggregated(batches, plain, allowsNonfinite: true).record(finished: false)
     for allows in [false, true] {
-      var sums = GradientSums(plain, allowsNonfinite: allows)
+      let sums = GradientSums(plain, allowsNonfinite: allows)
       let merge = { try reading(.aggregates, [partial]) { try sums.merge(partial: $0) } }
       if allows {
         #expect(throws: Never.self, performing: merge)
@@ -129,10 +129,73 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       _ = try aggregated(batches + [batches[0]], plain)
     }
     let partial = try aggregated(Array(batches[2...]), plain).record(finished: false)
-    var sums = GradientSums(plain)
+    let sums = GradientSums(plain)
     refuses("record 2: sample 6 was aggregated already: is an input given twice?") {
       try reading(.aggregates, [partial, partial]) { try sums.merge(partial: $0) }
     }
+  }
+
+  /// The same number in two texts is two samples, also where sums are merged, in any order, and again.
+  @Test func samplesOfSeveralTexts() throws {
+    let texts = ["a", "b", "c"].map { TextIdentity(whole: nil, start: $0) }
+    let batches = RaggedBatch.examples(width: 2, seed: 1)
+    let whole = GradientSums(plain)
+    for text in texts { try reading(.gradients, batches.map(\.record)) { try whole.add(gradients: $0, of: text) } }
+    #expect(whole.layers[0]!.samples.count == 39)
+    let partials = try texts.map { text in
+      let sums = GradientSums(plain)
+      try reading(.gradients, batches.map(\.record)) { try sums.add(gradients: $0, of: text) }
+      return sums.record(finished: false, of: [text])
+    }
+    for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+      let two = GradientSums(plain)
+      for text in order[..<2] {
+        try reading(.aggregates, [partials[text]]) { try two.merge(partial: $0, of: [texts[text]]) }
+      }
+      let named = order[..<2].sorted().map { texts[$0] }
+      let merged = GradientSums(plain)
+      try reading(.aggregates, [partials[order[2]]]) { try merged.merge(partial: $0, of: [texts[order[2]]]) }
+      let record = two.record(finished: true, of: named)
+      try reading(.aggregates, [record]) { (record) throws in
+        #expect(
+          try Array(record.tensor("samples.3", shape: [4, 2], of: Int64.self)) == [1, 7, 107, 114, 1, 7, 107, 114])
+        #expect(try Array(record.tensor("texts.3", shape: [4], of: Int64.self)) == [0, 0, 1, 1])
+        try merged.merge(partial: record, of: named)
+      }
+      #expect(merged.layers[0]!.samples == whole.layers[0]!.samples)
+      for mode in AveragingMode.allCases {
+        #expect(relativeL2(merged.layers[3]!.average(mode), whole.layers[3]!.average(mode)) < 1e-14)
+      }
+      refuses("record 1: sample 1 was aggregated already: is an input given twice?") {
+        try reading(.aggregates, [partials[1]]) { try merged.merge(partial: $0, of: [texts[1]]) }
+      }
+      refuses("record 1: sample 1 was aggregated already: is an input given twice?") {
+        try reading(.aggregates, [record]) { try merged.merge(partial: $0, of: named) }
+      }
+    }
+  }
+
+  @Test func textsOfOtherForms() throws {
+    let texts = ["a", "b"].map { TextIdentity(whole: $0, start: nil) }
+    var record = OutputRecord()
+    record.add("sum.0", [1.0])
+    record.add("sum_abs.0", [1.0])
+    record.add("weight.0", [1.0])
+    record.add("samples.0", [Int64](arrayLiteral: 0, 1, 0, 1), shape: [2, 2])
+    record.add("positions.0", [Int64(1)])
+    record.add("loss.0", [1.0])
+    record.add("predictions.0", [Int64(1)])
+    let check = { (numbers: [Int64]?, message: String) -> Void in
+      var record = record
+      if let numbers { record.add("texts.0", numbers) }
+      let sums = GradientSums(plain)
+      refuses(message) { try reading(.aggregates, [record]) { try sums.merge(partial: $0, of: texts) } }
+    }
+    check(nil, "record 1: tensor texts.0 is missing")
+    check([0, 1, 0], "record 1: tensor texts.0: expected I64 [2], found I64 [3]")
+    check([0, 2], "record 1: texts.0: expected numbers from 0 to 1, found 2")
+    check([0, -1], "record 1: texts.0: expected numbers from 0 to 1, found -1")
+    check([1, 1], "record 1: sample 0 was aggregated already: is an input given twice?")
   }
 
   @Test func otherWidth() throws {
@@ -147,7 +210,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       return record
     }
     let check = { (record: OutputRecord, message: String) -> Void in
-      var sums = GradientSums(plain)
+      let sums = GradientSums(plain)
       refuses(message) { try reading(.gradients, [record]) { try sums.add(gradients: $0) } }
     }
     check(adding("grad.x", [1], [1, 1]), "record 1: tensor grad.x: expected a layer's number after grad.")
@@ -172,10 +235,10 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       return record
     }
     let check = { (records: [OutputRecord], message: String) -> Void in
-      var sums = GradientSums(plain)
+      let sums = GradientSums(plain)
       refuses(message) { try reading(.aggregates, records) { try sums.merge(partial: $0) } }
     }
-    var sums = GradientSums(plain)
+    let sums = GradientSums(plain)
     try reading(.aggregates, [record()]) { try sums.merge(partial: $0) }
     #expect(sums.layers[0]!.average(.mean) == [1, 2])
     check([record(weight: .nan)], "record 1: tensor weight.0: expected a weight, found nan")
@@ -186,48 +249,5 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     check(
       [record(positions: .max), record(samples: [1, 2])], "record 2: tensor positions.0: expected a count, found 1")
     check([OutputRecord()], "record 1: expected tensors weight.L, found none")
-  }
-}
-
-@Suite struct ProvenanceAgreementTests {
-  private let run = [
-    "model": "demo", "model.config.xxh64": "1", "layers": "0-3", "stride": "4", "history.0": "a", "samples": "5",
-  ]
-
-  private func joined(_ changes: [String: String?]) throws -> [String: String] {
-    var agreement = ProvenanceAgreement()
-    try agreement.add(run)
-    try agreement.add(run.merging(changes.compactMapValues { $0 }) { $1 }.filter { changes[$0.key] != .some(nil) })
-    return agreement.joined!
-  }
-
-  @Test func whatMakesNumbersIncomparableIsRefusedByName() {
-    let check = { (changes: [String: String?], message: String) -> Void in
-      #expect(throws: Failure(.malformed, "the inputs do not belong together: \(message)")) { try joined(changes) }
-    }
-    check(["model.config.xxh64": "2"], "model.config.xxh64: expected 1 as before, found 2")
-    check(["stride": "1"], "stride: expected 4 as before, found 1")
-    check(["stride": nil], "stride: expected 4 as before, found none")
-    check(["mode": "both"], "mode: expected none as before, found both")
-    check(["some new key": "x"], "some new key: expected none as before, found x")
-  }
-
-  @Test func whatTellsShardsApartIsJoined() throws {
-    let all = try joined(["layers": "4-7", "history.0": "b", "samples": "5", "model": "other/path"])
-    #expect(all["layers"] == "0-3\n4-7")
-    #expect(all["history.0"] == "a\nb")
-    #expect(all["samples"] == "5")
-    #expect(all["model"] == "demo\nother/path")
-    #expect(all["stride"] == "4")
-    #expect(try joined(["history.0": nil, "basis.5": "x"]) == run.merging(["basis.5": "x"]) { $1 })
-  }
-
-  @Test func thousandsOfShards() throws {
-    var agreement = ProvenanceAgreement()
-    for shard in 0..<3000 { try agreement.add(run.merging(["history.0": "wt-tokenize --skip \(shard)"]) { $1 }) }
-    let history = agreement.joined!["history.0"]!
-    #expect(history.utf8.count < 17_000)
-    #expect(history.hasPrefix("wt-tokenize --skip 0\nwt-tokenize --skip 1\n"))
-    #expect(history.hasSuffix("\n…"))
   }
 }

@@ -45,6 +45,7 @@ import Testing
         let start = Int64.random(in: 0..<100, using: &numbers)
         let new = start..<start + Int64.random(in: 0..<6, using: &numbers)
         let duplicate = new.first { set.contains($0) }
+        #expect(ranges.firstCommon(with: new) == duplicate)
         #expect(ranges.insert(new) == duplicate)
         if duplicate == nil { set.formUnion(new) }
         #expect(ranges.count == set.count)
@@ -52,5 +53,33 @@ import Testing
       #expect(Set(ranges.ranges.flatMap { $0 }) == set)
       #expect(zip(ranges.ranges, ranges.ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound })
     }
+  }
+}
+
+@Suite struct SampleNumbersTests {
+  private let known = TextIdentity(whole: "1", start: "s")
+  private let other = TextIdentity(whole: "2", start: "s")
+  private let fromPipe = TextIdentity(whole: nil, start: "s")
+
+  /// A text from a pipe may be any that begins alike: a sample of it that is there already is noticed, in any order.
+  @Test func whatMayBeTheSameTextSharesItsNumbers() {
+    for (first, second) in [(known, fromPipe), (fromPipe, known), (other, fromPipe), (known, known)] {
+      var numbers = SampleNumbers()
+      #expect(numbers.insert(0..<5, of: first) == nil)
+      #expect(numbers.insert(3..<8, of: second) == 3)
+      #expect(numbers.insert(5..<8, of: second) == nil)
+      #expect(numbers.count == 8)
+    }
+    var numbers = SampleNumbers()
+    #expect(numbers.insert(0..<5, of: known) == nil)
+    #expect(numbers.insert(3..<8, of: other) == nil)
+    #expect(numbers.insert(7..<8, of: fromPipe) == 7)
+  }
+
+  @Test func countsThatOverflow() {
+    var numbers = SampleNumbers()
+    #expect(numbers.insert(0 ..< .max, of: known) == nil)
+    #expect(numbers.insert(0 ..< .max, of: other) == nil)
+    #expect(numbers.count == .max)
   }
 }

@@ -62,15 +62,16 @@ func oracle(_ batches: [RaggedBatch], layer: Int, width: Int, _ mode: AveragingM
     for (sample, positions) in batch.layers[layer]!.enumerated() {
       let c =
         switch choices.lossReduction {
-        case .batch: 1 / Double(max(batch.predictions.reduce(0, +), 1))
-        case .sample: 1 / Double(max(batch.predictions[sample], 1))
         case .sum: 1.0
+        case .padded: 1 / Double(choices.paddedPredictions!)
+        case .sample: 1 / Double(max(batch.predictions[sample], 1))
+        case .batch: 1 / Double(max(batch.predictions.reduce(0, +), 1))
         }
       ofBatch.append(positions.map { $0.map { mode == .mean ? c * Double($0) : abs(c * Double($0)) } })
     }
     switch choices.weighting {
-    case .sample: groups += ofBatch
     case .position: groups += ofBatch.flatMap { $0 }.map { [$0] }
+    case .sample: groups += ofBatch
     case .batch: groups.append(ofBatch.flatMap { $0 })
     }
   }
@@ -92,7 +93,7 @@ func reading(_ kind: StreamKind, _ records: [OutputRecord], _ body: (Record) thr
 func aggregated(_ batches: [RaggedBatch], _ choices: AggregationChoices, allowsNonfinite: Bool = false) throws
   -> GradientSums
 {
-  var sums = GradientSums(choices, allowsNonfinite: allowsNonfinite)
+  let sums = GradientSums(choices, allowsNonfinite: allowsNonfinite)
   try reading(.gradients, batches.map(\.record)) { try sums.add(gradients: $0) }
   sums.finishFactored()
   return sums

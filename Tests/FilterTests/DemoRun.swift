@@ -22,7 +22,10 @@ enum DemoRun {
     let batches = stride(from: range.lowerBound, to: range.upperBound, by: samplesPerBatch).map { start in
       Array(samples[start..<min(start + samplesPerBatch, range.upperBound)])
     }
-    return Data(try tokenStream(batches, firstSample: Int64(range.lowerBound)))
+    return Data(
+      try tokenStream(
+        batches, firstSample: Int64(range.lowerBound),
+        provenance: ["batch_size": String(samplesPerBatch), "max_length": "40"]))
   }
 
   static let tokens = Result { try tokens() }

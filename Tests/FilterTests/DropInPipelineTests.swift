@@ -138,7 +138,9 @@ import Testing
     let text = try Data(contentsOf: folder.url("\(try results()[0])/run.json"))
     let record = try #require(try JSONSerialization.jsonObject(with: text) as? [String: Any])
     let pipeline = try #require((record["pipeline"] as? [String])?.first)
-    for flags in ["--padding max-length ", "--stride-scope batch ", "--weighting batch ", "--stride 2 "] {
+    for flags in [
+      "--padding max-length ", "--stride-scope batch ", "--loss-reduction batch --weighting batch ", "--stride 2 ",
+    ] {
       #expect(pipeline.contains(flags), "\(flags): \(pipeline)")
     }
     let inputs = try #require(record["inputs"] as? [[String: Any]])

@@ -33,7 +33,8 @@ import Testing
   /// But the loss of a batch is that of its samples.
   @Test func batchesMatterToTheirLoss() throws {
     let results = try [1, 8].map { size in
-      try aggregates(DemoRun.gradients(0..<DemoRun.samples.count, samplesPerBatch: size))
+      try aggregates(
+        DemoRun.gradients(0..<DemoRun.samples.count, samplesPerBatch: size), Self.both + ["--loss-reduction", "batch"])
     }
     #expect(relativeL2(results[0]["mean_abs.0"]!, results[1]["mean_abs.0"]!) > 0.1)
   }
@@ -49,7 +50,7 @@ import Testing
     compare(try aggregates(Data(), Self.both + [folder.file("0.ts"), folder.file("1.ts")]), whole, within: 1e-12)
   }
 
-  @Test(arguments: ["batch", "sample", "sum"], ["sample", "position", "batch"])
+  @Test(arguments: ["sum", "padded", "sample", "batch"], ["position", "sample", "batch"])
   func mergedPartialsEqualOneRun(_ reduction: String, _ weighting: String) throws {
     let choices = Self.both + ["--loss-reduction", reduction, "--weighting", weighting]
     let gradients = try [0..<3, 3..<4, 4..<8].map { try DemoRun.gradients($0, samplesPerBatch: 2) }
@@ -80,11 +81,11 @@ import Testing
     #expect(provenance["unit"] == "activation")
     #expect(provenance["model"] == DemoRun.model)
     #expect(provenance["mode"] == "mean_abs")
-    #expect(provenance["loss_reduction"] == "batch")
-    #expect(provenance["weighting"] == "sample")
+    #expect(provenance["loss_reduction"] == "sum")
+    #expect(provenance["weighting"] == "position")
   }
 
-  /// One-token samples predict nothing: they count as samples, with gradients of zero.
+  /// One-token samples predict nothing: their positions count, with gradients of zero.
   @Test func samplesOfOneToken() throws {
     let tokens = Data(try tokenStream([[[5]], [[6], [1, 2, 3]]]))
     let activations = try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--layers", "0"], tokens)
@@ -92,8 +93,9 @@ import Testing
     let alone = try DemoRun.output(
       "qwen-capture", DemoRun.modelFlag + ["--layers", "0"], Data(tokenStream([[[1, 2, 3]]])))
     let expected = try aggregates(DemoRun.output("act-grad", DemoRun.modelFlag, alone))
-    compare(["m": result["mean_abs.0"]!.map { 3 * $0 }], ["m": expected["mean_abs.0"]!], within: 1e-6)
-    #expect(result["weight.0"] == [3])
+    compare(
+      ["m": result["mean_abs.0"]!.map { 5 * $0 }], ["m": expected["mean_abs.0"]!.map { 3 * $0 }], within: 1e-6)
+    #expect(result["weight.0"] == [5])
     #expect(result["loss.0"]!.allSatisfy { $0.isFinite })
   }
 

@@ -77,12 +77,8 @@ def batches():
 
 def averages(layer):
     """mean and mean_abs as grad-aggregate defines them without flags."""
-    samples = []
-    for batch in batches():
-        gradients = batch[f"grad.{layer}"].astype(np.float64) / batch["predictions"].sum()
-        ends = batch["cu_positions"]
-        samples += [gradients[a:b] for a, b in zip(ends, ends[1:])]
-    return np.mean([g.mean(0) for g in samples], 0), np.mean([abs(g).mean(0) for g in samples], 0)
+    positions = np.concatenate([batch[f"grad.{layer}"].astype(np.float64) for batch in batches()])
+    return positions.mean(0), abs(positions).mean(0)
 
 
 def main(command, *arguments):

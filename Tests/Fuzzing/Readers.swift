@@ -135,9 +135,13 @@ extension Reader {
       for (key, text) in segment.provenance where key.hasPrefix("basis.") {
         _ = try? BasisReference(parsing: text)
       }
-      var sums = GradientSums(
+      let texts = (try? TextIdentity.texts(of: segment.provenance)) ?? [.unknown]
+      var agreement = ProvenanceAgreement()
+      _ = try? agreement.add(
+        segment.provenance, .init(modes: [.mean], lossReduction: .sum, weighting: .position))
+      let sums = GradientSums(
         .init(modes: [.mean, .meanAbsolute], lossReduction: .batch, weighting: .sample))
-      var table = GradientSums(.init(modes: [.mean], lossReduction: .sum, weighting: .batch), allowsNonfinite: true)
+      let table = GradientSums(.init(modes: [.mean], lossReduction: .sum, weighting: .batch), allowsNonfinite: true)
       while let record = try reader.nextRecord() {
         _ = try record.batch
         switch segment.kind {
@@ -147,7 +151,9 @@ extension Reader {
         case .gradients:
           try? sums.add(gradients: record)
           try table.add(gradients: record)
-        case .aggregates: try sums.merge(partial: record)
+        case .aggregates:
+          try sums.merge(partial: record, of: texts)
+          _ = sums.layers.values.map(\.samples.count)
         }
       }
     }

@@ -146,11 +146,13 @@ enum Seeds {
       try writer.end()
     }
     let aggregates = try streamBytes { writer in
-      try writer.begin(.aggregates, provenance: ["mode": "both"])
+      try writer.begin(
+        .aggregates, provenance: ["mode": "both", "text.xxh64": "1\n", "text.start.xxh64": "2\n3"])
       var record = OutputRecord()
       record.add("sum.0", [Double](repeating: 1, count: 3))
       record.add("sum_abs.0", [Double](repeating: 1, count: 3))
       record.add("samples.0", [Int64](arrayLiteral: 0, 2, 5, 6), shape: [2, 2])
+      record.add("texts.0", [Int64](arrayLiteral: 0, 1))
       record.add("weight.0", [3.0])
       record.add("loss.0", [3.0])
       record.add("positions.0", [Int64(3)])

@@ -1,5 +1,6 @@
 import Aggregation
 import GradientPasses
+import GradientStatistics
 import QwenModel
 import SystemIO
 import TensorOperations
@@ -18,14 +19,18 @@ import Testing
     let gradients = try GradientsStream(golden, run)
     for lossReduction in LossReduction.allCases {
       for weighting in Weighting.allCases {
-        var sums = GradientSums(
-          AggregationChoices(modes: [.mean, .meanAbsolute], lossReduction: lossReduction, weighting: weighting))
+        let sums = GradientSums(
+          AggregationChoices(
+            modes: [.mean, .meanAbsolute], lossReduction: lossReduction, weighting: weighting, paddedPredictions: 508))
         try gradients.forEachRecord { try sums.add(gradients: $0) }
         for layer in 0..<golden.layerCount {
           let found = try #require(sums.layers[layer])
-          let choice = "\(layer).\(lossReduction.rawValue).\(weighting.rawValue)"
-          let mean = relativeL2(found.average(.mean), try golden.doubles("\(run).mean.\(choice)"))
-          let meanAbs = relativeL2(found.average(.meanAbsolute), try golden.doubles("\(run).mean_abs.\(choice)"))
+          // The padded loss is the summed one at another scale.
+          let (stored, scale) = lossReduction == .padded ? (LossReduction.sum, 508.0) : (lossReduction, 1)
+          let choice = "\(layer).\(stored.rawValue).\(weighting.rawValue)"
+          let scaled = { (mode: AveragingMode) in found.average(mode).map { $0 * scale } }
+          let mean = relativeL2(scaled(.mean), try golden.doubles("\(run).mean.\(choice)"))
+          let meanAbs = relativeL2(scaled(.meanAbsolute), try golden.doubles("\(run).mean_abs.\(choice)"))
           #expect(mean < Self.tolerance, "mean.\(choice)")
           #expect(meanAbs < Self.tolerance, "mean_abs.\(choice)")
         }

@@ -33,7 +33,10 @@ from transformers import AutoModelForCausalLM
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-REDUCTIONS, WEIGHTINGS, MODES = ["batch", "sample", "sum"], ["sample", "position", "batch"], ["mean", "mean_abs"]
+REDUCTIONS, WEIGHTINGS = ["sum", "padded", "sample", "batch"], ["position", "sample", "batch"]
+MODES = ["mean", "mean_abs"]
+# What the stream says of its batches, which is all that the padded loss depends on.
+BATCH_SIZE, MAX_LENGTH = 4, 144
 VECTOR_TOLERANCE, LOSS_TOLERANCE = 1e-5, 1e-6
 
 
@@ -104,7 +107,8 @@ def compare(a, reference, model, model_folder, batches, padded, folder, worst):
                 folder / "gradients.ts", folder / f"{reduction}-{weighting}.ts")
             choices = SimpleNamespace(
                 loss_reduction=reduction, weighting=weighting, pad_to=a.pad_to if padded else None, pad_id=pad_id,
-                stride=1, stride_scope="sample", use_error_term=False)
+                stride=1, stride_scope="sample", use_error_term=False,
+                padded_predictions=BATCH_SIZE * (MAX_LENGTH - 1))
             for layer in layers:
                 *vectors, loss, predictions = reference.analyse(model, None, layer, batches, choices)
                 if predictions != found_predictions:
@@ -148,7 +152,8 @@ def write_tokens(path, batches, pad_to, pad_id):
     written = []
     with open(path, "wb") as file:
         write_record(file, {}, {"record": "begin", "format": "tensor-stream/1", "kind": "tokens",
-                                "samples": str(sum(map(len, batches))), "batches": str(len(batches))})
+                                "samples": str(sum(map(len, batches))), "batches": str(len(batches)),
+                                "batch_size": str(BATCH_SIZE), "max_length": str(MAX_LENGTH)})
         for b, batch in enumerate(batches):
             ids = [sample + [pad_id] * ((pad_to or len(sample)) - len(sample)) for sample in batch]
             tensors = {

@@ -4,9 +4,9 @@
     python Tests/Parity/compare_drop_in.py --programs .build/release
 
 Text and tokenizer are read by Hugging Face transformers here, so that everything from the text to the array is
-compared: by the project's own definitions, and with --match-python by the PyTorch scripts' (padding to --max_length
-that is scored too, the stride counted through a batch, the mean over batches). Prints each array's relative L2 error;
-exits 1 when one is above 1e-5.
+compared: by the project's own definitions at the scripts' scale, and with --match-python by the PyTorch scripts'
+(padding to --max_length that is scored too, the stride counted through a batch, the mean over batches). Prints each
+array's relative L2 error; exits 1 when one is above 1e-5.
 """
 import argparse
 import os
@@ -44,7 +44,8 @@ def main():
                 continue
             matches = "--match-python" in flags
             choices = SimpleNamespace(
-                loss_reduction="batch", weighting="batch" if matches else "sample", pad_to=LENGTH if matches else None,
+                loss_reduction="batch" if matches else "padded", weighting="batch" if matches else "position",
+                padded_predictions=BATCH_SIZE * (LENGTH - 1), pad_to=LENGTH if matches else None,
                 pad_id=tokenizer.pad_token_id, stride=4, stride_scope="batch" if matches else "sample",
                 use_error_term="--use-error-term" in flags)
             with tempfile.TemporaryDirectory() as folder:

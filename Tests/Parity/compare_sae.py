@@ -126,7 +126,7 @@ def compare(a, reference, model, folder, saes, pattern, batches, choice, work):
     run(a, "grad-aggregate", ["--mode", "both", "--save", work / "out"], work / "gradients.ts", work / "aggregates.ts")
     for layer, sae in enumerate(saes):
         choices = SimpleNamespace(
-            loss_reduction="batch", weighting="sample", pad_to=pad_to, pad_id=pad_id, stride=choice["stride"],
+            loss_reduction="sum", weighting="position", pad_to=pad_to, pad_id=pad_id, stride=choice["stride"],
             stride_scope=choice["stride_scope"], use_error_term=choice["use_error_term"])
         *vectors, loss, _ = reference.analyse(model, sae, layer, batches, choices)
         name = "loss" if choice["use_error_term"] else f"loss.{layer}"

@@ -35,8 +35,10 @@ def parser():
     p.add_argument("--stride", type=int, default=4, help="an SAE replaces every stride-th position")
     p.add_argument("--stride-scope", choices=["sample", "batch"], default="sample")
     p.add_argument("--use-error-term", action="store_true")
-    p.add_argument("--loss-reduction", choices=["batch", "sample", "sum"], default="batch")
-    p.add_argument("--weighting", choices=["sample", "position", "batch"], default="sample")
+    p.add_argument("--loss-reduction", choices=["sum", "padded", "sample", "batch"], default="sum")
+    p.add_argument("--weighting", choices=["position", "sample", "batch"], default="position")
+    p.add_argument("--padded-predictions", type=int,
+                   help="what --loss-reduction padded divides by: batch size × (max_length - 1)")
     p.add_argument("--pad-to", type=int, help="pad every sample to this length and score the padding too")
     p.add_argument("--pad-id", type=int, default=151643)
     p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
@@ -97,7 +99,8 @@ class Sample:
 def analyse(model, sae, layer, batches, a):
     """mean, mean_abs, loss and predictions of one layer, by the choices in `a` (see `parser`)."""
     samples = gradients(model, sae, layer, batches, a)
-    mean, mean_abs = average(samples, a.loss_reduction, a.weighting)
+    mean, mean_abs = average(
+        samples, a.loss_reduction, a.weighting, a.padded_predictions if a.loss_reduction == "padded" else None)
     return mean, mean_abs, sum(s.loss for s in samples), sum(s.predictions for s in samples)
 
 
@@ -161,8 +164,11 @@ def recorded_positions(valid, stride, scope):
     return chosen
 
 
-def average(samples, loss_reduction, weighting):
-    """(mean, mean_abs) of c·g: over the positions of a group, then over groups."""
+def average(samples, loss_reduction, weighting, padded_predictions=None):
+    """(mean, mean_abs) of c·g: over the positions of a group, then over groups.
+
+    padded_predictions: batch size × (max_length - 1), the predictions of a batch whose samples are all padded.
+    """
     batch_predictions = {}
     for s in samples:
         batch_predictions[s.batch] = batch_predictions.get(s.batch, 0) + s.predictions
@@ -171,7 +177,8 @@ def average(samples, loss_reduction, weighting):
         if len(s.gradient) == 0:  # a stride through the whole batch may pass a short sample by
             continue
         # A sample without predictions has gradient 0 whatever it is divided by.
-        c = {"batch": 1 / max(batch_predictions[s.batch], 1), "sample": 1 / max(s.predictions, 1), "sum": 1.0}
+        c = {"sum": 1.0, "padded": padded_predictions and 1 / padded_predictions,
+             "sample": 1 / max(s.predictions, 1), "batch": 1 / max(batch_predictions[s.batch], 1)}
         group = {"sample": number, "position": 0, "batch": s.batch}[weighting]
         groups.setdefault(group, []).append(c[loss_reduction] * s.gradient)
     pooled = [np.concatenate(rows) for rows in groups.values()]

@@ -131,6 +131,9 @@ help() {
 usage: $script [--save_outputs] [flags]
 
 Averaged gradients of a Qwen2 model's loss on WikiText with respect to its $of, a layer each.
+Gradients are those of the summed loss divided by batch_size × (max_length - 1), the predictions of a batch of padded
+samples: the PyTorch scripts' scale. They are averaged over all recorded positions alike, so that it does not matter how
+samples fall into batches.
 Flags may be spelled with _ or -, their values follow after a space or =.
 
   --model_name Qwen/Qwen2.5-0.5B
@@ -146,7 +149,7 @@ Flags may be spelled with _ or -, their values follow after a space or =.
   --save_outputs             leave arrays, pictures and run.json in a new folder; else statistics are printed only
   --text FILE                the text, samples being its longer lines
                              (default: $default_text)$flags
-  --match-python             pad samples, and weight batches, as the PyTorch scripts do: the same numbers
+  --match-python             pad samples, and average over batches, as the PyTorch scripts do: the same numbers
   --output-dir .             where the new folder goes
   --work-dir DIR             keep tokens, activations, gradients and sums there, and use what is there
   --threads N                threads to compute with (default: the cores this process may use)
@@ -261,8 +264,10 @@ gradient_command() {
 }
 
 aggregate_command() {
-  aggregate=(grad-aggregate --mode "$mode" "${compute[@]}")
-  [[ -z $match_python ]] || aggregate+=(--weighting batch)
+  # The scripts' scale, but every position counts the same whatever batch it is in; else their averages themselves.
+  averaging=(--loss-reduction padded --weighting position)
+  [[ -z $match_python ]] || averaging=(--loss-reduction batch --weighting batch)
+  aggregate=(grad-aggregate --mode "$mode" "${averaging[@]}" "${compute[@]}")
   [[ $unit == activation ]] || aggregate+=(--sae "$sae")
 }
 
@@ -408,7 +413,7 @@ name_streams() {
     name=layer-$task
     [[ $task =~ ^[0-9]+$ ]] || name=layers-$task
     gradients[$task]=$work_dir/gradients-$gradient_program-$name-$key.ts
-    key=$(key_of "$key" "$(program_hash grad-aggregate)" "$mode" "$match_python")
+    key=$(key_of "$key" "$(program_hash grad-aggregate)" "$mode" "${averaging[@]}")
     sums[$task]=$work_dir/sums-$mode-$name-$key.ts
   done
 }
