@@ -40,7 +40,7 @@ struct GradPlot: Filter {
   @Option(help: "Layers to draw, such as 0-23 or 0,5,10. (default: all)")
   var layers: LayerList?
 
-  @Option(help: "How many of the largest absolute values are starred, or listed by --text.")
+  @Option(help: "How many of the largest absolute values are starred, 0 for none, or listed by --text.")
   var top = 20
 
   @Option(help: "Bins of the histograms. (default: 100, and 50 where all layers share a page)")
@@ -73,6 +73,9 @@ struct GradPlot: Filter {
     try check("--bins", bins ?? 1, in: 1...100_000)
     try check("--columns", columns, in: 1...1000)
     try check("--threads", threads ?? 1, in: 1...1024)
+    if (text || tsv) && top == 0 {
+      throw ValidationError("--top: expected at least 1 with \(text ? "--text" : "--tsv"), found 0")
+    }
   }
 
   private func check<Value: Comparable>(_ name: String, _ value: Value, in range: ClosedRange<Value>) throws {
@@ -81,6 +84,7 @@ struct GradPlot: Filter {
   }
 
   func filter() throws {
+    if !text && !tsv { try prepareOutputFolder(output) }
     var defaults = GradientCollection.Defaults()
     (defaults.unit, defaults.mode, defaults.nextLayer) = (unit, mode, layer)
     var collection = GradientCollection(defaults)
@@ -91,11 +95,11 @@ struct GradPlot: Filter {
       try out.write(GradientTable.text(gradients, top: top, style: tsv ? .tabSeparated : .aligned))
       return try out.finish()
     }
+    try collection.checkUnit(of: gradients)
     for layer in gradients {
       guard let exclusions = layer.statistics.exclusions else { continue }
       complain("layer \(layer.layer), \(layer.mode.rawValue): left out: \(exclusions)")
     }
-    try makeFolder(output)
     let set = PlotSet(gradients, options)
     let start = monotonicSeconds()
     try set.write(
