@@ -17,12 +17,17 @@ struct GradAggregate: Filter {
       Reads gradients, or aggregates to be merged; writes an aggregates stream, .npy files with --save, and each \
       layer's statistics on standard error.
 
-      e.g.  grad-aggregate --mode both --save out gradients.ts | grad-plot --output out
-            cat shard-*.ts | grad-aggregate --partial > sums.ts && grad-aggregate --save out sums-*.ts > /dev/null
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
+              qwen-capture --model demo/model --layers 0 |
+              act-grad --model demo/model > gradients.ts
+            grad-aggregate --mode both --save out gradients.ts |
+              grad-plot --output out
+            grad-aggregate --partial gradients.ts > sums.ts
+            grad-aggregate --save out sums.ts > out.ts
       """,
     version: packageVersion)
 
-  @Option(help: "mean_abs, mean or both: the average of |c·g|, of c·g, or both. (default: mean_abs)")
+  @Option(help: "The average of |c·g|, of c·g, or both. (default: mean_abs)")
   var mode: Modes?
 
   @Option(help: "batch, sample or sum: c is 1/predictions of the batch, of the sample, or 1. (default: batch)")
@@ -35,7 +40,9 @@ struct GradAggregate: Filter {
       """)
   var weighting: Weighting?
 
-  @Option(help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"),
+    completion: .directory)
   var save: String?
 
   @Flag(help: "Write sums only, to be merged by another grad-aggregate: no averages, no statistics.")
@@ -44,17 +51,17 @@ struct GradAggregate: Filter {
   @Option(
     help: ArgumentHelp(
       "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var sae: String?
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Streams of gradients or aggregates; standard input where none is given.")
+  @Argument(help: "Streams of gradients or aggregates; standard input where none is given.", completion: .file())
   var files: [String] = []
 
   func validate() throws {
-    if partial, save != nil { throw ValidationError("--partial makes no averages that --save could write") }
+    if partial, save != nil { throw ValidationError("--save: expected without --partial, which makes no averages") }
   }
 
   func filter() throws {
@@ -168,6 +175,9 @@ struct GradAggregate: Filter {
 
 /// The values of `--mode`.
 struct Modes: ExpressibleByArgument {
+  static let allValueStrings = ["mean_abs", "mean", "both"]
+  static let defaultCompletionKind = CompletionKind.list(allValueStrings)
+
   let modes: Set<AveragingMode>
 
   init?(argument: String) {

@@ -12,14 +12,18 @@ struct GradPlot: Filter {
     commandName: "grad-plot",
     abstract: "Draw averaged gradients: histograms and scatter plots of every layer and of all.",
     discussion: """
-      e.g.  act-grad --model DIR < acts.ts | grad-aggregate --mode both | grad-plot --output plots
-            grad-plot --unit feature --format pdf --log-counts --output plots layer_*_mean_abs_gradients.npy
-            grad-plot --text --top 5 layer_11_mean_abs_gradients.npy
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
+              qwen-capture --model demo/model --layers 0 |
+              act-grad --model demo/model |
+              grad-aggregate --mode both --save out | grad-plot --output out
+            grad-plot --unit activation --format pdf --log-counts --output pdf \\
+              out/layer_*_mean_gradients.npy
+            grad-plot --text --top 5 out/layer_2_mean_abs_gradients.npy
       Arrays give their layer and mode by their names (layer_11_mean_abs_gradients.npy) or by --layer and --mode.
       """,
     version: packageVersion)
 
-  @Option(help: "Folder for the pictures; made where it is missing.")
+  @Option(help: "Folder for the pictures; made where it is missing.", completion: .directory)
   var output = "."
 
   @Option(help: "png, svg or pdf; the vector formats hold clouds of more than 4096 points as pixels.")
@@ -37,8 +41,10 @@ struct GradPlot: Filter {
   @Option(help: "Layer of the first array whose name tells none; the next such arrays are the next layers.")
   var layer = 0
 
-  @Option(help: "Layers to draw, such as 0-23 or 0,5,10. (default: all)")
-  var layers: LayerList?
+  @Option(
+    help: "Layers to draw, such as 0-23, 0,5,10 or all. (default: all)", completion: .layers, transform: LayerList.asked
+  )
+  var layers = LayerList?.none
 
   @Option(help: "How many of the largest absolute values are starred, 0 for none, or listed by --text.")
   var top = 20
@@ -63,7 +69,9 @@ struct GradPlot: Filter {
 
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Streams of aggregates, arrays (.npy), or both; - or nothing: a stream on standard input.")
+  @Argument(
+    help: "Streams of aggregates, arrays (.npy), or both; - or nothing: a stream on standard input.",
+    completion: .file())
   var files: [String] = []
 
   func validate() throws {
