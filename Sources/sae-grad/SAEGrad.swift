@@ -68,7 +68,9 @@ struct SAEGrad: Filter {
 
   func validate() throws {
     if stride < 1 { throw ValidationError("--stride: expected a number of at least 1, found \(stride)") }
-    if dense, embedBasis { throw ValidationError("--embed-basis: a --dense stream needs no decoder") }
+    if dense, embedBasis {
+      throw ValidationError("--embed-basis: expected without --dense, whose stream needs no decoder")
+    }
     if let layers, layers.layers.count > 1, !sae.contains("{layer}") {
       throw ValidationError("--sae: expected {layer} in the path, since --layers names several, found '\(sae)'")
     }
