@@ -50,7 +50,7 @@ let package = Package(
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
     .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
     .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
-    .target(name: "FilterSupport", dependencies: ["SystemIO", "TensorStream", "HubCache", argumentParser]),
+    .target(name: "FilterSupport", dependencies: ["SystemIO", "JSON", "TensorStream", "HubCache", argumentParser]),
     .target(
       name: "ComputeSupport",
       dependencies: ["FilterSupport", "TensorOperations", "CUDAOperations", "SystemIO", argumentParser]),

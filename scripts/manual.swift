@@ -79,7 +79,8 @@ func split(discussion: String) -> (paragraphs: [String], examples: [String]) {
       isExample = false
     }
     if isExample {
-      examples.append(line.replacing("e.g.", with: "", maxReplacements: 1).trimmingCharacters(in: .whitespaces))
+      // They all begin at the column of the first; what is indented further continues a line.
+      examples.append(String(line.dropFirst("e.g.  ".count)))
     } else if line.allSatisfy(\.isWhitespace) {
       paragraphs.append([])
     } else {

@@ -25,6 +25,9 @@ public enum DeviceChoice: ExpressibleByArgument, Equatable, Sendable {
   }
 
   public var defaultValueDescription: String { "auto" }
+
+  public static let allValueStrings = ["auto", "cpu", "cuda", "cuda:N"]
+  public static let defaultCompletionKind = CompletionKind.list(["auto", "cpu", "cuda"])
 }
 
 extension Precision: ExpressibleByArgument {}

@@ -26,7 +26,14 @@ extension Filter {
       }
       filter = parsed
     } catch {
-      exit(withError: error)
+      guard exitCode(for: error).isSuccess else {
+        complain(usageMessage(message(for: error)))
+        writeLine("\(programName) --help tells more")
+        Glibc.exit(Failure.Kind.usage.rawValue)
+      }
+      // Help, the version or completions.
+      print(completingInBash(fullMessage(for: error)))
+      Glibc.exit(0)
     }
     do {
       try filter.filter()
@@ -38,14 +45,26 @@ extension Filter {
     }
   }
 
-  /// The Python scripts' spelling of a flag, `--num_samples`, means `--num-samples`; values are left alone.
+  /// The Python scripts' spelling of a flag, `--num_samples`, means `--num-samples`; values are left alone. A number
+  /// below 0 is a value, not a flag: it is joined to the flag before it.
   static func dashed(_ arguments: [String]) -> [String] {
     let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
-    return arguments.enumerated().map { index, argument in
-      guard index < end, argument.hasPrefix("--") else { return argument }
-      let name = argument.prefix { $0 != "=" }
-      return name.map { $0 == "_" ? "-" : String($0) }.joined() + argument.dropFirst(name.count)
+    var result: [String] = []
+    for argument in arguments[..<end] {
+      if let last = result.last, last.hasPrefix("--"), !last.contains("="), isNegative(argument) {
+        result[result.count - 1] += "=\(argument)"
+      } else if argument.hasPrefix("--") {
+        let name = argument.prefix { $0 != "=" }
+        result.append(name.map { $0 == "_" ? "-" : String($0) }.joined() + argument.dropFirst(name.count))
+      } else {
+        result.append(argument)
+      }
     }
+    return result + arguments[end...]
+  }
+
+  private static func isNegative(_ argument: String) -> Bool {
+    argument.hasPrefix("-") && argument.dropFirst().first.map { $0.isASCII && $0.isNumber } ?? false
   }
 }
 

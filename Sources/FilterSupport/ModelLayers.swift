@@ -10,7 +10,7 @@ extension LayerList {
 
   /// The layers that a stream's provenance names.
   public init(_ segment: Segment) throws {
-    guard let text = segment.provenance["layers"], let list = LayerList(argument: text) else {
+    guard let text = segment.provenance["layers"], let list = try? LayerList(text) else {
       throw Failure(
         .malformed,
         "begin record: layers: expected a list such as 0-23, found \(segment.provenance["layers"] ?? "none")")

@@ -1,56 +1,10 @@
 import ArgumentParser
 import Glibc
 import SystemIO
-import TensorStream
-
-/// `0-23`, `0,5,10` or a mix, as the `--layers` flags take it.
-public struct LayerList: ExpressibleByArgument, CustomStringConvertible, Equatable, Sendable {
-  /// Ascending, without duplicates.
-  public let layers: [Int]
-
-  public init(_ layers: some Sequence<Int>) {
-    self.layers = Set(layers).sorted()
-  }
-
-  public init?(argument: String) {
-    // A list that a stream names may be long and repeat itself: memory is taken once.
-    var isListed = [Bool](repeating: false, count: 10_000)
-    for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
-      let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Self.number($0) }
-      switch (ends.count, ends.first ?? nil, ends.last ?? nil) {
-      case (1, let layer?, _): isListed[layer] = true
-      case (2, let first?, let last?) where first <= last: for layer in first...last { isListed[layer] = true }
-      default: return nil
-      }
-    }
-    self.init(isListed.indices.filter { isListed[$0] })
-  }
-
-  /// At most 4 digits: no model has more layers, and a range must not exhaust memory.
-  private static func number(_ text: Substring) -> Int? {
-    guard (1...4).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-    return Int(text)
-  }
-
-  /// The list as flags and provenance spell it, ranges where there are some: `0-3,7`.
-  public var description: String {
-    var runs: [ClosedRange<Int>] = []
-    for layer in layers {
-      if let run = runs.last, run.upperBound + 1 == layer {
-        runs[runs.count - 1] = run.lowerBound...layer
-      } else {
-        runs.append(layer...layer)
-      }
-    }
-    return runs.map { $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)" }.joined(separator: ",")
-  }
-
-  public var defaultValueDescription: String { description }
-}
 
 /// Options that all filters share.
 public struct MessageOptions: ParsableArguments {
-  @Flag(name: [.long, .short], help: "No progress and no summary on standard error; errors still.")
+  @Flag(name: [.long, .short], help: "No progress and no summary on standard error; errors and warnings still.")
   public var quiet = false
 
   public init() {}

@@ -3,7 +3,7 @@ import NumPyFiles
 import SystemIO
 import TensorStream
 
-/// The averaged gradients of several files, each layer and mode once.
+/// The averaged gradients of several files, each layer, mode and unit once.
 public struct GradientCollection {
   /// What decides where a file does not say it.
   public struct Defaults: Sendable {
@@ -21,7 +21,7 @@ public struct GradientCollection {
   /// What the streams say of their origin, and which arrays were read.
   public private(set) var provenance: [String: String] = [:]
   private var defaults: Defaults
-  /// The file of each layer and mode.
+  /// The file of each layer, mode and unit.
   private var origins: [String: String] = [:]
 
   public init(_ defaults: Defaults = Defaults()) {
@@ -74,12 +74,27 @@ public struct GradientCollection {
   }
 
   private mutating func add(_ gradients: LayerGradients, from file: String) throws {
-    let key = "layer \(gradients.layer), \(gradients.mode.rawValue)"
-    if let other = origins.updateValue(file, forKey: key) {
+    if let other = origins.updateValue(file, forKey: Self.key(gradients)) {
       throw Failure(
-        .malformed, "\(file): \(key) was in \(other) already; grad-aggregate merges partial aggregates of one layer")
+        .malformed,
+        "\(file): layer \(gradients.layer), \(gradients.mode.rawValue) was in \(other) already; grad-aggregate merges "
+          + "partial aggregates of one layer")
     }
     all.append(gradients)
+  }
+
+  private static func key(_ gradients: LayerGradients) -> String {
+    "\(gradients.layer) \(gradients.mode.rawValue) \(gradients.unit.rawValue)"
+  }
+
+  /// Refuses `gradients` of features and activations in one call, whose histograms would have one name.
+  public func checkUnit(of gradients: [LayerGradients]) throws {
+    guard let first = gradients.first, let other = gradients.first(where: { $0.unit != first.unit }) else { return }
+    let found = [first, other].map { "\($0.unit.rawValue)s of \(origins[Self.key($0)] ?? "")" }
+    throw Failure(
+      .malformed,
+      "expected features or activations, found \(found[0]) and \(found[1]): draw them one after the other, into a "
+        + "folder each; --unit says what arrays hold")
   }
 
   /// "mean_abs.11"
@@ -107,6 +122,6 @@ public struct GradientCollection {
       )
     }
     return all.filter { layers?.contains($0.layer) ?? true }
-      .sorted { ($0.layer, $0.mode) < ($1.layer, $1.mode) }
+      .sorted { ($0.layer, $0.unit.rawValue, $0.mode) < ($1.layer, $1.unit.rawValue, $1.mode) }
   }
 }

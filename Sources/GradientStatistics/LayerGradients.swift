@@ -31,12 +31,28 @@ public struct LayerGradients: Sendable {
   public func top(_ count: Int) -> [Int] { indicesOfLargestMagnitudes(values, count: count) }
 
   /// - Returns: `numpy.histogram`'s edges and counts. Where all values are one, numpy's bins reach half a unit to
-  ///   both sides, thousands of times the value of a gradient; here they reach half the value.
+  ///   both sides, thousands of times the value of a gradient; here they reach half the value, and the value lies in
+  ///   the middle of one, zero too. So they do where the values lie so close together that numpy refuses to make bins.
   public func histogram(bins: Int) -> Histogram {
-    let value = statistics.minimum
-    guard value == statistics.maximum, value != 0 else {
-      return Histogram(values, bins: bins, precision: precision)
+    let (low, high) = (statistics.minimum, statistics.maximum)
+    // Of no values, too.
+    if !(high - low <= Self.smallestSpread) {
+      let histogram = Histogram(values, bins: bins, precision: precision)
+      if zip(histogram.edges, histogram.edges.dropFirst()).allSatisfy({ $0 < $1 }) { return histogram }
     }
-    return Histogram(values, bins: bins, range: (value - abs(value) / 2)...(value + abs(value) / 2))
+    let isZero = statistics.maximumMagnitude <= Self.smallestSpread
+    let middle = isZero ? 0 : low / 2 + high / 2
+    let binWidth = (isZero ? 1 : abs(middle)) / Double(bins)
+    let first = middle - (Double(bins / 2) + 0.5) * binWidth
+    return Histogram(values, bins: bins, range: first...(first + Double(bins) * binWidth))
+  }
+
+  /// Smaller differences are drawn as none: the steps between the ticks of their axis would run out of digits.
+  public static let smallestSpread = 1e-290
+
+  /// Whether the values differ by rounding only, so that there is no spread to be seen.
+  public var isConstant: Bool {
+    let spread = statistics.maximum - statistics.minimum
+    return spread <= max(Self.smallestSpread, 128 * statistics.maximumMagnitude.ulp)
   }
 }

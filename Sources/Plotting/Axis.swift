@@ -1,4 +1,5 @@
 import Glibc
+import GradientStatistics
 
 /// The values that one side of a plot spans, and where each falls on it.
 public struct Axis: Equatable, Sendable {
@@ -18,9 +19,6 @@ public struct Axis: Equatable, Sendable {
     self.scale = scale
   }
 
-  /// Below this a step between ticks would run out of digits; such values are drawn as zeros.
-  private static let smallestSpan = 1e-290
-
   /// 0 at `low`, 1 at `high`, and beyond for values outside.
   public func fraction(of value: Double) -> Double {
     switch scale {
@@ -32,10 +30,11 @@ public struct Axis: Equatable, Sendable {
   }
 
   /// Room for gradients from `minimum` to `maximum`: a margin on both sides; centred on zero where the sign means
-  /// something; never empty, so that a constant array has a place to be drawn at.
+  /// something; never empty, so that a constant array has a place to be drawn at: half its value to both sides.
   public static func gradients(
     minimum: Double, maximum: Double, isCentredOnZero: Bool, margin: Double = 0.05
   ) -> Axis {
+    let smallestSpan = LayerGradients.smallestSpread
     guard minimum.isFinite, maximum.isFinite else { return Axis(low: isCentredOnZero ? -1 : 0, high: 1) }
     if isCentredOnZero {
       let reach = max(abs(minimum), abs(maximum))
@@ -43,8 +42,7 @@ public struct Axis: Equatable, Sendable {
       return Axis(low: -extent, high: extent)
     }
     var room = (maximum - minimum) * margin
-    // Differences of a few units in the last place are no spread that an axis could show.
-    if !(room > max(abs(maximum) * 1e-12, smallestSpan)) {
+    if !(maximum - minimum > smallestSpan) {
       room = abs(maximum) > smallestSpan ? abs(maximum) / 2 : 0.5
     }
     room = min(room, .greatestFiniteMagnitude / 4)

@@ -4,20 +4,29 @@ import GradientStatistics
 /// Where an axis has its ticks and what they say.
 public struct AxisTicks: Equatable, Sendable {
   public let values: [Double]
-  /// The values divided by 10^exponent, all with as many decimals as the step needs.
+  /// The values less the offset, divided by 10^exponent, all with as many decimals as the step needs.
   public let labels: [String]
   /// The one power of ten that belongs to the whole axis, for the axis' label; 0 where there is none.
   public let exponent: Int
+  /// A round number amid the values, where they are so close together that they share most of their digits; else 0.
+  public let offset: Double
 
-  public init(values: [Double], labels: [String], exponent: Int) {
+  public init(values: [Double], labels: [String], exponent: Int, offset: Double = 0) {
     self.values = values
     self.labels = labels
     self.exponent = exponent
+    self.offset = offset
   }
 
   /// At most `count` ticks (and at least one where a round value lies within) at multiples of 1, 2, 2.5 or 5 × 10^n.
   /// - Parameter areIntegers: the axis counts things: whole steps, digits in groups, no exponent.
   public static func linear(on axis: Axis, atMost count: Int, areIntegers: Bool = false) -> AxisTicks {
+    if !areIntegers, let offset = offset(on: axis) {
+      let differences = linear(on: Axis(low: axis.low - offset, high: axis.high - offset), atMost: count)
+      return AxisTicks(
+        values: differences.values.map { offset + $0 }, labels: differences.labels, exponent: differences.exponent,
+        offset: offset)
+    }
     let rough = (axis.high / Double(count) - axis.low / Double(count))
     var power = Int(floor(log10(rough)))
     // Steps are whole multiples of a tenth of a power of ten, so that 2.5 is exact and k × step rounds only once.
@@ -51,6 +60,15 @@ public struct AxisTicks: Equatable, Sendable {
       .replacingHyphen
     }
     return AxisTicks(values: values, labels: labels, exponent: exponent)
+  }
+
+  /// Where labels would need more than some eight digits to differ, the multiple of a power of ten, not smaller than
+  /// the axis is long, that lies nearest to its middle.
+  private static func offset(on axis: Axis) -> Double? {
+    let span = axis.high - axis.low
+    guard span.isFinite, span < 1e-6 * max(abs(axis.low), abs(axis.high)) else { return nil }
+    let power = Int(ceil(log10(span)))
+    return scaled((scaled(axis.low / 2 + axis.high / 2, by: -power)).rounded(), by: power)
   }
 
   /// The powers of ten on a logarithmic axis, every second, third … of them where there are more than `count`.

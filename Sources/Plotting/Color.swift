@@ -26,9 +26,9 @@ public struct Color: Equatable, Sendable {
 public struct ColorRamp: Equatable, Sendable {
   let stops: [Color]
 
-  /// Of points in unsigned plots, and of negative gradients in signed ones.
-  package static let unsigned = Palette.points
-  /// Of positive gradients in signed plots.
+  /// Of averages of absolute values.
+  package static let unsigned = Palette.absolutePoints
+  package static let negative = Palette.negativePoints
   package static let positive = Palette.positivePoints
 
   /// How bright the colour prints in grey, from 0 to 1 (Rec. 601).
@@ -44,8 +44,8 @@ public struct ColorRamp: Equatable, Sendable {
   }
 }
 
-/// Blue and vermillion of Okabe and Ito's palette for signs, which the common colour blindnesses tell apart; the
-/// rest is told by shape and lightness, and so survives grey print.
+/// Blue and vermillion of Okabe and Ito's palette for signs, and its green where there are none: the common colour
+/// blindnesses tell them apart. The rest is told by shape and lightness, and so survives grey print.
 enum Palette {
   static let background = Color(0xffffff)
   static let text = Color(0x1a1a1a)
@@ -59,9 +59,12 @@ enum Palette {
   static let star = Color(0xffc20a)
   static let starOutline = Color(0x1a1a1a)
 
-  /// Unsigned gradients, and signed ones below zero.
-  static let bar = Color(0x3b84ba)
-  static let points = ColorRamp(stops: [Color(0x7bbbe8), Color(0x3f92cf), Color(0x1a5fa8), Color(0x041f4a)])
+  /// Averages of absolute values.
+  static let absoluteBar = Color(0x3f9d7c)
+  static let absolutePoints = ColorRamp(stops: [Color(0x86cdb2), Color(0x40a583), Color(0x17775a), Color(0x04382a)])
+  /// Signed gradients below zero.
+  static let negativeBar = Color(0x3b84ba)
+  static let negativePoints = ColorRamp(stops: [Color(0x7bbbe8), Color(0x3f92cf), Color(0x1a5fa8), Color(0x041f4a)])
   /// Signed gradients above zero. Lighter than the blue, so that grey print tells the two apart.
   static let positiveBar = Color(0xee9a4d)
   static let positivePoints = ColorRamp(stops: [Color(0xf8bd7c), Color(0xe88a3a), Color(0xbd5810), Color(0x571f00)])

@@ -10,8 +10,9 @@ extension Panel {
     let isSigned = gradients.mode == .mean
     let (first, last) = (histogram.edges[0], histogram.edges[histogram.counts.count])
     // The outermost bars belong inside the frame, also those of a constant array, which are wider than its values.
+    let isCentred = gradients.areDrawnAroundZero
     let xAxis = Axis.gradients(
-      minimum: statistics.count == 0 ? .nan : first, maximum: last, isCentredOnZero: isSigned, margin: 0.03)
+      minimum: statistics.count == 0 ? .nan : first, maximum: last, isCentredOnZero: isCentred, margin: 0.03)
     let yAxis = Axis.counts(maximum: histogram.counts.max() ?? 0, scale: countScale)
     let isCell = style.hasCompactHeader
     return Panel(
@@ -21,7 +22,7 @@ extension Panel {
         : histogramLegend(mode: gradients.mode, mean: "Mean: \(PlotText.number(statistics.mean))"),
       xText: AxisText(
         axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
-        showsLossDirection: isSigned && !isCell),
+        showsLossDirection: isCentred && !isCell),
       yText: AxisText(
         axis: yAxis,
         label: isCell
@@ -30,7 +31,7 @@ extension Panel {
       emptyNote: statistics.count == 0 ? "no finite values" : nil
     ) { canvas, plot in
       guard statistics.count > 0 else { return }
-      if isSigned { plot.drawZeroLine(on: canvas, isVertical: true) }
+      if isCentred { plot.drawZeroLine(on: canvas, isVertical: true) }
       plot.drawBars(of: histogram, on: canvas, isSigned: isSigned)
       let x = plot.x(statistics.mean)
       // No casing here: it would wipe out the bars beside it, which are the tallest.
@@ -43,7 +44,7 @@ extension Panel {
 
 extension Panel {
   static func histogramLegend(mode: AveragingMode, mean: String) -> Legend {
-    let signs = [(Palette.bar, "increase lowers the loss"), (Palette.positiveBar, "increase raises the loss")]
+    let signs = [(Palette.negativeBar, "increase lowers the loss"), (Palette.positiveBar, "increase raises the loss")]
     let bars = mode == .mean ? signs.map { Legend.Entry(mark: .bar($0), text: $1) } : []
     return Legend(entries: bars + Legend.mean(mean).entries)
   }
@@ -54,6 +55,13 @@ extension Legend {
 }
 
 extension LayerGradients {
+  /// Signed gradients are, unless they all lie on one side, so far from it that little would be seen of their spread.
+  var areDrawnAroundZero: Bool {
+    guard mode == .mean else { return false }
+    let (low, high) = (statistics.minimum, statistics.maximum)
+    return !(low > 0 || high < 0) || high - low > statistics.maximumMagnitude / 4
+  }
+
   func warning(isCell: Bool) -> String? {
     statistics.exclusions.map {
       isCell ? "\(statistics.notANumber.count + statistics.infinite.count) not finite" : "Left out: \($0)"
@@ -93,7 +101,7 @@ extension Panel.Plot {
         above.append(Rectangle(x: zero, y: bar.y, width: bar.maxX - zero, height: bar.height))
       }
     }
-    canvas.fill(below, Palette.bar)
+    canvas.fill(below, isSigned ? Palette.negativeBar : Palette.absoluteBar)
     canvas.fill(above, Palette.positiveBar)
   }
 }

@@ -52,23 +52,23 @@ extension Figure {
         Panel.histogram(
           $0, bins: options.bins, countScale: options.countScale, style: .half, title: $0.mode.title,
           subtitle: $0.numbers)
-      }, of: pair, legend: Panel.histogramLegend(mode: .mean, mean: "Mean"))
+      }, of: pair)
   }
 
   public static func combinedScatter(_ pair: [LayerGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.scatter($0, top: options.top, style: .half, title: $0.mode.title, subtitle: $0.numbers)
-      }, of: pair,
-      legend: Panel.scatterLegend(pair[0], starred: min(options.top, pair[0].statistics.count), mean: "Mean"))
+      }, of: pair)
   }
 
-  private static func combined(_ panels: [Panel], of pair: [LayerGradients], legend: Legend) -> Figure {
+  /// Only one of the two has signs, so each panel explains its own marks.
+  private static func combined(_ panels: [Panel], of pair: [LayerGradients]) -> Figure {
     let first = pair[0]
     return rows(
       of: panels, columns: panels.count, cellWidth: 8.6 * inch, cellHeight: 5.4 * inch,
       title: "Layer \(first.layer): \(first.unit.subject) Gradient Comparison", subtitle: first.total,
-      legend: legend)
+      legend: Legend(entries: []))
   }
 }
 
@@ -91,9 +91,10 @@ extension Figure {
       Panel.scatter($0, top: options.top, style: .cell, title: "Layer \($0.layer)", subtitle: nil)
     }
     let largest = layers.max { $0.values.count < $1.values.count } ?? layers[0]
+    let starred = layers.map { $0.starred(options.top).count }.max() ?? 0
     return allLayers(
       panels, of: layers, kind: "Scatter", columns: options.columns,
-      legend: Panel.scatterLegend(largest, starred: min(options.top, largest.statistics.count), mean: "Mean"))
+      legend: Panel.scatterLegend(largest, starred: starred, mean: "Mean"))
   }
 
   private static func allLayers(

@@ -19,7 +19,7 @@ struct PanelStyle {
     rightMargin: 18, hasCompactHeader: false, sharesLegend: false)
   static let half = PanelStyle(
     titleSize: 12, textSize: 10, tickSize: 9.5, starLabelSize: 7.5, starRadius: 5.5, lineWidth: 1.4, gap: 6,
-    rightMargin: 18, hasCompactHeader: false, sharesLegend: true)
+    rightMargin: 18, hasCompactHeader: false, sharesLegend: false)
   static let cell = PanelStyle(
     titleSize: 10, textSize: 8, tickSize: 7.5, starLabelSize: 6.5, starRadius: 3.6, lineWidth: 1, gap: 4,
     rightMargin: 12, hasCompactHeader: true, sharesLegend: true)

@@ -16,17 +16,16 @@ public struct PlotSet: Sendable {
 
   /// A histogram and a scatter plot of each layer and mode; both modes side by side where a layer has both; and all
   /// layers on one page where a mode has several.
-  /// - Parameter gradients: in the order in which they shall appear on the pages of many layers.
+  /// - Parameter gradients: all of one unit, each layer and mode once, in the order in which they shall appear on the
+  ///   pages of many layers.
   public init(_ gradients: [LayerGradients], _ options: PlotOptions = PlotOptions()) {
     var plots: [Plot] = []
     // The pages of many layers take longest: first, they leave no thread waiting at the end.
     for mode in AveragingMode.allCases {
-      for unit in GradientUnit.allCases {
-        let layers = gradients.filter { $0.mode == mode && $0.unit == unit }
-        guard layers.count > 1 else { continue }
-        plots.append(Plot(name: PlotFileNames.allScatters(mode, unit)) { .scatters(layers, options) })
-        plots.append(Plot(name: PlotFileNames.allHistograms(mode)) { .histograms(layers, options) })
-      }
+      let layers = gradients.filter { $0.mode == mode }
+      guard layers.count > 1 else { continue }
+      plots.append(Plot(name: PlotFileNames.allScatters(mode, layers[0].unit)) { .scatters(layers, options) })
+      plots.append(Plot(name: PlotFileNames.allHistograms(mode)) { .histograms(layers, options) })
     }
     for layer in gradients {
       plots.append(
@@ -40,6 +39,7 @@ public struct PlotSet: Sendable {
       plots.append(
         Plot(name: PlotFileNames.combinedHistogram(layer: absolute.layer)) { .combinedHistogram(pair, options) })
     }
+    precondition(Set(plots.map(\.name)).count == plots.count, "two pictures of one name")
     self.plots = plots
   }
 

@@ -26,9 +26,20 @@ enum PlotText {
       + String(exponent.magnitude).map { String(digits[$0.wholeNumberValue!]) }.joined()
   }
 
-  /// "Gradient (×10⁻⁵)"
-  static func label(_ text: String, exponent: Int) -> String {
-    exponent == 0 ? text : "\(text)  (×\(power(exponent)))"
+  /// "Gradient (×10⁻⁵)", "Gradient − 1.25 (×10⁻¹³)"
+  static func label(_ text: String, _ ticks: AxisTicks) -> String {
+    var label = text
+    if ticks.offset != 0 {
+      label += " \(ticks.offset < 0 ? "+" : "−") \(shortest(abs(ticks.offset)))"
+    }
+    return ticks.exponent == 0 ? label : "\(label)  (×\(power(ticks.exponent)))"
+  }
+
+  /// With the fewest digits that tell the number from its neighbours.
+  private static func shortest(_ value: Double) -> String {
+    let parts = "\(value)".split(separator: "e")
+    let digits = parts[0].hasSuffix(".0") ? parts[0].dropLast(2) : parts[0]
+    return digits + (parts.count == 2 ? "×" + power(Int(parts[1])!) : "")
   }
 }
 

@@ -12,13 +12,14 @@ extension Panel {
     let statistics = gradients.statistics
     let isSigned = gradients.mode == .mean
     let isCell = style.hasCompactHeader
-    // Where all is zero, nothing stands out.
-    let starred = statistics.maximumMagnitude > 0 ? gradients.top(top) : []
+    let starred = gradients.starred(top)
+    let isCentred = gradients.areDrawnAroundZero
     let count = gradients.values.count
     let isCloud = count > largestCloudOfDiscs
     let room = max(Double(count) * 0.02, 0.5)
     let yAxis = Axis.gradients(
-      minimum: statistics.minimum, maximum: statistics.maximum, isCentredOnZero: isSigned, margin: 0.07)
+      minimum: statistics.minimum, maximum: gradients.isConstant ? statistics.minimum : statistics.maximum,
+      isCentredOnZero: isCentred, margin: 0.07)
 
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
@@ -30,24 +31,24 @@ extension Panel {
         label: isCell ? "Index" : gradients.unit.indexLabel, areIntegers: true),
       yText: AxisText(
         axis: yAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
-        showsLossDirection: isSigned && !isCell),
+        showsLossDirection: isCentred && !isCell),
       emptyNote: statistics.count == 0 ? "no finite values" : nil
     ) { canvas, plot in
       guard statistics.count > 0 else { return }
       let y = plot.y(statistics.mean)
       let (start, end) = (Point(x: plot.area.x, y: y), Point(x: plot.area.maxX, y: y))
-      if isSigned { plot.drawZeroLine(on: canvas, isVertical: false) }
+      if isCentred { plot.drawZeroLine(on: canvas, isVertical: false) }
       // The line lies on a cloud, which would bury it, unless the cloud is itself a line of that height; it lies under
       // discs, the nearest of which it would hide.
-      let isOnTop = isCloud && statistics.minimum < statistics.maximum
+      let isOnTop = isCloud && !gradients.isConstant
       if !isOnTop { canvas.casedLine(from: start, to: end, style) }
       if isCloud {
-        plot.drawCloud(of: gradients.values, on: canvas)
+        plot.drawCloud(of: gradients.values, isSigned: isSigned, on: canvas)
       } else {
-        plot.drawDiscs(of: gradients.values, on: canvas)
+        plot.drawDiscs(of: gradients.values, isSigned: isSigned, on: canvas)
       }
       if isOnTop { canvas.casedLine(from: start, to: end, style) }
-      let lines = [y, isSigned ? plot.y(0) : y].map {
+      let lines = [y, isCentred ? plot.y(0) : y].map {
         Rectangle(x: plot.area.x, y: $0 - 1.5, width: plot.area.width, height: 3)
       }
       plot.drawStars(starred, of: gradients.values, avoiding: lines, on: canvas)
@@ -58,8 +59,8 @@ extension Panel {
     let isCloud = gradients.values.count > largestCloudOfDiscs
     let ramps =
       gradients.mode == .mean
-      ? [(Palette.points, "increase lowers the loss"), (Palette.positivePoints, "increase raises the loss")]
-      : [(Palette.points, isCloud ? "sparse to dense" : gradients.unit == .feature ? "Feature" : "Dimension")]
+      ? [(Palette.negativePoints, "increase lowers the loss"), (Palette.positivePoints, "increase raises the loss")]
+      : [(Palette.absolutePoints, isCloud ? "sparse to dense" : gradients.unit == .feature ? "Feature" : "Dimension")]
     var entries = ramps.map { ramp, text in
       Legend.Entry(mark: isCloud ? .ramp(ramp) : .dot(ramp.color(at: discShade)), text: text)
     }
@@ -71,6 +72,11 @@ extension Panel {
   fileprivate static let discShade = 0.4
 }
 
+extension LayerGradients {
+  /// The indices of the values that get a star. Where all is zero, nothing stands out.
+  func starred(_ top: Int) -> [Int] { statistics.maximumMagnitude > 0 ? self.top(top) : [] }
+}
+
 extension Panel.Plot {
   private func point(_ index: Int, _ value: Double) -> Point { Point(x: x(Double(index)), y: y(value)) }
 
@@ -80,10 +86,9 @@ extension Panel.Plot {
     return min(max(crowding.squareRoot() * 0.16, 0.75), style.hasCompactHeader ? 1.1 : 2)
   }
 
-  fileprivate func drawDiscs(of values: [Double], on canvas: Canvas) {
+  fileprivate func drawDiscs(of values: [Double], isSigned: Bool, on canvas: Canvas) {
     let radius = pointRadius(count: values.count)
-    let isSigned = yAxis.low == -yAxis.high
-    var below = Palette.points.color(at: Panel.discShade)
+    var below = (isSigned ? Palette.negativePoints : Palette.absolutePoints).color(at: Panel.discShade)
     var above = Palette.positivePoints.color(at: Panel.discShade)
     (below.alpha, above.alpha) = (0.85, 0.85)
     for (index, value) in values.enumerated() where value.isFinite {
@@ -91,13 +96,12 @@ extension Panel.Plot {
     }
   }
 
-  fileprivate func drawCloud(of values: [Double], on canvas: Canvas) {
+  fileprivate func drawCloud(of values: [Double], isSigned: Bool, on canvas: Canvas) {
     let resolution = canvas.resolution
     let width = Int((area.width * resolution).rounded(.up))
     let height = Int((area.height * resolution).rounded(.up))
     let cloud = PointCloud(
       width: width, height: height, radius: max(pointRadius(count: values.count) * resolution, 0.75))
-    let isSigned = yAxis.low == -yAxis.high
     var points: [Point] = []
     points.reserveCapacity(values.count)
     for (index, value) in values.enumerated() where value.isFinite {
@@ -107,7 +111,8 @@ extension Panel.Plot {
     let zeroRow = isSigned ? (y(0) - area.y) * resolution : -1
     let span = (x(0) - area.x) * resolution...(x(Double(values.count - 1)) - area.x) * resolution
     var pixels = cloud.pixels(
-      points, span: span, below: Palette.points, above: Palette.positivePoints, zeroRow: zeroRow)
+      points, span: span, below: isSigned ? Palette.negativePoints : Palette.absolutePoints,
+      above: Palette.positivePoints, zeroRow: zeroRow)
     let box = Rectangle(x: area.x, y: area.y, width: Double(width) / resolution, height: Double(height) / resolution)
     canvas.image(&pixels, width: width, height: height, in: box)
   }
@@ -116,7 +121,6 @@ extension Panel.Plot {
   fileprivate func drawStars(_ indices: [Int], of values: [Double], avoiding lines: [Rectangle], on canvas: Canvas) {
     let marks = indices.map { point($0, values[$0]) }
     for mark in marks.reversed() { canvas.star(at: mark, radius: style.starRadius) }
-    guard !style.hasCompactHeader else { return }
     let radius = style.starRadius
     let obstacles = marks.map {
       Rectangle(x: $0.x - radius, y: $0.y - radius, width: 2 * radius, height: 2 * radius).inset(by: radius * 0.1)

@@ -17,15 +17,19 @@ struct ActGrad: Filter {
       output, for every real position. One forward and one backward pass serve all layers, and only the lowest layer \
       needs to be captured.
 
-      e.g.  qwen-capture --model DIR --layers 0 < tokens.ts | act-grad --model DIR | grad-aggregate --save out
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
+              qwen-capture --model demo/model --layers 0 |
+              act-grad --model demo/model | grad-aggregate --save out > out.ts
       """,
     version: packageVersion)
 
-  @Option(help: "The model that the activations were captured from: a folder or a hub id.")
+  @Option(help: "The model that the activations were captured from: a folder or a hub id.", completion: .file())
   var model: String
 
-  @Option(help: "Layers whose gradients to write. (default: all from the lowest captured one)")
-  var layers: LayerList?
+  @Option(
+    help: "Layers whose gradients to write. (default: all from the lowest captured one)", completion: .layers,
+    transform: LayerList.asked)
+  var layers = LayerList?.none
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions

@@ -20,12 +20,17 @@ struct GradAggregate: Filter {
       A gradient is that of the summed loss in nats, and every recorded position counts the same: so batches, shards \
       and their order change nothing. --loss-reduction and --weighting choose other scales and weights.
 
-      e.g.  grad-aggregate --mode both --save out gradients.ts | grad-plot --output out
-            cat shard-*.ts | grad-aggregate --partial > sums.ts && grad-aggregate --save out sums-*.ts > /dev/null
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
+              qwen-capture --model demo/model --layers 0 |
+              act-grad --model demo/model > gradients.ts
+            grad-aggregate --mode both --save out gradients.ts |
+              grad-plot --output out
+            grad-aggregate --partial gradients.ts > sums.ts
+            grad-aggregate --save out sums.ts > out.ts
       """,
     version: packageVersion)
 
-  @Option(help: "mean_abs, mean or both: the average of |c·g|, of c·g, or both. (default: mean_abs)")
+  @Option(help: "The average of |c·g|, of c·g, or both. (default: mean_abs)")
   var mode: Modes?
 
   @Option(
@@ -45,7 +50,9 @@ struct GradAggregate: Filter {
   @Flag(help: "Average over samples of different texts, in each of which they are numbered anew; otherwise refused.")
   var mixTexts = false
 
-  @Option(help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"),
+    completion: .directory)
   var save: String?
 
   @Flag(help: "Write sums only, to be merged by another grad-aggregate: no averages, no statistics.")
@@ -54,17 +61,17 @@ struct GradAggregate: Filter {
   @Option(
     help: ArgumentHelp(
       "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var sae: String?
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Streams of gradients or aggregates; standard input where none is given.")
+  @Argument(help: "Streams of gradients or aggregates; standard input where none is given.", completion: .file())
   var files: [String] = []
 
   func validate() throws {
-    if partial, save != nil { throw ValidationError("--partial makes no averages that --save could write") }
+    if partial, save != nil { throw ValidationError("--save: expected without --partial, which makes no averages") }
   }
 
   func filter() throws {
@@ -188,6 +195,9 @@ struct GradAggregate: Filter {
 
 /// The values of `--mode`.
 struct Modes: ExpressibleByArgument {
+  static let allValueStrings = ["mean_abs", "mean", "both"]
+  static let defaultCompletionKind = CompletionKind.list(allValueStrings)
+
   let modes: Set<AveragingMode>
 
   init?(argument: String) {

@@ -12,14 +12,18 @@ struct GradPlot: Filter {
     commandName: "grad-plot",
     abstract: "Draw averaged gradients: histograms and scatter plots of every layer and of all.",
     discussion: """
-      e.g.  act-grad --model DIR < acts.ts | grad-aggregate --mode both | grad-plot --output plots
-            grad-plot --unit feature --format pdf --log-counts --output plots layer_*_mean_abs_gradients.npy
-            grad-plot --text --top 5 layer_11_mean_abs_gradients.npy
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
+              qwen-capture --model demo/model --layers 0 |
+              act-grad --model demo/model |
+              grad-aggregate --mode both --save out | grad-plot --output out
+            grad-plot --unit activation --format pdf --log-counts --output pdf \\
+              out/layer_*_mean_gradients.npy
+            grad-plot --text --top 5 out/layer_2_mean_abs_gradients.npy
       Arrays give their layer and mode by their names (layer_11_mean_abs_gradients.npy) or by --layer and --mode.
       """,
     version: packageVersion)
 
-  @Option(help: "Folder for the pictures; made where it is missing.")
+  @Option(help: "Folder for the pictures; made where it is missing.", completion: .directory)
   var output = "."
 
   @Option(help: "png, svg or pdf; the vector formats hold clouds of more than 4096 points as pixels.")
@@ -37,10 +41,12 @@ struct GradPlot: Filter {
   @Option(help: "Layer of the first array whose name tells none; the next such arrays are the next layers.")
   var layer = 0
 
-  @Option(help: "Layers to draw, such as 0-23 or 0,5,10. (default: all)")
-  var layers: LayerList?
+  @Option(
+    help: "Layers to draw, such as 0-23, 0,5,10 or all. (default: all)", completion: .layers, transform: LayerList.asked
+  )
+  var layers = LayerList?.none
 
-  @Option(help: "How many of the largest absolute values are starred, or listed by --text.")
+  @Option(help: "How many of the largest absolute values are starred, 0 for none, or listed by --text.")
   var top = 20
 
   @Option(help: "Bins of the histograms. (default: 100, and 50 where all layers share a page)")
@@ -63,7 +69,9 @@ struct GradPlot: Filter {
 
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Streams of aggregates, arrays (.npy), or both; - or nothing: a stream on standard input.")
+  @Argument(
+    help: "Streams of aggregates, arrays (.npy), or both; - or nothing: a stream on standard input.",
+    completion: .file())
   var files: [String] = []
 
   func validate() throws {
@@ -73,6 +81,9 @@ struct GradPlot: Filter {
     try check("--bins", bins ?? 1, in: 1...100_000)
     try check("--columns", columns, in: 1...1000)
     try check("--threads", threads ?? 1, in: 1...1024)
+    if (text || tsv) && top == 0 {
+      throw ValidationError("--top: expected at least 1 with \(text ? "--text" : "--tsv"), found 0")
+    }
   }
 
   private func check<Value: Comparable>(_ name: String, _ value: Value, in range: ClosedRange<Value>) throws {
@@ -81,6 +92,7 @@ struct GradPlot: Filter {
   }
 
   func filter() throws {
+    if !text && !tsv { try checkOutputFolder(output) }
     var defaults = GradientCollection.Defaults()
     (defaults.unit, defaults.mode, defaults.nextLayer) = (unit, mode, layer)
     var collection = GradientCollection(defaults)
@@ -91,6 +103,7 @@ struct GradPlot: Filter {
       try out.write(GradientTable.text(gradients, top: top, style: tsv ? .tabSeparated : .aligned))
       return try out.finish()
     }
+    try collection.checkUnit(of: gradients)
     for layer in gradients {
       guard let exclusions = layer.statistics.exclusions else { continue }
       complain("layer \(layer.layer), \(layer.mode.rawValue): left out: \(exclusions)")

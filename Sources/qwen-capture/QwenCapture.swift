@@ -16,18 +16,24 @@ struct QwenCapture: Filter {
       Reads a tokens stream, writes an activations stream: for each layer the residual stream between attention and \
       MLP, resid_mid.L, and the MLP's output, mlp_out.L. Layers above the highest one asked for are not run.
 
-      e.g.  wt-tokenize --tokenizer DIR text.raw | qwen-capture --model DIR --layers 0 | act-grad --model DIR > g.ts
-            qwen-capture --model DIR --split 'cap-{layer}.ts' < tokens.ts
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
+            qwen-capture --model demo/model --layers 0 < tokens.ts |
+              act-grad --model demo/model > gradients.ts
+            qwen-capture --model demo/model --split 'cap-{layer}.ts' < tokens.ts
       """,
     version: packageVersion)
 
-  @Option(help: "The model: a folder, or a hub id that is looked up in the local cache.")
+  @Option(help: "The model: a folder, or a hub id that is looked up in the local cache.", completion: .file())
   var model: String
 
-  @Option(help: "Layers to capture: 0-23, 0,5,10 or a mix. (default: all)")
-  var layers: LayerList?
+  @Option(
+    help: "Layers to capture: 0-23, 0,5,10, a mix or all. (default: all)", completion: .layers,
+    transform: LayerList.asked)
+  var layers = LayerList?.none
 
-  @Option(help: ArgumentHelp("One file a layer instead of standard output; {layer} is its number.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("One file a layer instead of standard output; {layer} is its number.", valueName: "path"),
+    completion: .file())
   var split: String?
 
   @Flag(help: "Also run all layers and the output head, and write each sample's loss: sae-grad then need not find it.")

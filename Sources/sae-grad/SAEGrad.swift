@@ -18,21 +18,28 @@ struct SAEGrad: Filter {
       output is replaced by what the autoencoder makes of it; grad.L is the gradient there, which grad-aggregate \
       multiplies with the decoder to the gradient of every feature.
 
-      e.g.  sae-grad --model DIR --sae 'saes/mlp_out_layer_{layer}/trainer_0' < acts.ts | grad-aggregate --save out
-            seq 0 23 | xargs -P 2 -I L sh -c 'sae-grad --model DIR --sae "$SAE" --layers L < acts.ts > grad-L.ts'
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
+              qwen-capture --model demo/model > acts.ts
+            sae='demo/saes/mlp_out_layer_{layer}/trainer_0'
+            sae-grad --model demo/model --sae "$sae" < acts.ts |
+              grad-aggregate --save out > out.ts
+            sae-grad --model demo/model --sae "$sae" --layers 2 < acts.ts > grad-2.ts
       """,
     version: packageVersion)
 
-  @Option(help: "The model that the activations were captured from: a folder or a hub id.")
+  @Option(help: "The model that the activations were captured from: a folder or a hub id.", completion: .file())
   var model: String
 
   @Option(
     help: ArgumentHelp(
-      "The autoencoders: a folder, a file or a hub id; {layer} is the layer's number.", valueName: "path"))
+      "The autoencoders: a folder, a file or a hub id; {layer} is the layer's number.", valueName: "path"),
+    completion: .file())
   var sae: String
 
-  @Option(help: "Layers whose autoencoders to use. (default: all captured ones)")
-  var layers: LayerList?
+  @Option(
+    help: "Layers whose autoencoders to use. (default: all captured ones)", completion: .layers,
+    transform: LayerList.asked)
+  var layers = LayerList?.none
 
   @Option(help: "Take every n-th position.")
   var stride = 4
@@ -61,7 +68,9 @@ struct SAEGrad: Filter {
 
   func validate() throws {
     if stride < 1 { throw ValidationError("--stride: expected a number of at least 1, found \(stride)") }
-    if dense, embedBasis { throw ValidationError("--embed-basis: a --dense stream needs no decoder") }
+    if dense, embedBasis {
+      throw ValidationError("--embed-basis: expected without --dense, whose stream needs no decoder")
+    }
     if let layers, layers.layers.count > 1, !sae.contains("{layer}") {
       throw ValidationError("--sae: expected {layer} in the path, since --layers names several, found '\(sae)'")
     }

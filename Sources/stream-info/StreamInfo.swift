@@ -11,8 +11,10 @@ struct StreamInfo: Filter {
     commandName: "stream-info",
     abstract: "List the segments, records and tensors of a tensor stream.",
     discussion: """
-      e.g.  stream-info gradients.ts
-            stream-info --check shard-*.ts && cat shard-*.ts | grad-aggregate --save out
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
+            stream-info tokens.ts
+            stream-info --check tokens.ts && qwen-capture --model demo/model \\
+              < tokens.ts > acts.ts
       Every record is read and verified; --check says only whether the stream is whole (exit 0) or not (65).
       """,
     version: packageVersion)
@@ -23,7 +25,7 @@ struct StreamInfo: Filter {
   @Flag(help: "List every tensor of every record, not only those of each segment's first data record.")
   var all = false
 
-  @Argument(help: "Streams to read; standard input where none is given.")
+  @Argument(help: "Streams to read; standard input where none is given.", completion: .file())
   var files: [String] = []
 
   func filter() throws {

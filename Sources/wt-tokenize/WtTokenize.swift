@@ -14,8 +14,9 @@ struct WtTokenize: Filter {
       Reads text, writes a tokens stream. A sample is a line with more than --min-chars characters, not counting white \
       space at its ends; it is tokenized with its leading space and its line feed, without special tokens.
 
-      e.g.  wt-tokenize --tokenizer Qwen/Qwen2.5-0.5B wiki.train.raw > tokens.ts
-            wt-tokenize --tokenizer DIR --skip 500 --num-samples 500 < wiki.train.raw | qwen-capture --model DIR …
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
+            head -n 40 demo/sample.txt |
+              wt-tokenize --tokenizer demo/model --skip 2 --num-samples 8 > few.ts
       """,
     version: packageVersion)
 
@@ -27,7 +28,7 @@ struct WtTokenize: Filter {
   @Option(
     help: ArgumentHelp(
       "A folder with tokenizer.json, or with vocab.json and merges.txt; a tokenizer.json; or a hub id.",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var tokenizer: String
 
   @Option(help: "The number of samples.")
@@ -59,7 +60,7 @@ struct WtTokenize: Filter {
 
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Text files to read, one after another; standard input where none is given.")
+  @Argument(help: "Text files to read, one after another; standard input where none is given.", completion: .file())
   var files: [String] = []
 
   func validate() throws {

@@ -96,11 +96,3 @@ func averages(_ stream: Data) throws -> [String: [Double]] {
   }
   return values
 }
-
-extension Program.Outcome {
-  /// Whether the program failed as it should: that code, one line on standard error, nothing said twice.
-  func failed(_ status: Int32, saying words: String) -> Bool {
-    let lines = errors.split(separator: "\n").filter { !$0.contains("device: ") }
-    return self.status == status && lines.count == 1 && lines[0].contains(words)
-  }
-}

@@ -165,7 +165,7 @@ import Testing
 
   @Test(arguments: [["--jobs", "1"], ["-P2"], ["--work-dir", "work"]])
   func nothingIsWrittenUnlessAsked(flags: [String]) throws {
-    let outcome = try analyse(.feature, ["--layers", "0,2"] + flags)
+    let outcome = try analyse(.feature, ["--layers", "0 , 2"] + flags)
     expect(outcome)
     #expect(outcome.text.split(separator: "\n").count == 2)
     #expect(try names().subtracting(["work"]) == ["tmp"] && names("tmp").isEmpty)
@@ -206,7 +206,8 @@ import Testing
   // MARK: - Wrong usage and programs that fail
 
   @Test(arguments: [
-    (["--layers", "4"], 64, "layer 4: the model's last layer is 3"), (["--layers", "3-1"], 64, "found '3-1'"),
+    (["--layers", "4"], 64, "layer 4: the model's last layer is 3"),
+    (["--layers", "3-1"], 64, "found '3-1': the first layer of 3-1 is larger than the last"),
     (["--layers", "1,"], 64, "found '1,'"), (["--num_samples", "0"], 64, "found '0'"),
     (["--num_samples=1e3"], 64, "found '1e3'"), (["--aggregation_mode", "max"], 64, "mean_abs or both"),
     (["--device=tpu"], 64, "found 'tpu'"), (["--save_outputs=yes"], 64, "takes no value"),

@@ -13,22 +13,63 @@ import Testing
     #expect(version.status == 0 && version.text.split(separator: ".").count == 3)
   }
 
+  /// One line that names the flag, what was expected and what was found, and one that tells where the help is.
   @Test(arguments: [
-    ["qwen-capture"], ["act-grad"], ["qwen-capture", "--model"], ["stream-info", "--no-such-flag"],
-    ["qwen-capture", "--model", "m", "stray"], ["grad-aggregate", "--mode", "median"],
-    ["grad-aggregate", "--loss-reduction", "max"], ["grad-aggregate", "--weighting", ""],
-    ["grad-aggregate", "--partial", "--save", "x"], ["act-grad", "--model", "m", "--threads", "0"],
-    ["act-grad", "--model", "m", "--device", "tpu"], ["act-grad", "--model", "m", "--layers", "3-1"],
-    ["act-grad", "--model", "m", "--layers", "0,,1"], ["act-grad", "--model", "m", "--layers", "99999"],
-    ["qwen-capture", "--model", "m", "--layers", "a"], ["qwen-capture", "--model", "m", "--layers", ""],
-    ["qwen-capture", "--model", "m", "--split", "no-layer.ts"],
+    ("qwen-capture", "--model: expected a value, since there is no default, found none"),
+    ("act-grad", "--model: expected a value, since there is no default, found none"),
+    ("qwen-capture --model", "--model: expected a value, found none"),
+    ("qwen-capture --model m --layers", "--layers: expected a value, found none"),
+    ("stream-info --no-such-flag", "--no-such-flag: no such option"),
+    ("qwen-capture --model m --layer 0", "--layer: no such option; the nearest in spelling is --layers"),
+    ("grad-aggregate --wieghting sample", "--wieghting: no such option; the nearest in spelling is --weighting"),
+    (
+      "wt-tokenize --tokenizer t --num_sample 3",
+      "--num-sample: no such option; the nearest in spelling is --num-samples"
+    ),
+    ("stream-info -x", "-x: no such option"),
+    ("qwen-capture --model m stray", "expected no further argument, found 'stray'"),
+    ("act-grad --model m a b", "expected no further argument, found 'a', 'b'"),
+    ("qwen-capture --model m --loss=3", "--loss: expected no value, found '3'"),
+    ("grad-aggregate --mode median", "--mode: expected mean_abs, mean or both, found 'median'"),
+    ("grad-plot --format gif", "--format: expected png, svg or pdf, found 'gif'"),
+    ("wt-tokenize --tokenizer t --padding left", "--padding: expected none or max-length, found 'left'"),
+    ("act-grad --model m --device tpu", "--device: expected auto, cpu, cuda or cuda:N, found 'tpu'"),
+    ("act-grad --model m --precision f8", "--precision: expected float32, tf32 or bf16, found 'f8'"),
+    ("act-grad --model m --threads many", "--threads: expected a number, found 'many'"),
+    ("act-grad --model m --threads 1.5", "--threads: expected a whole number, found '1.5'"),
+    ("act-grad --model m --threads 99999999999999999999", "--threads: expected a smaller whole number, found '9999"),
+    ("act-grad --model m --threads 0", "--threads: expected a number from 1 to 1024, found 0"),
+    ("act-grad --model m --threads -2", "--threads: expected a number from 1 to 1024, found -2"),
+    ("wt-tokenize --tokenizer t --seed -1", "--seed: expected a whole number of at least 0, found '-1'"),
+    ("sae-grad --model m --sae s --stride 0", "--stride: expected a number of at least 1, found 0"),
+    ("grad-aggregate --partial --save x", "--save: expected without --partial, which makes no averages"),
+    ("qwen-capture --model m --split no-layer.ts", "--split: expected {layer} in the path, found 'no-layer.ts'"),
+    ("qwen-capture --model m 'a\nb\u{1b}[31m'", "expected no further argument, found 'a\\nb\\u{1b}[31m'"),
+    (
+      "grad-plot --generate-completion-script tcsh",
+      "--generate-completion-script: expected bash, zsh or fish, found 'tcsh'"
+    ),
   ])
-  func usageErrors(_ command: [String]) throws {
-    let outcome = try Program(command[0]).run(Array(command.dropFirst()))
-    #expect(outcome.status == 64, "\(outcome.errors)")
-    #expect(outcome.output.isEmpty)
-    #expect(outcome.errors.hasPrefix("Error: "))
-    #expect(outcome.errors.lowercased().contains("usage: \(command[0])"))
+  func usageErrors(_ command: String, _ line: String) throws {
+    let outcome = try Program.shell("\(command) --quiet < /dev/null")
+    #expect(outcome.status == 64 && outcome.output.isEmpty)
+    let name = command.prefix { $0 != " " }
+    let lines = outcome.errors.split(separator: "\n", omittingEmptySubsequences: false)
+    #expect(lines.count == 3 && lines[0].hasPrefix("\(name): \(line)"), "\(outcome.errors)")
+    #expect(lines.dropFirst().elementsEqual(["\(name) --help tells more", ""]), "\(outcome.errors)")
+  }
+
+  /// Errors are said whatever is asked not to be said.
+  @Test(arguments: ["wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot"])
+  func quietProgramsSayErrors(_ name: String) throws {
+    let flags = [
+      "wt-tokenize": ["--tokenizer", "\(DemoRun.model)/tokenizer.json"],
+      "sae-grad": DemoRun.modelFlag + ["--sae", "s"], "grad-aggregate": [], "grad-plot": ["--text"],
+    ]
+    // An empty input.
+    let outcome = try Program(name).run((flags[name] ?? DemoRun.modelFlag) + ["--quiet"])
+    #expect(outcome.status == 65 && outcome.errors.hasPrefix("\(name): "), "\(outcome.status) \(outcome.errors)")
+    #expect(outcome.errors.split(separator: "\n").count == 1)
   }
 
   @Test func layersOutOfRange() throws {

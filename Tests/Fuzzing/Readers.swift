@@ -96,8 +96,8 @@ extension Reader {
   }
 
   private static func layers(_ bytes: UnsafeRawBufferPointer) throws {
-    guard let list = LayerList(argument: String(decoding: bytes, as: UTF8.self)) else { return }
-    precondition(LayerList(argument: list.description) == list)
+    guard let list = try? LayerList(String(decoding: bytes, as: UTF8.self)) else { return }
+    precondition((try? LayerList(list.description)) == list)
   }
 
   private static func configuration(_ bytes: UnsafeRawBufferPointer) throws {

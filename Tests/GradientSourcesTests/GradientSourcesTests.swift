@@ -105,6 +105,23 @@ extension TemporaryFolder {
     #expect(throws: Failure.self) { try collection.read(stream) }
   }
 
+  @Test func tellsTwoUnitsApart() throws {
+    let stream = try folder.writeStream("aggregates.ts", records: [[("mean.2", [1])]])
+    let array = "\(folder.path)/layer_2_mean_gradients.npy"
+    try NumPyWriter.write([3, 4] as [Float], to: array)
+    var collection = GradientCollection()
+    for path in [stream, array] { try collection.read(path) }
+    let both = try collection.sorted()
+    #expect(both.map(\.unit) == [.activation, .feature])
+    let failure = Failure(
+      .malformed,
+      "expected features or activations, found activations of \(stream) and features of \(array): draw them one after "
+        + "the other, into a folder each; --unit says what arrays hold")
+    #expect(throws: failure) { try collection.checkUnit(of: both) }
+    for one in both { try collection.checkUnit(of: [one]) }
+    try collection.checkUnit(of: [])
+  }
+
   @Test func takesArraysByTheirNames() throws {
     try NumPyWriter.write([1, 2] as [Float], to: "\(folder.path)/layer_3_gradients.npy")
     try NumPyWriter.write([1, -2] as [Float], to: "\(folder.path)/layer_4_gradients.npy")

@@ -22,6 +22,18 @@ private func width(_ label: String) -> Double { Double(label.count) * 6 }
     #expect(ticks.exponent == exponent)
   }
 
+  /// Where the values share most of their digits, the ticks tell the rest, and the axis' label what they share.
+  @Test func closeValuesHaveAnOffset() {
+    let low = 3.9491581381352656
+    let ticks = AxisTicks.linear(on: Axis(low: low, high: low + 200 * low.ulp), atMost: 6)
+    #expect(ticks.offset == 3.9491581381353 && ticks.exponent == -14)
+    #expect(ticks.labels == ["−2", "0", "2", "4"])
+    let negative = AxisTicks.linear(on: Axis(low: -1e-5 - 4e-17, high: -1e-5 + 4e-17), atMost: 5)
+    #expect(negative.offset == -1e-5 && negative.labels == ["−4", "−2", "0", "2", "4"] && negative.exponent == -17)
+    #expect(AxisTicks.linear(on: Axis(low: 1, high: 1.00001), atMost: 5).offset == 0)
+    #expect(AxisTicks.linear(on: Axis(low: -1e-9, high: 1e-9), atMost: 5).offset == 0)
+  }
+
   @Test func countsAreWholeAndGrouped() {
     let ticks = AxisTicks.linear(on: Axis(low: 0, high: 12_600), atMost: 6, areIntegers: true)
     #expect(ticks.labels == ["0", "2,500", "5,000", "7,500", "10,000", "12,500"])

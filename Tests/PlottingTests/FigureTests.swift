@@ -18,7 +18,9 @@ import Testing
     }
     let odd: [[Double]] = [
       [], [0], [.nan, 1], [Double](repeating: 0, count: 50), [Double](repeating: 3.3e-5, count: 50),
-      [.infinity, -1, 2, .nan], [1, 1 + 1e-12], [-1e308, 1.7e308], [.leastNonzeroMagnitude, 0],
+      [.infinity, -1, 2, .nan], [1, 1 + 1e-12], [1, 1.0.nextUp],
+      [3.9491581381352656e-105, 3.9491581381352656e-105 + 200 * 3.9491581381352656e-105.ulp], [-1e308, 1.7e308],
+      [.leastNonzeroMagnitude, 0],
     ]
     let oddSamples = odd.flatMap { values in
       AveragingMode.allCases.map { LayerGradients(layer: 7, mode: $0, unit: .feature, values: values) }
@@ -98,6 +100,70 @@ import Testing
     let gradients = LayerGradients(layer: 0, mode: .meanAbsolute, unit: .feature, values: values)
     let texts = Figure.scatter(gradients, options).texts().map(\.text)
     #expect(["17", "4000", "8999", "Top 3 features"].allSatisfy(texts.contains))
+  }
+
+  @Test func starsOfAllLayersCarryTheirIndices() {
+    var values = [Double](repeating: 1, count: 9000)
+    for (rank, index) in [17, 4000, 8999].enumerated() { values[index] = 50 + Double(rank) * 20 }
+    var options = PlotOptions()
+    options.top = 3
+    let layers = (0..<3).map { LayerGradients(layer: $0, mode: .meanAbsolute, unit: .feature, values: values) }
+    let texts = Figure.scatters(layers, options).texts().map(\.text)
+    for index in ["17", "4000", "8999"] { #expect(texts.count { $0 == index } == 3) }
+    options.top = 0
+    #expect(!Figure.scatters(layers, options).texts().contains { $0.text.hasPrefix("Top ") || $0.text == "17" })
+  }
+
+  /// Blue and orange are signs; averages of absolute values have none.
+  @Test func absoluteGradientsHaveNoColoursOfSigns() throws {
+    var options = PlotOptions()
+    // Stars are yellow.
+    options.top = 0
+    // Of both signs and centred on zero, as no true average of absolute values is.
+    let values = (-500...500).map { Double($0) * 1e-5 }
+    for count in [1001, 5005] {
+      let (signed, absolute) = (AveragingMode.mean, AveragingMode.meanAbsolute)
+      let pair = [signed, absolute].map { mode in
+        LayerGradients(
+          layer: 1, mode: mode, unit: .feature, values: (0..<count).map { values[$0 % values.count] })
+      }
+      for figure in [Figure.histogram(pair[1], options), .scatter(pair[1], options)] {
+        let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
+        #expect(picture.count(\.isGreen) > 1000 && picture.count(\.isBlue) == 0 && picture.count(\.isOrange) == 0)
+      }
+      for figure in [Figure.combinedHistogram(pair, options), .combinedScatter(pair, options)] {
+        let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
+        let (left, right) = (0..<picture.width / 2, picture.width / 2..<picture.width)
+        #expect(picture.count(in: left, \.isBlue) > 1000 && picture.count(in: left, \.isOrange) > 1000)
+        #expect(picture.count(in: left, \.isGreen) == 0)
+        #expect(picture.count(in: right, \.isGreen) > 1000)
+        #expect(picture.count(in: right, \.isBlue) == 0 && picture.count(in: right, \.isOrange) == 0)
+        // What explains the signs stands over the signed half.
+        let signs = figure.texts().filter { $0.text.hasPrefix("increase ") }
+        #expect(signs.count == 2 && signs.allSatisfy { $0.place.maxX < figure.width / 2 })
+      }
+    }
+  }
+
+  /// However close together the values lie: a bar that the line of the mean does not hide, and ticks that differ.
+  @Test(
+    arguments: [
+      [3.9491581381352656, 3.9491581381352665], [2, 2], [1, 1.0.nextUp.nextUp], [-3e-5, -3e-5], [0, 0],
+      [.leastNonzeroMagnitude, 0], [1, 1 + 1e-12], [0.9999, 1.0001], [1e300, 1e300.nextUp], [-1e-9, 1e-9],
+    ] as [[Double]], AveragingMode.allCases) func nearlyEqualValuesShowABar(ends: [Double], mode: AveragingMode) throws
+  {
+    let values = (0..<1000).map { ends[$0 % 2] }
+    let gradients = LayerGradients(layer: 0, mode: mode, unit: .feature, values: values)
+    for figure in [Figure.histogram(gradients), .histograms([gradients, gradients])] {
+      let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
+      // Above the legend's swatches nothing is as tall.
+      let columns = (0..<picture.width).filter { x in
+        (0..<picture.height).count { picture[x, $0].isGreen || picture[x, $0].isBlue || picture[x, $0].isOrange } > 60
+      }
+      #expect(columns.count >= 2, "\(figure.title)")
+      let ticks = figure.texts().map(\.text).filter { Double($0.replacing("−", with: "-")) != nil }
+      #expect(Set(ticks).count >= 4, "\(ticks)")
+    }
   }
 
   @Test func whatIsLeftOutIsNamed() {

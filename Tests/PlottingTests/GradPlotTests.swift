@@ -73,6 +73,40 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["aggregates.ts"])
   }
 
+  /// Their histograms would have one name.
+  @Test func refusesTwoUnitsInOneCall() throws {
+    let array = folder.file("layer_1_mean_gradients.npy")
+    try NumPyWriter.write([1e-5, 2e-5], to: array)
+    let outcome = try program.run(["--output", folder.file("plots"), "-", array], input: stream())
+    #expect(
+      outcome.failed(
+        65,
+        saying: "grad-plot: expected features or activations, found activations of - and features of "
+          + "\(array): draw them one after the other, into a folder each; --unit says what arrays hold"))
+    #expect(try files("plots").isEmpty)
+    // A table has both; and one of the two is no trouble.
+    let table = try program.run(["--text", "--top", "1", "-", array], input: stream())
+    #expect(table.status == 0 && table.text.contains("2 features") && table.text.contains("3 activations"))
+    let one = try program.run(["--output", folder.file("plots"), "--layers", "0", "-", array], input: stream())
+    #expect(one.errors.hasPrefix("grad-plot: 6 pictures in "))
+    #expect(try files("plots").count == 6)
+  }
+
+  @Test func anOutputThatCannotBeWrittenIsRefusedBeforeInputIsRead() throws {
+    let outcome = try program.run(["--output", "/proc", "/nonexistent.npy"])
+    #expect(outcome.failed(74, saying: "grad-plot: /proc: "), "\(outcome.errors)")
+    // A table goes elsewhere.
+    #expect(try program.run(["--text", "--output", "/proc"], input: stream()).status == 0)
+  }
+
+  @Test func noStarsAreAsked() throws {
+    #expect(try program.run(["--top", "0", "--output", folder.file("plots"), "--quiet"], input: stream()).status == 0)
+    for flag in ["--text", "--tsv"] {
+      let outcome = try program.run([flag, "--top", "0"], input: stream())
+      #expect(outcome.failed(64, saying: "grad-plot: --top: expected at least 1 with \(flag), found 0"))
+    }
+  }
+
   @Test func namesValuesThatAreNotFinite() throws {
     try NumPyWriter.write([1, Double.nan, 2], to: folder.file("layer_0_mean_gradients.npy"))
     let outcome = try program.run([
@@ -101,7 +135,7 @@ import Testing
     for length in [0, 1, stream.count / 2, stream.count - 1] {
       let outcome = try program.run(["--output", folder.file("plots")], input: stream.prefix(length))
       #expect(outcome.status == 65, "cut to \(length) bytes")
-      #expect(!FileManager.default.fileExists(atPath: folder.file("plots")))
+      #expect(try files("plots").isEmpty)
     }
   }
 

@@ -8,22 +8,7 @@ struct Picture {
   private(set) var pixels: [UInt8]
 
   init(png: [UInt8]) throws {
-    var image = png_image()
-    image.version = png_uint_32(PNG_IMAGE_VERSION)
-    var pixels: [UInt8] = []
-    // libpng keeps the address of the file's bytes from the first call for the second.
-    try png.withUnsafeBytes { png in
-      guard png_image_begin_read_from_memory(&image, png.baseAddress, png.count) != 0 else {
-        throw Failure(.malformed, "not a PNG file")
-      }
-      image.format = png_uint_32(PNG_FORMAT_GRAY)
-      pixels = [UInt8](repeating: 0, count: Int(image.width * image.height))
-      guard png_image_finish_read(&image, nil, &pixels, 0, nil) != 0 else {
-        throw Failure(.malformed, "a damaged PNG file")
-      }
-    }
-    self.pixels = pixels
-    (width, height) = (Int(image.width), Int(image.height))
+    (pixels, width, height) = try decodedPNG(png, format: png_uint_32(PNG_FORMAT_GRAY), channels: 1)
   }
 
   subscript(x: Int, y: Int) -> UInt8 { pixels[y * width + x] }
@@ -82,4 +67,54 @@ struct Picture {
     }
     return excess
   }
+}
+
+/// A picture's pixels as colours.
+struct Colours {
+  struct Pixel {
+    let red: Int
+    let green: Int
+    let blue: Int
+
+    var isGreen: Bool { green > max(red, blue) + 24 }
+    var isBlue: Bool { blue > red + 60 && blue > green + 24 }
+    var isOrange: Bool { red > blue + 60 && red > green + 24 }
+  }
+
+  let width: Int
+  let height: Int
+  private let bytes: [UInt8]
+
+  init(png: [UInt8]) throws {
+    (bytes, width, height) = try decodedPNG(png, format: png_uint_32(PNG_FORMAT_RGB), channels: 3)
+  }
+
+  subscript(x: Int, y: Int) -> Pixel {
+    let start = (y * width + x) * 3
+    return Pixel(red: Int(bytes[start]), green: Int(bytes[start + 1]), blue: Int(bytes[start + 2]))
+  }
+
+  func count(in columns: Range<Int>? = nil, _ isMatch: (Pixel) -> Bool) -> Int {
+    (columns ?? 0..<width).reduce(0) { sum, x in sum + (0..<height).count { isMatch(self[x, $0]) } }
+  }
+}
+
+private func decodedPNG(
+  _ png: [UInt8], format: png_uint_32, channels: Int
+) throws -> (pixels: [UInt8], width: Int, height: Int) {
+  var image = png_image()
+  image.version = png_uint_32(PNG_IMAGE_VERSION)
+  var pixels: [UInt8] = []
+  // libpng keeps the address of the file's bytes from the first call for the second.
+  try png.withUnsafeBytes { png in
+    guard png_image_begin_read_from_memory(&image, png.baseAddress, png.count) != 0 else {
+      throw Failure(.malformed, "not a PNG file")
+    }
+    image.format = format
+    pixels = [UInt8](repeating: 0, count: Int(image.width * image.height) * channels)
+    guard png_image_finish_read(&image, nil, &pixels, 0, nil) != 0 else {
+      throw Failure(.malformed, "a damaged PNG file")
+    }
+  }
+  return (pixels, Int(image.width), Int(image.height))
 }

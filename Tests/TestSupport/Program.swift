@@ -9,6 +9,14 @@ public struct Program {
     public let errors: String
 
     public var text: String { String(decoding: output, as: UTF8.self) }
+
+    /// Whether the program failed as it should: that code, one line on standard error, nothing said twice. Of a wrong
+    /// command line a second one tells where the help is.
+    public func failed(_ status: Int32, saying words: String) -> Bool {
+      var lines = errors.split(separator: "\n").filter { !$0.contains("device: ") }
+      if status == 64, lines.count == 2, lines[1].hasSuffix(" --help tells more") { lines.removeLast() }
+      return self.status == status && lines.count == 1 && lines[0].contains(words)
+    }
   }
 
   /// Where the programs are built, beside the tests themselves.

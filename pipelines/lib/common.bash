@@ -68,17 +68,22 @@ number() {
   echo "${BASH_REMATCH[1]}"
 }
 
-# layer_list FLAG TEXT: the layers of 0-23, 0,5,10 or a mix, ascending, one a line.
+# layer_list FLAG TEXT: the layers of 0-23, 0,5,10 or a mix, ascending, one a line. White space around commas and dashes
+# is allowed, as the programs have it.
 layer_list() {
-  local part
+  local part first last why
   local -a parts
-  [[ $2 != *, ]] || fail $usage_error "$1: expected a list such as 0-23 or 0,5,10, found '$2'"
-  IFS=, read -r -a parts <<< "$2"
+  # A comma at the end, as read drops one.
+  IFS=, read -r -a parts <<< "$2,"
   for part in "${parts[@]}"; do
-    if [[ ! $part =~ ^([0-9]{1,4})(-([0-9]{1,4}))?$ ]] || ((10#${BASH_REMATCH[3]:-9999} < 10#${BASH_REMATCH[1]})); then
-      fail $usage_error "$1: expected a list such as 0-23 or 0,5,10, found '$2'"
+    if [[ $part =~ ^[[:space:]]*([0-9]{1,4})([[:space:]]*-[[:space:]]*([0-9]{1,4}))?[[:space:]]*$ ]]; then
+      first=$((10#${BASH_REMATCH[1]})) last=$((10#${BASH_REMATCH[3]:-${BASH_REMATCH[1]}}))
+      why="the first layer of $first-$last is larger than the last"
+    else
+      first=1 last=0 why="'$part' is neither a layer nor a range of layers"
     fi
-    seq "$((10#${BASH_REMATCH[1]}))" "$((10#${BASH_REMATCH[3]:-${BASH_REMATCH[1]}}))"
+    ((first <= last)) || fail $usage_error "$1: expected layers such as 0-23 or 0,5,10, found '$2': $why"
+    seq "$first" "$last"
   done | sort -nu
 }
 
