@@ -11,22 +11,20 @@ public func makeFolder(_ path: String) throws {
   }
 }
 
-/// Refuses, before there is anything to write, a folder that files could not be written into: `path` or, where it is
-/// missing, the one in which it would be made must be a folder that this process may write to.
+/// Refuses, before there is anything to write, a folder that files could not be written into. A file is tried in it or,
+/// where it is missing, in the one in which it would be made; nothing is left behind.
 ///
 /// - Throws: `Failure` of kind inputOutput.
 public func checkOutputFolder(_ path: String) throws(Failure) {
   var folder = path.isEmpty ? "." : path
-  while true {
-    var status = stat()
-    if stat(folder, &status) == 0 {
-      guard status.st_mode & S_IFMT == S_IFDIR else {
-        throw Failure(.inputOutput, "\(path): cannot write: expected a folder, found \(kindOfFile(status)): \(folder)")
-      }
-      if faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 { return }
-    }
-    guard errno == ENOENT else { throw Failure(.inputOutput, "\(path): cannot write: \(lastSystemError()): \(folder)") }
-    folder = SystemIO.folder(of: folder)
+  var status = stat()
+  while stat(folder, &status) != 0, errno == ENOENT { folder = SystemIO.folder(of: folder) }
+  do {
+    let (descriptor, trial) = try TemporaryName.create(beside: "\(folder)/.\(programName)")
+    trial.remove(descriptor)
+    close(descriptor)
+  } catch {
+    throw Failure(.inputOutput, "\(path): no file can be written there: \(error.description)")
   }
 }
 
