@@ -56,6 +56,23 @@ import Testing
     }
   }
 
+  /// What a user should know of a folder is said whatever else is not.
+  @Test func warningsAreSaidWithQuietToo() throws {
+    let path = other.file("config.json")
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    try text.replacing("\"vocab_size\"", with: "\"auto_map\": {\"AutoModel\": \"a.B\"}, \"vocab_size\"")
+      .write(toFile: path, atomically: true, encoding: .utf8)
+    let arguments = ["--model", other.path, "--quiet", "--layers", "2"]
+    let capture = try Program("qwen-capture").run(arguments, input: try DemoRun.tokens.get())
+    let programs = [
+      capture, try Program("act-grad").run(arguments, input: capture.output),
+      try Program("sae-grad").run(arguments + sae.prefix(2), input: capture.output),
+    ]
+    for outcome in programs {
+      #expect(outcome.status == 0 && outcome.errors.contains("warning: \(path): auto_map: "), "\(outcome.errors)")
+    }
+  }
+
   /// A stream that does not say which model it comes from does not agree with any.
   @Test(arguments: ["model.weights.xxh64", "model.config.xxh64"]) func anIdentityThatIsMissing(key: String) throws {
     let reader = StreamReader(try ReusedFile().opened(with: Array(DemoRun.activations.get())))
