@@ -27,7 +27,10 @@ let package = Package(
     .target(name: "CUDAOperations", dependencies: ["TensorOperations", "Safetensors", "SystemIO"]),
     .target(
       name: "QwenModel",
-      dependencies: ["TensorOperations", "TensorStream", "Safetensors", "HubCache", "JSON", "SystemIO"]),
+      dependencies: [
+        "TensorOperations", "TensorStream", "TorchFiles", "StoredTensors", "Safetensors", "HubCache", "JSON",
+        "SystemIO",
+      ]),
     .target(
       name: "GradientPasses", dependencies: ["QwenModel", "SparseAutoencoders", "TensorOperations", "TensorStream"]),
     .target(name: "StoredTensors", dependencies: ["Safetensors", "SystemIO"]),

@@ -20,14 +20,16 @@ extension LayerList {
 }
 
 extension Segment {
-  /// Refuses a stream whose captured activations come from another model than the one at hand.
+  /// Refuses a stream whose captured activations come from another model than the one at hand, or do not say from
+  /// which.
   public func check(identity: [String: String]) throws {
     for (key, expected) in identity.sorted(by: { $0.key < $1.key }) where key != "model" {
-      guard let found = provenance[key], found != expected else { continue }
+      let found = provenance[key]
+      guard found != expected else { continue }
       throw Failure(
         .malformed,
         "the stream comes from another model: \(key): expected \(expected) (\(identity["model"] ?? "")), "
-          + "found \(found) (\(provenance["model"] ?? "unnamed"))")
+          + "found \(found ?? "none") (\(provenance["model"] ?? "unnamed"))")
     }
   }
 

@@ -17,7 +17,7 @@ public enum HubCache {
       let snapshot = "\(repository)/snapshots/\(commit)"
       if isFolder(snapshot) { return snapshot }
     }
-    let others = names(in: "\(repository)/refs").sorted().compactMap { ref in
+    let others = namesInFolder("\(repository)/refs").compactMap { ref in
       revision(at: "\(repository)/refs/\(ref)").map { (ref, "\(repository)/snapshots/\($0)") }
     }
     if let (ref, snapshot) = others.first(where: { $0.0 != "main" && isFolder($0.1) }) {

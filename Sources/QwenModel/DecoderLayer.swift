@@ -17,21 +17,20 @@ struct DecoderLayer {
 
   init(_ number: Int, _ configuration: QwenConfiguration, _ weights: WeightLoader) throws {
     let D = configuration.hiddenSize
-    let F = configuration.intermediateSize
     let (Q, K) = (configuration.attention.queryWidth, configuration.attention.keyValueWidth)
-    let prefix = "model.layers.\(number)."
+    let prefix = ModelTensors.layer(number)
     inputNorm = try weights.vector(prefix + "input_layernorm.weight", D)
-    queryWeight = try weights.matrix(prefix + "self_attn.q_proj.weight", Q, D)
+    queryWeight = try weights.matrix(prefix + "self_attn.q_proj.weight")
     queryBias = try weights.vector(prefix + "self_attn.q_proj.bias", Q)
-    keyWeight = try weights.matrix(prefix + "self_attn.k_proj.weight", K, D)
+    keyWeight = try weights.matrix(prefix + "self_attn.k_proj.weight")
     keyBias = try weights.vector(prefix + "self_attn.k_proj.bias", K)
-    valueWeight = try weights.matrix(prefix + "self_attn.v_proj.weight", K, D)
+    valueWeight = try weights.matrix(prefix + "self_attn.v_proj.weight")
     valueBias = try weights.vector(prefix + "self_attn.v_proj.bias", K)
-    outputWeight = try weights.matrix(prefix + "self_attn.o_proj.weight", D, Q)
+    outputWeight = try weights.matrix(prefix + "self_attn.o_proj.weight")
     postAttentionNorm = try weights.vector(prefix + "post_attention_layernorm.weight", D)
-    gateWeight = try weights.matrix(prefix + "mlp.gate_proj.weight", F, D)
-    upWeight = try weights.matrix(prefix + "mlp.up_proj.weight", F, D)
-    downWeight = try weights.matrix(prefix + "mlp.down_proj.weight", D, F)
+    gateWeight = try weights.matrix(prefix + "mlp.gate_proj.weight")
+    upWeight = try weights.matrix(prefix + "mlp.up_proj.weight")
+    downWeight = try weights.matrix(prefix + "mlp.down_proj.weight")
   }
 
   /// From `saved.input`, the residual stream before the layer, computes `saved.middle`, the residual stream between

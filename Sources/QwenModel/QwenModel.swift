@@ -35,10 +35,7 @@ public final class QwenModel {
     output =
       includingHead
       ? (
-        try weights.vector("model.norm.weight", configuration.hiddenSize),
-        try weights.matrix(
-          configuration.tiesWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight",
-          configuration.vocabularySize, configuration.hiddenSize)
+        try weights.vector(ModelTensors.finalNorm, configuration.hiddenSize), try weights.matrix(ModelTensors.head)
       ) : nil
   }
 
@@ -96,12 +93,12 @@ public final class QwenModel {
   /// Rows of the embedding matrix, taken from the checkpoint itself: a batch needs few of them.
   private func embed(_ batch: Batch, into residual: Tensor) throws {
     let D = configuration.hiddenSize
-    let (bytes, info, _) = try checkpoint.tensor(
-      "model.embed_tokens.weight", shape: [configuration.vocabularySize, D])
+    let embedding = try checkpoint.tensor(ModelTensors.embedding)
+    let (bytes, type) = (try embedding.elements(), embedding.type)
     let rows = UnsafeMutablePointer<Float>.allocate(capacity: residual.count)
     defer { rows.deallocate() }
     for (row, id) in batch.inputIDs.enumerated() {
-      widen(rows + row * D, bytes.baseAddress! + Int(id) * D * info.type.size, D, info.type)
+      widen(rows + row * D, bytes.baseAddress! + Int(id) * D * type.size, D, type)
     }
     pass.operations.upload(residual, from: rows)
   }

@@ -1,3 +1,4 @@
+import StoredTensors
 import TensorOperations
 
 /// Brings a checkpoint's tensors to the device.
@@ -5,20 +6,25 @@ struct WeightLoader {
   let checkpoint: Checkpoint
   let operations: any TensorOperations
 
-  /// - Throws: `Failure` of kind malformed where the checkpoint has no floating-point tensor of that name and shape.
-  func matrix(_ name: String, _ rows: Int, _ columns: Int) throws -> Matrix {
-    let (bytes, info, file) = try checkpoint.tensor(name, shape: [rows, columns])
-    return operations.makeWeight(bytes, type: info.type, rows: rows, columns: columns, owner: file)
+  /// A matrix, (rows, columns) as the model's configuration makes them.
+  ///
+  /// - Throws: `Failure` of kind malformed where the file's checksum is wrong.
+  func matrix(_ name: String) throws -> Matrix {
+    let tensor = try checkpoint.tensor(name)
+    return operations.makeWeight(
+      try tensor.elements(), type: tensor.type, rows: tensor.shape[0], columns: tensor.shape[1], owner: tensor.storage)
   }
 
-  /// A norm's weight or a bias, (1,count).
+  /// A norm's weight or a bias, (1,count); zeros for a bias that the checkpoint does not have.
   ///
   /// - Throws: as `matrix`.
   func vector(_ name: String, _ count: Int) throws -> Tensor {
-    let (bytes, info, _) = try checkpoint.tensor(name, shape: [count])
     let vector = operations.makeTensor(rows: 1, columns: count)
     var values = [Float](repeating: 0, count: count)
-    widen(&values, bytes.baseAddress!, count, info.type)
+    if checkpoint.has(name) {
+      let tensor = try checkpoint.tensor(name)
+      widen(&values, try tensor.elements().baseAddress!, count, tensor.type)
+    }
     operations.upload(vector, from: values)
     return vector
   }

@@ -10,12 +10,16 @@ public final class SafetensorsFile: Sendable {
     self.path = path
     map = try MappedFile(path: path)
     do { header = try SafetensorsHeader(parsing: map.bytes) } catch {
-      throw Failure(.malformed, "\(path): \(error)")
+      if let other = knownForeignContent(map.bytes) {
+        throw Failure(.malformed, "\(path): expected a safetensors file, found \(other)")
+      }
+      throw Failure(.malformed, "\(path): \(error)\(Self.isCut(error) ? ": the file is cut off" : "")")
     }
   }
 
-  /// The header as it stands in the file: names, types, shapes and offsets of all tensors.
-  public var headerBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: map.bytes[..<header.dataOffset]) }
+  private static func isCut(_ error: SafetensorsError) -> Bool {
+    if case .incompleteBuffer(let expected, let found) = error { found < expected } else { false }
+  }
 
   /// The bytes of one of the header's tensors, valid as long as this object.
   public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer {

@@ -1,4 +1,3 @@
-import Glibc
 import HubCache
 import SystemIO
 
@@ -61,7 +60,7 @@ struct Files {
   }
 
   private static func weights(in folder: String) throws -> String {
-    let names = list(folder)
+    let names = namesInFolder(folder)
     let known = weightNames.filter { names.contains($0) }
     let candidates =
       known.isEmpty
@@ -86,19 +85,5 @@ struct Files {
   private static func folder(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
-  }
-
-  /// The names in a folder, in order.
-  private static func list(_ folder: String) -> [String] {
-    guard let directory = opendir(folder) else { return [] }
-    defer { closedir(directory) }
-    var names: [String] = []
-    while let entry = readdir(directory) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names.sorted()
   }
 }

@@ -43,7 +43,7 @@ struct Weights {
         return
       }
     } else if start.count > 8, start[8...].contains(UInt8(ascii: "{")), start[0] != 0x80 {
-      self.init(path: path, container: .safetensors, tensors: try Self.safetensors(path))
+      self.init(path: path, container: .safetensors, tensors: try SafetensorsFile(path: path).storedTensors())
       return
     }
     let value = try TorchFile(path: path).value
@@ -62,19 +62,6 @@ struct Weights {
       if let number = value.number { numbers[name] = number }
     }
     self.init(path: path, container: .torch, tensors: tensors, numbers: numbers, pickle: pickle)
-  }
-
-  private static func safetensors(_ path: String) throws -> [String: StoredTensor] {
-    let file = try SafetensorsFile(path: path)
-    var tensors: [String: StoredTensor] = [:]
-    for info in file.header.tensors {
-      let storage = SafetensorsStorage(file, info)
-      do {
-        tensors[info.name] = try StoredTensor(
-          type: info.type, shape: info.shape, storage: storage, storageCount: info.elementCount)
-      } catch { throw error.at("\(path): tensor \(info.name)") }
-    }
-    return tensors
   }
 
   func has(_ name: String) -> Bool { tensors[name] != nil }
@@ -123,16 +110,4 @@ struct Weights {
     guard let integer = Int(exactly: value) else { throw wrong(name, "expected a whole number, found \(value)") }
     return integer
   }
-}
-
-private final class SafetensorsStorage: TensorStorage {
-  private let file: SafetensorsFile
-  private let info: TensorInfo
-
-  init(_ file: SafetensorsFile, _ info: TensorInfo) {
-    self.file = file
-    self.info = info
-  }
-
-  func bytes() -> UnsafeRawBufferPointer { file.bytes(of: info) }
 }

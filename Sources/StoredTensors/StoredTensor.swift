@@ -5,6 +5,12 @@ import SystemIO
 public protocol TensorStorage: AnyObject, Sendable {
   /// The bytes as they lie in the file, valid as long as the storage. The first call may verify a checksum.
   func bytes() throws -> UnsafeRawBufferPointer
+  /// The same without a checksum, for what looks at a few of them.
+  func uncheckedBytes() throws -> UnsafeRawBufferPointer
+}
+
+extension TensorStorage {
+  public func uncheckedBytes() throws -> UnsafeRawBufferPointer { try bytes() }
 }
 
 /// A tensor as it lies in a file: little-endian elements, found by offset, shape and strides.
@@ -64,25 +70,65 @@ public struct StoredTensor: Sendable {
   public var count: Int { shape.reduce(1, *) }
 
   /// From the first element to the end of the storage, valid as long as `storage`.
-  public func bytes() throws -> UnsafeRawBufferPointer {
-    let bytes = try storage.bytes()
+  public func bytes() throws -> UnsafeRawBufferPointer { view(of: try storage.bytes()) }
+
+  private func view(of bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     precondition(bytes.count == storageCount * type.size, "a storage is as long as its tensors were told")
     return UnsafeRawBufferPointer(rebasing: bytes[(offset * type.size)...])
   }
 
+  /// Whether the elements lie one after another in C order.
+  public var isContiguous: Bool {
+    count <= 1 || zip(zip(shape, strides), Self.contiguousStrides(shape)).allSatisfy { $0.0 == 1 || $0.1 == $1 }
+  }
+
+  /// The elements of a contiguous tensor, valid as long as `storage`. The first call may verify a checksum.
+  public func elements() throws -> UnsafeRawBufferPointer { elements(of: try bytes()) }
+
+  /// As `elements()`, without a checksum being verified.
+  public func uncheckedElements() throws -> UnsafeRawBufferPointer {
+    elements(of: view(of: try storage.uncheckedBytes()))
+  }
+
+  private func elements(of bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    precondition(isContiguous, "only elements that lie one after another are one piece of memory")
+    return UnsafeRawBufferPointer(rebasing: bytes[..<(count * type.size)])
+  }
+
+  /// The tensor itself where its elements lie one after another in C order, else a copy whose elements do.
+  ///
+  /// - Throws: `Failure` of kind malformed where it claims more elements than its storage has.
+  public func contiguous() throws -> StoredTensor {
+    if isContiguous { return self }
+    let copy = CopiedElements(byteCount: count * type.size)
+    let source = try bytes().baseAddress!
+    let size = type.size
+    var written = copy.address
+    try forEachPosition { position in
+      written.copyMemory(from: source + position * size, byteCount: size)
+      written += size
+    }
+    return try StoredTensor(type: type, shape: shape, storage: copy, storageCount: count)
+  }
+
   /// All elements in C order, as Double, which holds every type but the largest 64-bit integers exactly.
   public func doubles() throws -> [Double] {
+    let bytes = try bytes()
+    var values: [Double] = []
+    try forEachPosition { values.append(type.element(at: bytes.baseAddress! + $0 * type.size)) }
+    return values
+  }
+
+  /// Calls `body` with each element's place behind the first one, in C order.
+  private func forEachPosition(_ body: (Int) -> Void) throws(Failure) {
     let count = count
     guard count <= max(storageCount, Self.maximumRepeatedCount) else {
       throw Failure(.malformed, "shape \(shape): expected at most \(storageCount) elements, found \(count)")
     }
-    let bytes = try bytes()
-    var values: [Double] = []
-    values.reserveCapacity(count)
     var index = [Int](repeating: 0, count: shape.count)
     var position = 0
     for _ in 0..<count {
-      values.append(type.element(at: bytes.baseAddress! + position * type.size))
+      body(position)
       var dimension = shape.count - 1
       while dimension >= 0 {
         index[dimension] += 1
@@ -93,7 +139,6 @@ public struct StoredTensor: Sendable {
         dimension -= 1
       }
     }
-    return values
   }
 
   private static func product(_ shape: [Int]) throws(Failure) -> Int {
@@ -126,4 +171,19 @@ public struct StoredTensor: Sendable {
     }
     return last
   }
+}
+
+/// Elements that lie otherwise in their file than they are needed.
+private final class CopiedElements: TensorStorage, @unchecked Sendable {
+  private let buffer: AlignedBuffer
+  private let byteCount: Int
+
+  init(byteCount: Int) {
+    buffer = AlignedBuffer(capacity: byteCount)
+    self.byteCount = byteCount
+  }
+
+  var address: UnsafeMutableRawPointer { buffer.address }
+
+  func bytes() -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.address, count: byteCount) }
 }

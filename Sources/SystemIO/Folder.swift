@@ -50,17 +50,3 @@ public func absolutePath(_ path: String) -> String {
   defer { free(resolved) }
   return String(cString: resolved)
 }
-
-/// The names in a folder, in no order; none where it cannot be read.
-public func names(in folder: String) -> [String] {
-  guard let directory = opendir(folder) else { return [] }
-  defer { closedir(directory) }
-  var names: [String] = []
-  while let entry = readdir(directory) {
-    let name = withUnsafePointer(to: &entry.pointee.d_name) {
-      $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-    }
-    if name != ".", name != ".." { names.append(name) }
-  }
-  return names
-}

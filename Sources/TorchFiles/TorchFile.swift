@@ -29,10 +29,7 @@ public final class TorchFile: Sendable {
   private static func knownOtherFormat(_ bytes: UnsafeRawBufferPointer) -> String? {
     // Pickled 0x1950a86a20f9469cfc6c, the MAGIC_NUMBER of torch/serialization.py.
     let legacyMagic: [UInt8] = [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19]
-    if bytes.isEmpty { return "an empty file" }
-    if bytes.starts(with: "version https://git-lfs".utf8) {
-      return "a Git LFS pointer: the weights themselves are yet to be fetched, with git lfs pull"
-    }
+    if let known = knownForeignContent(bytes) { return known }
     if bytes.starts(with: legacyMagic) {
       return "the format of before torch 1.6, which is not a zip file: load and save it with a newer torch"
     }

@@ -11,4 +11,6 @@ public final class ZipStorage: TensorStorage {
   }
 
   public func bytes() throws -> UnsafeRawBufferPointer { try archive.bytes(of: entry) }
+
+  public func uncheckedBytes() -> UnsafeRawBufferPointer { archive.uncheckedBytes(of: entry) }
 }

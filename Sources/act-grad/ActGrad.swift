@@ -36,6 +36,7 @@ struct ActGrad: Filter {
 
   func filter() throws {
     let checkpoint = try Checkpoint(model)
+    for warning in checkpoint.warnings { complain("warning: \(warning)") }
     let layerCount = checkpoint.configuration.layerCount
     let asked = try layers?.checked(layerCount: layerCount)
     let output = try StreamWriter.toStandardOutput()

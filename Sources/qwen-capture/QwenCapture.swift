@@ -50,6 +50,7 @@ struct QwenCapture: Filter {
 
   func filter() throws {
     let checkpoint = try Checkpoint(model)
+    for warning in checkpoint.warnings { complain("warning: \(warning)") }
     let layerCount = checkpoint.configuration.layerCount
     let layers = try (layers ?? LayerList(0..<layerCount)).checked(layerCount: layerCount).layers
     let outputs = try outputs(layers)

@@ -78,6 +78,7 @@ struct SAEGrad: Filter {
 
   func filter() throws {
     let checkpoint = try Checkpoint(model)
+    for warning in checkpoint.warnings { complain("warning: \(warning)") }
     let asked = try layers?.checked(layerCount: checkpoint.configuration.layerCount)
     let output = try StreamWriter.toStandardOutput()
     let operations = try compute.makeOperations(quiet: messages.quiet)

@@ -246,7 +246,7 @@ import Testing
     try FileManager.default.removeItem(atPath: folder.file("model.safetensors"))
     #expect(mkfifo(folder.file("model.safetensors"), 0o600) == 0)
     let outcome = try Program.shell("timeout 20 qwen-capture --model '\(folder.path)' < /dev/null")
-    #expect(outcome.failed(66, saying: "cannot open: not a regular file"), "\(outcome.errors)")
+    #expect(outcome.failed(66, saying: "cannot open: expected a file, found a pipe"), "\(outcome.errors)")
   }
 
   /// Of the system's functions the programs call none that reaches the network or runs something.

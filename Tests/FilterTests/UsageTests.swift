@@ -112,7 +112,8 @@ import Testing
     #expect(try run(id).failed(66, saying: "; this brings it: hf download \(id)"))
     #expect(try run("/no/such/folder").failed(66, saying: "/no/such/folder: no such model"))
     // A folder, but nothing in it.
-    #expect(try run(empty.path).failed(66, saying: "\(empty.path)/config.json: cannot open"))
+    #expect(
+      try run(empty.path).failed(66, saying: "\(empty.path): expected a model's config.json, found an empty folder"))
   }
 
   @Test func missingFile() throws {

@@ -101,7 +101,7 @@ extension Reader {
   }
 
   private static func configuration(_ bytes: UnsafeRawBufferPointer) throws {
-    _ = try QwenConfiguration(JSON(parsing: bytes))
+    _ = try QwenConfiguration(JSON(parsing: bytes, allowsNonfinite: true))
   }
 
   // MARK: - Streams
@@ -247,10 +247,13 @@ extension Reader {
     }
   }
 
-  /// config.json, the index and two files of tensors.
+  /// config.json, the index and two files of tensors, the first of which is a whole model where there is no index.
   private static func checkpoint(_ bytes: UnsafeRawBufferPointer) throws {
     let parts = parts(bytes)
-    let names = ["config.json", "model.safetensors.index.json", "model.safetensors", "a.safetensors"]
+    let isWhole = parts.count > 1 && parts[1].isEmpty
+    let first = isWhole ? "model.safetensors" : "b.safetensors"
+    let names = ["config.json", "model.safetensors.index.json", first, "a.safetensors"]
+    unlink("\(scratch.folder)/model/model.safetensors")
     for (name, part) in zip(names, parts) { _ = try part.withUnsafeBytes { try scratch.file("model/\(name)", $0) } }
     guard parts.count == names.count else { return }
     if parts[1].isEmpty { unlink("\(scratch.folder)/model/\(names[1])") }

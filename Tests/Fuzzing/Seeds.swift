@@ -118,7 +118,7 @@ enum Seeds {
       + matrices.map { ("model.layers.0.\($0).weight", .f16, [2, 2]) }
     let outer: [(name: String, type: ElementType, shape: [Int])] =
       [("model.norm.weight", .f32, [2]), ("model.embed_tokens.weight", .f32, [3, 2])]
-    let map = (layer.map { "\"\($0.name)\":\"model.safetensors\"" } + outer.map { "\"\($0.name)\":\"a.safetensors\"" })
+    let map = (layer.map { "\"\($0.name)\":\"b.safetensors\"" } + outer.map { "\"\($0.name)\":\"a.safetensors\"" })
       .joined(separator: ",")
     return [
       joined([

@@ -11,6 +11,19 @@ import Testing
     #expect(throws: Failure.self) { try JSON(parsing: Array(text.utf8)) }
   }
 
+  /// Python's json writes them; safetensors headers and tokenizers must not.
+  @Test(arguments: ["NaN", "Infinity", "-Infinity", "[1, NaN]", "1e999"]) func nonfiniteNumbers(_ text: String) throws {
+    #expect(throws: Failure.self) { try JSON(parsing: Array(text.utf8)) }
+    let json = try JSON(parsing: Array(text.utf8), allowsNonfinite: true)
+    let value = json.elements?.last ?? json
+    let number = try #require(value.number)
+    #expect(!number.isFinite && number.isNaN == text.contains("NaN") && (number < 0) == text.hasPrefix("-"))
+  }
+
+  @Test(arguments: ["Nan", "nan", "+Infinity", "Infinit", "- Infinity", "-NaN", "INF"]) func noNumbers(_ text: String) {
+    #expect(throws: Failure.self) { try JSON(parsing: Array(text.utf8), allowsNonfinite: true) }
+  }
+
   @Test func refusesInvalidUTF8() {
     #expect(throws: Failure.self) { try JSON(parsing: [0x22, 0xff, 0x22]) }
     #expect(throws: Failure.self) { try JSON(parsing: [0x22, 0xc0, 0xaf, 0x22]) }

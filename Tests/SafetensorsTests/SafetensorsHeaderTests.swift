@@ -241,7 +241,6 @@ private let test2x2 = #"{"test":{"dtype":"I32","shape":[2,2],"data_offsets":[0,1
     let file = try SafetensorsFile(path: path)
     #expect(Array(file.bytes(of: file.header["b"]!)) == [3, 4, 5])
     #expect(Array(file.bytes(of: file.header["a"]!)) == [1, 2])
-    #expect(Array(file.headerBytes) == header.encoded())
   }
 
   @Test func namesTheFileItRefuses() throws {
@@ -253,7 +252,7 @@ private let test2x2 = #"{"test":{"dtype":"I32","shape":[2,2],"data_offsets":[0,1
     ) { try SafetensorsFile(path: path) }
     try Data().write(to: URL(fileURLWithPath: path))
     #expect(
-      throws: Failure(.malformed, "\(path): safetensors header too small: expected at least 8 bytes, found 0")
+      throws: Failure(.malformed, "\(path): expected a safetensors file, found an empty file")
     ) { try SafetensorsFile(path: path) }
     #expect(throws: Failure(.cannotOpen, "\(folder.path): cannot open: not a regular file")) {
       try SafetensorsFile(path: folder.path)

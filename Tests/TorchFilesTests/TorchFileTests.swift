@@ -74,7 +74,7 @@ import TorchFiles
       ("before torch 1.6", [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]),
       ("a bare pickle", Pickle.file(.int(1)).bytes),
       ("a safetensors file", little(UInt64(2)) + Array("{}".utf8)),
-      ("not a zip file", Array("<!DOCTYPE html>".utf8)),
+      ("a web page", Array("<!DOCTYPE html>".utf8)), ("not a zip file", Array("text".utf8)),
       ("truncated", Array(zip().dropLast(30))),
       ("one entry */data.pkl, found 0", zip { $0.entries.removeFirst() }),
       ("one entry */data.pkl, found 0", zip { $0.entries[0].name = "data.pkl" }),
