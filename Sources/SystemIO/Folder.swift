@@ -19,13 +19,9 @@ public func checkOutputFolder(_ path: String) throws(Failure) {
   var folder = path.isEmpty ? "." : path
   var status = stat()
   while stat(folder, &status) != 0, errno == ENOENT { folder = SystemIO.folder(of: folder) }
-  do {
-    let (descriptor, trial) = try TemporaryName.create(beside: "\(folder)/.\(programName)")
-    trial.remove(descriptor)
-    close(descriptor)
-  } catch {
-    throw Failure(.inputOutput, "\(path): no file can be written there: \(error.description)")
-  }
+  let (descriptor, trial) = try TemporaryName.create(beside: "\(folder)/.\(programName)", as: path)
+  trial.remove(descriptor)
+  close(descriptor)
 }
 
 /// The folder that holds `path`, by the path's own text: `.` where it names none.

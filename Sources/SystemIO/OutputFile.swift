@@ -31,7 +31,7 @@ public final class OutputFile {
     if let other = Self.kindOfOther(path) {
       throw Failure(.inputOutput, "\(path): cannot create: expected a file or nothing of that name, found \(other)")
     }
-    (descriptor, temporary) = try TemporaryName.create(beside: path)
+    (descriptor, temporary) = try TemporaryName.create(beside: path, as: path)
   }
 
   deinit {

@@ -6,7 +6,9 @@ struct TemporaryName {
   private let path: String
 
   /// Creates a file that did not exist, beside `path`.
-  static func create(beside path: String) throws(Failure) -> (descriptor: Int32, name: TemporaryName) {
+  ///
+  /// - Parameter name: what a failure is said of.
+  static func create(beside path: String, as name: String) throws(Failure) -> (descriptor: Int32, name: TemporaryName) {
     var number = 0
     while true {
       let temporary = "\(path).\(getpid())\(number == 0 ? "" : ".\(number)").partial"
@@ -16,7 +18,7 @@ struct TemporaryName {
         number += 1
         continue
       }
-      guard descriptor >= 0 else { throw Failure(.inputOutput, "\(path): cannot create: \(lastSystemError())") }
+      guard descriptor >= 0 else { throw Failure(.inputOutput, "\(name): cannot create: \(lastSystemError())") }
       UnfinishedFiles.add(temporary)
       return (descriptor, TemporaryName(path: temporary))
     }
