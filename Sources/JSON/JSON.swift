@@ -6,7 +6,7 @@ public indirect enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
   case integer(Int)
-  /// A number with a fraction or an exponent, or beyond `Int`.
+  /// A number with a fraction or an exponent, or beyond `Int`; NaN and the infinities where they were asked for.
   case double(Double)
   case string([UInt8])
   case array([JSON])

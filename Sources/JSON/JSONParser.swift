@@ -4,16 +4,18 @@ extension JSON {
   /// Parses one document of RFC 8259, strictly: UTF-8 throughout, no duplicate keys, no lone surrogates, nothing
   /// after it but white space, nesting of at most 64.
   ///
+  /// - Parameter allowsNonfinite: also takes the words NaN, Infinity and -Infinity, which Python's json writes for
+  ///   numbers that JSON has no spelling for, and numbers too large for Double, which it reads as infinite.
   /// - Throws: `Failure` of kind malformed that names the byte.
-  public init(parsing bytes: UnsafeRawBufferPointer) throws(Failure) {
-    var parser = Parser(bytes: bytes)
+  public init(parsing bytes: UnsafeRawBufferPointer, allowsNonfinite: Bool = false) throws(Failure) {
+    var parser = Parser(bytes: bytes, allowsNonfinite: allowsNonfinite)
     self = try parser.document()
   }
 
-  public init(parsing bytes: [UInt8]) throws(Failure) {
+  public init(parsing bytes: [UInt8], allowsNonfinite: Bool = false) throws(Failure) {
     var result: Result<JSON, Failure>!
     bytes.withUnsafeBytes { raw in
-      result = Result { () throws(Failure) in try JSON(parsing: raw) }
+      result = Result { () throws(Failure) in try JSON(parsing: raw, allowsNonfinite: allowsNonfinite) }
     }
     self = try result.get()
   }
@@ -21,12 +23,14 @@ extension JSON {
 
 private struct Parser {
   let bytes: UnsafeRawBufferPointer
+  let allowsNonfinite: Bool
   var position = 0
 
   static let maximumDepth = 64
 
-  init(bytes: UnsafeRawBufferPointer) {
+  init(bytes: UnsafeRawBufferPointer, allowsNonfinite: Bool) {
     self.bytes = bytes
+    self.allowsNonfinite = allowsNonfinite
   }
 
   mutating func document() throws(Failure) -> JSON {
@@ -66,6 +70,8 @@ private struct Parser {
     case UInt8(ascii: "t"): return try literal("true", .bool(true))
     case UInt8(ascii: "f"): return try literal("false", .bool(false))
     case UInt8(ascii: "n"): return try literal("null", .null)
+    case UInt8(ascii: "N") where allowsNonfinite: return try literal("NaN", .double(.nan))
+    case UInt8(ascii: "I") where allowsNonfinite: return try literal("Infinity", .double(.infinity))
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     default: throw wrong("a value")
     }
@@ -116,7 +122,9 @@ private struct Parser {
 
   private mutating func number() throws(Failure) -> JSON {
     let start = position
-    _ = take(UInt8(ascii: "-"))
+    if take(UInt8(ascii: "-")), allowsNonfinite, position < bytes.count, bytes[position] == UInt8(ascii: "I") {
+      return try literal("Infinity", .double(-.infinity))
+    }
     if !take(UInt8(ascii: "0")) { try digits() }
     var integral = true
     if take(UInt8(ascii: ".")) {
@@ -130,7 +138,7 @@ private struct Parser {
     }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
     if integral, let value = Int(text) { return .integer(value) }
-    guard let value = Double(text), value.isFinite else {
+    guard let value = Double(text), value.isFinite || allowsNonfinite else {
       throw Failure(.malformed, "not JSON: byte \(start): number out of range")
     }
     return .double(value)
