@@ -1,3 +1,4 @@
+import SparseAutoencoders
 import SystemIO
 
 /// Joins the provenance of several segments that are averaged together, and refuses those that must not be.
@@ -15,6 +16,7 @@ public struct ProvenanceAgreement {
     for key in Set(all.keys).union(provenance.keys).sorted() {
       switch (all[key], provenance[key]) {
       case (let first?, let other?) where first != other:
+        if Self.isSameDecoder(key, first, other) { continue }
         guard Self.mayDiffer(key) else { throw Self.difference(key, first, other) }
         all[key] = Self.join(first, other)
       case (nil, let other?):
@@ -26,6 +28,14 @@ public struct ProvenanceAgreement {
       }
     }
     joined = all
+  }
+
+  /// Whether two values name copies of one autoencoder, which may lie at different paths.
+  private static func isSameDecoder(_ key: String, _ first: String, _ other: String) -> Bool {
+    guard key.hasPrefix("basis.") || key.hasPrefix("sae."), let first = try? BasisReference(parsing: first),
+      let other = try? BasisReference(parsing: other)
+    else { return false }
+    return first.isSameDecoder(as: other)
   }
 
   /// The different values of a key, a line each. After some hundred the rest is only hinted at, as a header has its
@@ -42,7 +52,7 @@ public struct ProvenanceAgreement {
 
   /// What belongs to a layer is known where that layer is.
   private static func mayBeMissing(_ key: String) -> Bool {
-    key.hasPrefix("basis.")
+    key.hasPrefix("basis.") || key.hasPrefix("sae.")
   }
 
   private static func difference(_ key: String, _ first: String, _ other: String) -> Failure {
