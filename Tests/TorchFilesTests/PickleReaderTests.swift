@@ -282,13 +282,22 @@ import TorchFiles
   /// Whatever a byte is changed to, the pickle is read or refused; a tensor never leaves its storage.
   @Test func noChangedByteLeadsAstray() {
     let values = (UInt8.min ... .max).filter { PickleOpcode(rawValue: $0) != nil } + [0, 1, 0x7f, 0xff]
-    let bytes = Pickle.file(.tensor()).bytes
-    for position in bytes.indices {
-      for value in values {
-        var changed = bytes
-        changed[position] = value
-        guard let tensor = try? Pickle(changed).read()["w"]?.tensor else { continue }
-        _ = try? tensor.doubles()
+    let ofType = Pickle.tensor(
+      rebuild: "_rebuild_tensor_v3", storage: .bytes(24), shape: [3], strides: [1], seventh: .type("uint64"))
+    let protocol4: Pickle = [
+      Pickle([0x80, 4, 0x95] + little(UInt64(40))), .emptyDict, Pickle([0x94]), .shortText("w"), Pickle([0x94]),
+      .tensor(), .setItem, .shortText("s"), Pickle([0x8f, 0x94]), .mark, .int(1), Pickle([0x90]), .setItem,
+      .shortText("o"), .stackGlobal("collections", "OrderedDict"), .emptyTuple, .reduce, .setItem, .stop,
+    ]
+    for bytes in [Pickle.file(.tensor()), .file(ofType), protocol4].map(\.bytes) {
+      #expect(Pickle(bytes).refusal() == nil)
+      for position in bytes.indices {
+        for value in values {
+          var changed = bytes
+          changed[position] = value
+          guard let tensor = try? Pickle(changed).read()["w"]?.tensor else { continue }
+          _ = try? tensor.doubles()
+        }
       }
     }
   }
