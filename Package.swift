@@ -91,7 +91,8 @@ let package = Package(
       ]),
     .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
     .testTarget(
-      name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"]),
+      name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"],
+      exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(
       name: "SparseAutoencodersTests",
       dependencies: [

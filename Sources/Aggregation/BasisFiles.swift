@@ -39,7 +39,8 @@ public struct BasisFiles {
       let reference: BasisReference
       do { reference = try BasisReference(parsing: text) } catch { throw error.at("begin record: \(key)") }
       if reference.isEmbedded { awaited.insert(layer) }
-      guard references[layer] != reference, !reference.isEmbedded else { continue }
+      let isKnown = references[layer].map { $0 == reference || $0.isSameDecoder(as: reference) } ?? false
+      guard !isKnown, !reference.isEmbedded else { continue }
       references[layer] = reference
       wanted.append((layer, reference))
     }

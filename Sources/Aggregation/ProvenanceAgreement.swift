@@ -1,3 +1,4 @@
+import SparseAutoencoders
 import SystemIO
 
 /// Joins the provenance of several segments that are averaged together, and refuses those that must not be.
@@ -58,12 +59,21 @@ public struct ProvenanceAgreement {
     var all = all
     for key in Set(all.keys).union(new.keys).sorted() where all[key] != new[key] {
       let (first, other) = (all[key], new[key])
+      if let first, let other, isSameDecoder(key, first, other) { continue }
       guard mayDiffer(key, new, choices) || (mayBeMissing(key) && (first == nil || other == nil)) else {
         throw difference(key, first ?? "none", other ?? "none")
       }
       if let first, let other { all[key] = join(first, other) } else { all[key] = first ?? other }
     }
     return all
+  }
+
+  /// Whether two values name copies of one autoencoder, which may lie at different paths.
+  private static func isSameDecoder(_ key: String, _ first: String, _ other: String) -> Bool {
+    guard key.hasPrefix("basis.") || key.hasPrefix("sae."), let first = try? BasisReference(parsing: first),
+      let other = try? BasisReference(parsing: other)
+    else { return false }
+    return first.isSameDecoder(as: other)
   }
 
   /// The different values of a key, a line each. After some hundred the rest is only hinted at, as a header has its
@@ -90,7 +100,7 @@ public struct ProvenanceAgreement {
 
   /// What belongs to a layer is known where that layer is.
   private static func mayBeMissing(_ key: String) -> Bool {
-    key.hasPrefix("basis.")
+    key.hasPrefix("basis.") || key.hasPrefix("sae.")
   }
 
   private static func difference(_ key: String, _ first: String, _ other: String, _ remedy: String = "") -> Failure {

@@ -13,16 +13,7 @@ public enum Provenance {
 
   /// This process's command line, quoted for a shell; of a very long one the beginning.
   static var commandLine: String {
-    let line = ([programName] + CommandLine.arguments.dropFirst().map(quoted)).joined(separator: " ")
+    let line = ([programName] + CommandLine.arguments.dropFirst().map(shellQuoted)).joined(separator: " ")
     return line.utf8.count <= 65_536 ? line : "\(String(decoding: line.utf8.prefix(65_536), as: UTF8.self))…"
-  }
-
-  private static func quoted(_ argument: String) -> String {
-    let plain = argument.utf8.allSatisfy { byte in
-      (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
-        || "-_./=:,+@%".utf8.contains(byte)
-    }
-    if plain && !argument.isEmpty { return argument }
-    return "'\(argument.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''"))'"
   }
 }

@@ -5,18 +5,27 @@ import SystemIO
 /// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 public struct NumPyHeader: Equatable, Sendable {
   public enum Element: Sendable {
-    case float32, float64
+    case float16, float32, float64
 
-    public var byteCount: Int { self == .float32 ? 4 : 8 }
+    public var byteCount: Int {
+      switch self {
+      case .float16: 2
+      case .float32: 4
+      case .float64: 8
+      }
+    }
   }
 
   public let element: Element
   public let isLittleEndian: Bool
+  /// Whether the first index is the fastest, as numpy writes a transposed array, instead of the last.
+  public let isFortranOrder: Bool
   public let shape: [Int]
 
-  public init(element: Element, isLittleEndian: Bool = true, shape: [Int]) {
+  public init(element: Element, isLittleEndian: Bool = true, isFortranOrder: Bool = false, shape: [Int]) {
     self.element = element
     self.isLittleEndian = isLittleEndian
+    self.isFortranOrder = isFortranOrder
     self.shape = shape
   }
 
@@ -26,10 +35,11 @@ public struct NumPyHeader: Equatable, Sendable {
 
   /// The bytes that numpy would write, version 1.0.
   public var encoded: [UInt8] {
-    let descriptor = (isLittleEndian ? "<" : ">") + (element == .float32 ? "f4" : "f8")
+    let descriptor = "\(isLittleEndian ? "<" : ">")f\(element.byteCount)"
     // A tuple of one keeps its comma.
     let dimensions = shape.count == 1 ? "\(shape[0])," : shape.map(String.init).joined(separator: ", ")
-    var text = "{'descr': '\(descriptor)', 'fortran_order': False, 'shape': (\(dimensions)), }"
+    var text =
+      "{'descr': '\(descriptor)', 'fortran_order': \(isFortranOrder ? "True" : "False"), 'shape': (\(dimensions)), }"
     // numpy leaves room for the first dimension to grow to 21 digits in place.
     if let first = shape.first { text += String(repeating: " ", count: max(0, 21 - String(first).utf8.count)) }
     let unpadded = Self.magic.count + 4 + text.utf8.count + 1

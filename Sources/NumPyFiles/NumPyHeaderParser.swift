@@ -32,26 +32,28 @@ struct NumPyHeaderParser {
     guard let descriptor else { throw malformed("no 'descr'") }
     guard let isFortranOrder else { throw malformed("no 'fortran_order'") }
     guard let shape else { throw malformed("no 'shape'") }
-    guard !isFortranOrder || shape.count < 2 else {
-      throw Failure(.malformed, "the array is in Fortran order: expected C order")
-    }
-    return NumPyHeader(element: descriptor.0, isLittleEndian: descriptor.isLittleEndian, shape: shape)
+    return NumPyHeader(
+      element: descriptor.0, isLittleEndian: descriptor.isLittleEndian, isFortranOrder: isFortranOrder, shape: shape)
   }
+
+  static let types = "'<f4', '>f4', '<f8' or '>f8'"
 
   private mutating func elementType() throws -> (NumPyHeader.Element, isLittleEndian: Bool) {
     skipSpaces()
     guard peek() != UInt8(ascii: "[") else {
-      throw Failure(.malformed, "the array holds records: expected '<f4', '>f4', '<f8' or '>f8'")
+      throw Failure(.malformed, "the array holds records: expected \(Self.types)")
     }
     let name = try string()
     switch name {
+    case "<f2": return (.float16, true)
+    case ">f2": return (.float16, false)
     case "<f4": return (.float32, true)
     case ">f4": return (.float32, false)
     case "<f8": return (.float64, true)
     case ">f8": return (.float64, false)
     case "|O", "O": throw Failure(.malformed, "the array holds Python objects, which only Python can load")
     default:
-      throw Failure(.malformed, "element type: expected '<f4', '>f4', '<f8' or '>f8', found '\(name)'")
+      throw Failure(.malformed, "element type: expected \(Self.types), found '\(name)'")
     }
   }
 

@@ -17,6 +17,9 @@ public enum NumPyVector: Equatable, Sendable {
   /// - Parameter bytes: a whole file: versions 1.0 to 3.0, float32 or float64 in either byte order, one dimension.
   public init(parsing bytes: UnsafeRawBufferPointer) throws {
     let (header, start) = try NumPyHeader.parse(bytes)
+    guard !header.isFortranOrder || header.shape.count < 2 else {
+      throw Failure(.malformed, "the array is in Fortran order: expected C order")
+    }
     guard header.shape.count == 1 else {
       let shape = header.shape.map(String.init).joined(separator: " × ")
       throw Failure(
@@ -34,6 +37,8 @@ public enum NumPyVector: Equatable, Sendable {
     }
     let numbers = UnsafeRawBufferPointer(rebasing: bytes[start...])
     switch header.element {
+    case .float16:
+      throw Failure(.malformed, "element type: expected \(NumPyHeaderParser.types), found float16")
     case .float32:
       self = .float32(
         (0..<count).map { index in

@@ -17,13 +17,24 @@ public struct BasisReference: Equatable, Sendable {
   public let isEmbedded: Bool
 
   public init(_ autoencoder: SparseAutoencoder, keepsDecoderNorms: Bool, isEmbedded: Bool) throws {
-    path = absolutePath(autoencoder.path)
+    // Of the folder alone: in the hub's cache the file is a link to where it has neither its name nor its configuration.
+    let parts = autoencoder.path.split(separator: "/", omittingEmptySubsequences: false)
+    let folder = parts.dropLast().joined(separator: "/")
+    let name = String(parts.last!)
+    path = "\(absolutePath(parts.count == 1 ? "." : folder.isEmpty ? "/" : folder))/\(name)"
     format = autoencoder.format.rawValue
     features = autoencoder.features
     width = autoencoder.width
     hash = try autoencoder.contentHash()
     self.keepsDecoderNorms = keepsDecoderNorms
     self.isEmbedded = isEmbedded
+  }
+
+  /// Whether gradients over either decoder are over the same features: copies of one file at different paths are one
+  /// decoder.
+  public func isSameDecoder(as other: BasisReference) -> Bool {
+    !hash.isEmpty && (hash, features, width) == (other.hash, other.features, other.width)
+      && keepsDecoderNorms == other.keepsDecoderNorms
   }
 
   /// JSON with sorted keys.

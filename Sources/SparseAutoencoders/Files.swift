@@ -1,10 +1,11 @@
 import HubCache
 import SystemIO
 
-/// The files of one autoencoder: tensors, and a configuration beside them where there is one.
+/// The files of one autoencoder: tensors, and the folders in which its configuration may lie.
 struct Files {
   let weights: String
-  let configuration: String?
+  /// Nearest first.
+  private let folders: [String]
 
   /// The names that the libraries give to files of tensors.
   private static let weightNames = [
@@ -19,21 +20,26 @@ struct Files {
   /// - Parameter name: a folder, a file, or a hub id with or without a path within the repository.
   init(finding name: String) throws {
     let path = try Self.locate(name)
-    if HubCache.isFolder(path) {
+    guard !HubCache.isFolder(path) else {
       weights = try Self.weights(in: path)
-      configuration = Self.configuration(in: path)
-    } else {
-      let folder = Self.folder(of: path)
-      let parent = Self.folder(of: folder)
-      // The intermediate checkpoints of dictionary_learning lie one folder below their configuration.
-      let isCheckpoint = folder.split(separator: "/").last == "checkpoints"
-      configuration = Self.configuration(in: folder) ?? (isCheckpoint ? Self.configuration(in: parent) : nil)
-      weights = Self.configurationNames.contains { path.hasSuffix("/\($0)") } ? try Self.weights(in: folder) : path
+      folders = [path]
+      return
     }
+    let folder = Self.folder(of: path)
+    // The intermediate checkpoints of dictionary_learning lie one folder below their configuration.
+    let isCheckpoint = folder.split(separator: "/").last == "checkpoints"
+    folders = isCheckpoint ? [folder, Self.folder(of: folder)] : [folder]
+    weights = Self.configurationNames.contains { path.hasSuffix("/\($0)") } ? try Self.weights(in: folder) : path
+  }
+
+  /// The configuration of that name, whatever kind of file it is; nil where there is none.
+  func configuration(named name: String) -> String? {
+    folders.map { "\($0)/\(name)" }.first { Self.exists($0) }
   }
 
   private static func locate(_ name: String) throws -> String {
-    if HubCache.isFolder(name) || HubCache.isFile(name) { return name }
+    // A pipe or a device is refused when it is opened.
+    if exists(name) { return name }
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     let repository = parts.prefix(2).joined(separator: "/")
     let inside = parts.dropFirst(2).joined(separator: "/")
@@ -48,38 +54,67 @@ struct Files {
       let command = "hf download \(repository)"
       guard !inside.isEmpty, failure.description.hasSuffix(command) else { throw failure }
       // A repository of autoencoders can have hundreds of gigabytes.
-      throw Failure(failure.kind, "\(failure.description) --include '\(inside)*'")
+      throw Failure(failure.kind, "\(failure.description) --include \(shellQuoted("\(inside)*"))")
     }
     let path = inside.isEmpty ? folder : "\(folder)/\(inside)"
-    guard HubCache.isFolder(path) || HubCache.isFile(path) else {
+    guard exists(path) else {
       throw Failure(
         .cannotOpen,
-        "\(path): no such file in the local cache; this brings it: hf download \(repository) --include '\(inside)*'")
+        "\(path): no such file in the local cache; this brings it: hf download \(shellQuoted(repository)) "
+          + "--include \(shellQuoted("\(inside)*"))")
     }
     return path
   }
 
   private static func weights(in folder: String) throws -> String {
     let names = namesInFolder(folder)
-    let known = weightNames.filter { names.contains($0) }
-    let candidates =
-      known.isEmpty
-      ? names.filter { name in
-        [".pt", ".safetensors", ".npz"].contains { name.hasSuffix($0) } && !otherNames.contains(name)
-      } : known
+    let candidates = weightFiles(among: names)
     guard candidates.count == 1 else {
-      let found = candidates.isEmpty ? names : candidates
-      let listed = found.prefix(8).joined(separator: ", ") + (found.count > 8 ? ", …" : "")
       throw Failure(
         .cannotOpen,
         "\(folder): expected one file of tensors, such as \(weightNames[0]), found "
-          + (listed.isEmpty ? "an empty folder" : listed))
+          + (candidates.isEmpty ? whatElse(names, in: folder) : listed(candidates)))
     }
     return "\(folder)/\(candidates[0])"
   }
 
-  private static func configuration(in folder: String) -> String? {
-    configurationNames.map { "\(folder)/\($0)" }.first { HubCache.isFile($0) }
+  private static func weightFiles(among names: [String]) -> [String] {
+    let known = weightNames.filter { names.contains($0) }
+    return known.isEmpty
+      ? names.filter { name in
+        [".pt", ".safetensors", ".npz"].contains { name.hasSuffix($0) } && !otherNames.contains(name)
+      } : known
+  }
+
+  /// What a folder without tensors holds, and where below it there are some.
+  private static func whatElse(_ names: [String], in folder: String) -> String {
+    guard !names.isEmpty else { return "an empty folder" }
+    // Enough to recognise a folder by; one of a whole disk is not searched.
+    let subfolders = names.prefix(64).filter { HubCache.isFolder("\(folder)/\($0)") }
+    var deeper: [String] = []
+    for subfolder in subfolders {
+      let inner = namesInFolder("\(folder)/\(subfolder)")
+      if !weightFiles(among: inner).isEmpty {
+        deeper.append(subfolder)
+      } else {
+        deeper += inner.prefix(64).filter { !weightFiles(among: namesInFolder("\(folder)/\(subfolder)/\($0)")).isEmpty }
+          .map { "\(subfolder)/\($0)" }
+      }
+    }
+    guard let first = deeper.first else { return listed(names) }
+    let numbered = deeper.count > 1 ? ", with {layer} in place of a layer's number for several" : ""
+    return
+      "folders that have one: \(listed(deeper)); this names one: --sae \(shellQuoted("\(folder)/\(first)"))\(numbered)"
+  }
+
+  private static func listed(_ names: [String]) -> String {
+    names.prefix(8).joined(separator: ", ") + (names.count > 8 ? ", …" : "")
+  }
+
+  private static func exists(_ path: String) -> Bool {
+    var status = stat()
+    // A link that leads nowhere is there, and says so when it is opened.
+    return lstat(path, &status) == 0
   }
 
   private static func folder(of path: String) -> String {

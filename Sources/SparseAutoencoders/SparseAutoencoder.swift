@@ -1,5 +1,3 @@
-import HubCache
-import JSON
 import SystemIO
 
 /// A trained sparse autoencoder as one of the libraries that make them saved it. Its matrices stay in the file.
@@ -19,7 +17,8 @@ public final class SparseAutoencoder: Sendable {
     public var normalizesDecoder = true
     /// Whether transcoders may be opened, which read a module's input and rebuild its output.
     public var acceptsTranscoders = false
-    /// The k of a top-k autoencoder whose files do not say it, as those of Qwen-Scope.
+    /// The k of a top-k autoencoder whose files do not say it, as those of Qwen-Scope; `usesGivenK` tells whether it
+    /// was needed.
     public var k: Int?
 
     public init() {}
@@ -31,11 +30,19 @@ public final class SparseAutoencoder: Sendable {
     public var layer: Int?
     /// The name of the place: `mlp_out_layer_3`, `blocks.3.hook_mlp_out`, `layers.3.mlp`.
     public var site: String?
+    /// Whether it is what goes into that place, not what comes out.
+    public var isInput: Bool
+    /// Whether it is one attention head alone.
+    public var isOneHead: Bool
 
-    public init(modelName: String? = nil, layer: Int? = nil, site: String? = nil) {
+    public init(
+      modelName: String? = nil, layer: Int? = nil, site: String? = nil, isInput: Bool = false, isOneHead: Bool = false
+    ) {
       self.modelName = modelName
       self.layer = layer
       self.site = site
+      self.isInput = isInput
+      self.isOneHead = isOneHead
     }
   }
 
@@ -47,6 +54,8 @@ public final class SparseAutoencoder: Sendable {
   public let computation: Computation
   /// How many features it was trained to have active, where known: its k, or a target that stands in for it.
   public let k: Int?
+  /// Whether `k` is that of the options: the files say none and the features depend on it.
+  public let usesGivenK: Bool
   public let provenance: Provenance
   /// What a person should know who uses it, a line each.
   public let warnings: [String]
@@ -66,16 +75,14 @@ public final class SparseAutoencoder: Sendable {
 
   init(files: Files, options: Options) throws {
     let weights = try Weights(path: files.weights)
-    let configuration = try files.configuration.map { try Self.readConfiguration($0) }
-    let source = Source(weights: weights, files: files, configuration: configuration, options: options)
+    let source = Source(weights: weights, files: files, options: options)
     let parts: Parts
     do {
       parts = try Self.read(source)
     } catch let failure as Failure {
       // Messages about one of the files already begin with its path.
-      let hasPath = ([files.weights] + (files.configuration.map { [$0] } ?? [])).contains {
-        failure.description.hasPrefix($0)
-      }
+      let hasPath = ([files.weights] + ["config.json", "cfg.json"].compactMap { files.configuration(named: $0) })
+        .contains { failure.description.hasPrefix($0) }
       throw hasPath ? failure : failure.at(files.weights)
     }
     guard options.acceptsTranscoders || !parts.isTranscoder else {
@@ -89,8 +96,9 @@ public final class SparseAutoencoder: Sendable {
     className = parts.className
     computation = parts.computation
     k = parts.k
+    usesGivenK = parts.usesGivenK
     provenance = parts.provenance
-    warnings = parts.warnings
+    warnings = weights.warnings + parts.warnings
     isTranscoder = parts.isTranscoder
     hasUnitDecoder = parts.hasUnitDecoder
   }
@@ -134,27 +142,39 @@ public final class SparseAutoencoder: Sendable {
     return nil
   }
 
-  /// Whether this autoencoder can rebuild what a model's layer puts out.
+  /// Whether this autoencoder can rebuild activations of a model.
   ///
   /// - Parameters:
   ///   - width: of the activations.
-  ///   - layer, modelName: where they come from.
+  ///   - modelName: the model that they come from.
   /// - Returns: `warnings`, and what speaks against the pairing without ruling it out, a line each.
   /// - Throws: `Failure` of kind malformed where it cannot be: another width, a transcoder.
-  public func check(width: Int, layer: Int? = nil, modelName: String? = nil) throws -> [String] {
+  public func check(width: Int, modelName: String? = nil) throws -> [String] {
     guard !isTranscoder else {
       throw Failure(.malformed, "\(path): expected an autoencoder, found a transcoder (\(className))")
     }
     guard self.width == width, computation.encoder.rows == width else {
       throw Failure(.malformed, "\(path): expected the activations' width of \(width), found \(self.width)")
     }
-    var found = warnings + provenance.contradictions(layer: layer, modelName: modelName)
+    var found = warnings
+    if let modelName, let trainedOn = provenance.otherModel(than: modelName) {
+      found.append("trained on \(trainedOn), used with \(modelName)")
+    }
     if hasUnitDecoder, let range = try sampledNorms(), range.lowerBound < 0.99 || range.upperBound > 1.01 {
       found.append(
         "decoder norms: expected 1, as \(className) is trained to have, "
           + "found \(short(range.lowerBound)) to \(short(range.upperBound))")
     }
     return found.map { "\(path): \($0)" }
+  }
+
+  /// Which other place than the output of that layer's MLP it was made for, by its configuration or else by the names
+  /// of its folders, and where it is used, in words that begin with the path; nil where that is the place, and where
+  /// nothing tells.
+  public func misplacement(layer: Int) -> String? {
+    provenance.completed(byFoldersOf: path).place(otherThanMLPOutputOf: layer).map { place in
+      "\(path): made for \(place), used at the MLP output of layer \(layer)"
+    }
   }
 
   /// The smallest and the largest norm among features from all over the decoder.
@@ -168,17 +188,11 @@ public final class SparseAutoencoder: Sendable {
     return smallest...largest
   }
 
-  private static func readConfiguration(_ path: String) throws -> JSON {
-    let text = try InputFile(path: path).readAll(limit: 16 << 20)
-    do { return try JSON(parsing: text) } catch { throw error.at(path) }
-  }
-
   private static func read(_ source: Source) throws -> Parts {
     let weights = source.weights
     switch weights.container {
     case .torch:
-      return isQwenScope(weights, source.configuration)
-        ? try readQwenScope(source) : try readDictionaryLearning(source)
+      return try isQwenScope(source) ? readQwenScope(source) : readDictionaryLearning(source)
     case .numpy: return try readGemmaScope(source)
     case .safetensors:
       if weights.has("w_enc") { return try readGemmaScope(source) }
@@ -191,16 +205,20 @@ public final class SparseAutoencoder: Sendable {
 struct Source {
   let weights: Weights
   let files: Files
-  let configuration: JSON?
   let options: SparseAutoencoder.Options
 
-  /// The configuration's path, for messages.
-  var configurationPath: String { files.configuration ?? files.weights }
+  /// The configuration of that name beside the tensors, which only the format's own reader knows: somebody else's file
+  /// of another name may lie there as well.
+  func configuration(named name: String) throws -> Configuration? {
+    try files.configuration(named: name).map { try Configuration(path: $0) }
+  }
 
-  /// Refuses a size in the configuration that is not the tensors'.
-  func check(_ key: String, in object: JSON?, equals found: Int) throws(Failure) {
-    guard let stated = object?[key]?.int, stated != found, stated != 0 else { return }
-    throw Failure(.malformed, "\(configurationPath): \(key): expected \(found), as the tensors have, found \(stated)")
+  /// The configuration that a format cannot be read without.
+  func requiredConfiguration(named name: String, of library: String) throws -> Configuration {
+    if let configuration = try configuration(named: name) { return configuration }
+    let other = name == "cfg.json" ? "config.json" : "cfg.json"
+    let found = files.configuration(named: other) == nil ? "none" : "only a \(other), which \(library) does not read"
+    throw Failure(.malformed, "expected a \(name) beside it, as \(library) writes it, found \(found)")
   }
 }
 
@@ -210,6 +228,7 @@ struct Parts {
   let className: String
   let computation: Computation
   var k: Int?
+  var usesGivenK = false
   var provenance = SparseAutoencoder.Provenance()
   var warnings: [String] = []
   var isTranscoder = false

@@ -9,10 +9,12 @@ public indirect enum PickleValue: Sendable {
   case string(String)
   case list([PickleValue])
   case tuple([PickleValue])
-  /// A dict or an OrderedDict.
+  /// A dict, an OrderedDict or a Counter.
   case dictionary([Entry])
   case tensor(StoredTensor)
-  /// A name such as `torch FloatStorage` or a storage, left as it is: no reader has a use for it.
+  /// A tensor whose elements are of a type that nothing here computes with, by torch's name of the type: `complex64`.
+  case otherTensor(String)
+  /// A dtype, a device, a set, bytes and the like, in words: no reader has a use for what they hold.
   case token(String)
 
   public enum Key: Hashable, Sendable, CustomStringConvertible {
@@ -74,6 +76,7 @@ public indirect enum PickleValue: Sendable {
     case .tuple: "a tuple"
     case .dictionary: "a dict"
     case .tensor: "a tensor"
+    case .otherTensor(let type): "a tensor of \(type)"
     case .token(let name): name
     }
   }

@@ -3,7 +3,8 @@ import StoredTensors
 import SystemIO
 import ZipArchive
 
-/// A file that `torch.save` wrote since torch 1.6: a zip file with a pickle beside the raw storages it mentions.
+/// A file that `torch.save` wrote: since torch 1.6 a zip file with a pickle beside the raw storages it mentions, before
+/// that pickles with the storages after them.
 ///
 /// The rules are those of torch/serialization.py `_load` with `weights_only=True`, and stricter: the pickle is read
 /// as data and never run, see `PickleReader`. Tensors are views of the file in the page cache.
@@ -19,6 +20,12 @@ public final class TorchFile: Sendable {
   public init(path: String) throws {
     self.path = path
     let map = try MappedFile(path: path)
+    if var legacy = LegacyTorchFile(map) {
+      do { value = try legacy.read(maximumPickleSize: Self.maximumPickleSize) } catch {
+        throw error.at("\(path): the format of before torch 1.6")
+      }
+      return
+    }
     if let other = Self.knownOtherFormat(map.bytes) {
       throw Failure(.malformed, "\(path): expected a file from torch.save, found \(other)")
     }
@@ -27,13 +34,8 @@ public final class TorchFile: Sendable {
 
   /// What a file is, when it is one of those that are often found under this name.
   private static func knownOtherFormat(_ bytes: UnsafeRawBufferPointer) -> String? {
-    // Pickled 0x1950a86a20f9469cfc6c, the MAGIC_NUMBER of torch/serialization.py.
-    let legacyMagic: [UInt8] = [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19]
-    if let known = knownForeignContent(bytes) { return known }
-    if bytes.starts(with: legacyMagic) {
-      return "the format of before torch 1.6, which is not a zip file: load and save it with a newer torch"
-    }
-    if bytes.first == 0x80 { return "a bare pickle" }
+    if let other = knownForeignContent(bytes) { return other }
+    if bytes.first == PickleOpcode.proto.rawValue { return "a bare pickle" }
     if (try? SafetensorsHeader(parsing: bytes)) != nil { return "a safetensors file" }
     return nil
   }
@@ -46,6 +48,11 @@ public final class TorchFile: Sendable {
     }
     guard pickles.count == 1, let pickle = pickles.first else {
       throw Failure(.malformed, "\(path): expected one entry */data.pkl, found \(pickles.count): not from torch.save")
+    }
+    if let deflated = archive.entries.first(where: { $0.compression == .deflated }) {
+      throw Failure(
+        .malformed,
+        "\(path): \(deflated.name): expected a stored entry, as torch.save writes them, found a deflated one")
     }
     let root = pickle.name.dropLast("data.pkl".count)
     if let order = archive["\(root)byteorder"] {
@@ -61,8 +68,8 @@ public final class TorchFile: Sendable {
     }
     var storages = Storages(archive: archive, prefix: "\(root)data/")
     do {
-      return try PickleReader.read(archive.bytes(of: pickle)) { key, type, count throws(Failure) in
-        try storages.find(key, type, count)
+      return try PickleReader.read(archive.bytes(of: pickle)) { key, type, byteCount throws(Failure) in
+        try storages.find(key, type, byteCount)
       }
     } catch let failure as Failure {
       throw failure.description.hasPrefix(path) ? failure : failure.at("\(path): \(pickle.name)")
@@ -73,29 +80,28 @@ public final class TorchFile: Sendable {
   private struct Storages {
     let archive: ZipArchive
     let prefix: String
-    private var known: [String: (type: ElementType, storage: ZipStorage)] = [:]
+    private var known: [String: (type: StorageType?, storage: ZipStorage)] = [:]
 
     init(archive: ZipArchive, prefix: String) {
       self.archive = archive
       self.prefix = prefix
     }
 
-    mutating func find(_ key: String, _ type: ElementType, _ count: Int) throws(Failure) -> ZipStorage {
+    mutating func find(_ key: String, _ type: StorageType?, _ byteCount: Int) throws(Failure) -> ZipStorage {
       guard !key.isEmpty, key.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
         throw Failure(.malformed, "storage \"\(key)\": expected digits as its key")
       }
       guard let entry = archive["\(prefix)\(key)"] else {
         throw Failure(.malformed, "storage \(key): expected an entry \(prefix)\(key), found none")
       }
-      let (size, overflow) = count.multipliedReportingOverflow(by: type.size)
-      guard !overflow, size == entry.byteRange.count else {
-        throw Failure(
-          .malformed,
-          "storage \(key): expected \(count) elements of \(type.rawValue), found \(entry.byteRange.count) bytes")
+      guard byteCount == entry.byteRange.count else {
+        let expected = type.map { "\(byteCount / $0.size) elements of \($0.description)" } ?? "\(byteCount) bytes"
+        throw Failure(.malformed, "storage \(key): expected \(expected), found \(entry.byteRange.count) bytes")
       }
       if let (knownType, storage) = known[key] {
         guard type == knownType else {
-          throw Failure(.malformed, "storage \(key): expected \(knownType.rawValue), found \(type.rawValue) as well")
+          let (known, found) = (knownType?.description ?? "bytes", type?.description ?? "bytes")
+          throw Failure(.malformed, "storage \(key): expected \(known), found \(found) as well")
         }
         return storage
       }

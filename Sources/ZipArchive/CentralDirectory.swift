@@ -111,11 +111,9 @@ struct CentralDirectory {
     guard flags & 0x2041 == 0 else {
       throw Failure(.malformed, "zip: \(name): expected no encryption, found an encrypted entry")
     }
-    guard method == 0 else {
+    guard let compression = ZipArchive.Compression(rawValue: method) else {
       throw Failure(
-        .malformed,
-        "zip: \(name): expected a stored entry (method 0), found \(method == 8 ? "a deflated one" : "method \(method)")"
-      )
+        .malformed, "zip: \(name): expected a stored or deflated entry (method 0 or 8), found method \(method)")
     }
 
     var compressedSize = try reader.u32(offset + 20)
@@ -137,15 +135,27 @@ struct CentralDirectory {
       if compressedSize == Self.elsewhere32 { compressedSize = try next() }
       if header == Self.elsewhere32 { header = try next() }
     }
-    guard size == compressedSize else {
-      throw Failure(.malformed, "zip: \(name): expected one size when stored, found \(compressedSize) and \(size)")
+    switch compression {
+    case .stored:
+      guard size == compressedSize else {
+        throw Failure(.malformed, "zip: \(name): expected one size when stored, found \(compressedSize) and \(size)")
+      }
+    case .deflated:
+      // A size beyond what deflate can reach is a claim to memory that nothing would fill.
+      guard size / ZipArchive.largestDeflateRatio <= compressedSize else {
+        throw Failure(
+          .malformed,
+          "zip: \(name): expected at most \(ZipArchive.largestDeflateRatio) times its \(compressedSize) deflated bytes, "
+            + "found a size of \(size)")
+      }
     }
     offset += Size.directoryHeader + nameLength + extraLength + (try reader.u16(offset + 32))
     guard offset <= range.upperBound else {
       throw Failure(.malformed, "zip: \(name): expected its entry to end before byte \(range.upperBound)")
     }
-    let payload = try payload(of: name, nameBytes, header: header, size: size)
-    return ZipArchive.Entry(name: name, byteRange: payload, checksum: checksum)
+    let payload = try payload(of: name, nameBytes, header: header, size: compressedSize)
+    return ZipArchive.Entry(
+      name: name, byteRange: payload, checksum: checksum, compression: compression, size: size)
   }
 
   private func zip64Field(_ start: Int, _ length: Int, entry: String) throws(Failure) -> ByteReader {

@@ -2,19 +2,32 @@ import CDeflate
 import Synchronization
 import SystemIO
 
-/// A zip file of stored (uncompressed) entries, as `torch.save` and `numpy.savez` write it, in the page cache.
+/// A zip file in the page cache, of stored entries as `torch.save` and `numpy.savez` write them, or deflated ones as
+/// `numpy.savez_compressed` does.
 ///
 /// The central directory is the truth: torch leaves sizes and checksums out of the local headers, which serve only
-/// to find where the payload begins. Refused: compressed or encrypted entries, several disks, entries that share a
+/// to find where the payload begins. Refused: other compressions, encrypted entries, several disks, entries that share a
 /// name or bytes, and every offset, size or name that the two records of an entry do not bear out.
 public final class ZipArchive: Sendable {
   public struct Entry: Equatable, Sendable {
     public let name: String
     /// Where the payload lies in the file.
     public let byteRange: Range<Int>
-    /// CRC-32 of the payload; 0 means that the writer did not compute it.
+    /// CRC-32 of the contents; 0 means that the writer did not compute it.
     public let checksum: UInt32
+    public let compression: Compression
+    /// Of the contents, decompressed, in bytes.
+    public let size: Int
   }
+
+  /// By the numbers of APPNOTE.TXT 4.4.5.
+  public enum Compression: Int, Sendable {
+    case stored = 0
+    case deflated = 8
+  }
+
+  /// Deflate makes at most 258 bytes of 2 bits.
+  static let largestDeflateRatio = 1032
 
   public let path: String
   /// In the order of the central directory.
@@ -23,6 +36,8 @@ public final class ZipArchive: Sendable {
   private let indices: [String: Int]
   /// The entries whose checksum has been compared.
   private let verified = Mutex<Set<Int>>([])
+  /// What has been decompressed, which takes as much memory as it is long.
+  private let decompressed = Mutex<[Int: Decompressed]>([:])
 
   /// - Throws: `Failure` of kind malformed that begins with the path.
   public convenience init(path: String) throws {
@@ -57,20 +72,28 @@ public final class ZipArchive: Sendable {
     indices[name].map { entries[$0] }
   }
 
-  /// The payload of an entry without its checksum being compared; valid as long as this object.
+  /// The payload of a stored entry without its checksum being compared; valid as long as this object.
   public func uncheckedBytes(of entry: Entry) -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(rebasing: map.bytes[entry.byteRange])
   }
 
-  /// The payload of an entry, valid as long as this object. The first call compares its checksum, which reads it
-  /// all.
+  /// The contents of an entry, valid as long as this object. The first call compares its checksum, which reads it
+  /// all, and decompresses it where it is deflated.
   ///
   /// torch reads a file whose checksum is wrong without a word, so this is where damage is noticed.
   public func bytes(of entry: Entry) throws -> UnsafeRawBufferPointer {
-    let bytes = uncheckedBytes(of: entry)
-    guard entry.checksum != 0, let index = indices[entry.name], !verified.withLock({ $0.contains(index) }) else {
-      return bytes
-    }
+    let index = indices[entry.name]!
+    let bytes =
+      switch entry.compression {
+      case .stored: uncheckedBytes(of: entry)
+      case .deflated:
+        try decompressed.withLock { known in
+          let contents = try known[index] ?? Decompressed(uncheckedBytes(of: entry), size: entry.size, at: path, entry)
+          known[index] = contents
+          return contents.bytes
+        }
+      }
+    guard entry.checksum != 0, !verified.withLock({ $0.contains(index) }) else { return bytes }
     var found: UInt32 = 0
     MappedFile.readThrough(bytes) { found = libdeflate_crc32(found, $0.baseAddress, $0.count) }
     guard found == entry.checksum else {

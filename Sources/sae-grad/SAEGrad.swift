@@ -63,6 +63,9 @@ struct SAEGrad: Filter {
   @Option(help: "The k of a top-k autoencoder whose files do not say it.")
   var saeK: Int?
 
+  @Flag(help: "Go on with an autoencoder that by its own files was made for another layer or place than it is used at.")
+  var ignoreSaePlace = false
+
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
@@ -74,6 +77,7 @@ struct SAEGrad: Filter {
     if let layers, layers.layers.count > 1, !sae.contains("{layer}") {
       throw ValidationError("--sae: expected {layer} in the path, since --layers names several, found '\(sae)'")
     }
+    if let saeK, saeK < 1 { throw ValidationError("--sae-k: expected a number of at least 1, found \(saeK)") }
   }
 
   func filter() throws {
@@ -136,11 +140,25 @@ struct SAEGrad: Filter {
     var options = SparseAutoencoder.Options()
     options.normalizesDecoder = !keepDecoderNorms
     options.k = saeK
+    guard layers.layers.count == 1 || sae.contains("{layer}") else {
+      throw Failure(
+        .usage,
+        "--sae: one autoencoder for the captured layers \(layers.description): expected {layer} in the path, or --layers "
+          + "with its own layer, found '\(sae)'")
+    }
     // Opening reads them from end to end: checksums, the content hash, numbers that are none.
     let opened = try ThreadTeam(size: min(compute.threadCount, layers.layers.count)).map(layers.layers) { layer in
       let autoencoder = try SparseAutoencoder(sae, layer: layer, options: options)
-      let warnings = try autoencoder.check(
-        width: checkpoint.configuration.hiddenSize, layer: layer, modelName: model)
+      var warnings = try autoencoder.check(width: checkpoint.configuration.hiddenSize, modelName: model)
+      if let misplacement = autoencoder.misplacement(layer: layer) {
+        guard ignoreSaePlace else { throw Failure(.malformed, "\(misplacement); --ignore-sae-place goes on") }
+        warnings.append(misplacement)
+      }
+      if let saeK, !autoencoder.usesGivenK {
+        let own = autoencoder.k.map { ", whose files say k \($0)" } ?? ""
+        throw Failure(
+          .usage, "--sae-k: \(saeK) is not used by the \(autoencoder.className) in \(autoencoder.path)\(own)")
+      }
       // A feature with a NaN in its encoder would just never be active.
       if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
         throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")

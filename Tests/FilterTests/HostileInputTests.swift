@@ -169,7 +169,8 @@ import Testing
       let file = ZipBuilder([.init("ae/data.pkl", pickle + [0x2e]), .init("ae/data/0", [0, 0, 0x80, 0x3f])]).build()
       let ae = try folder(["ae.pt": file, "config.json": Array("{\"trainer\":{\"dict_class\":\"AutoEncoder\"}}".utf8)])
       try expectSmall(
-        "sae-grad \(DemoRun.modelFlag[0]) '\(DemoRun.model)' --sae '\(ae.path)'", try DemoRun.activations.get(),
+        "sae-grad \(DemoRun.modelFlag[0]) '\(DemoRun.model)' --sae '\(ae.path)' --layers 0",
+        try DemoRun.activations.get(),
         says: "ae.pt: ")
     }
   }

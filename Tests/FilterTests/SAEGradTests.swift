@@ -129,10 +129,97 @@ import Testing
     #expect(outcome.status == 65 && outcome.errors.contains("layer 0: its decoder"), "\(outcome.errors)")
   }
 
+  /// The demo's autoencoder of layer 1, at another path and under the names of layers that it was not made for.
+  private func misplaced(_ layers: [Int] = [1, 2]) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    for layer in layers {
+      try FileManager.default.copyItem(
+        atPath: packageRoot + "/demo/saes/mlp_out_layer_1/trainer_0", toPath: folder.file("\(layer)"))
+    }
+    return folder
+  }
+
+  @Test func anAutoencoderOfAnotherPlaceIsRefused() throws {
+    let folder = try misplaced()
+    let flags = DemoRun.modelFlag + ["--sae", folder.file("{layer}"), "--layers", "1-2"]
+    let outcome = try Program("sae-grad").run(flags, input: try Self.activations.get())
+    let message = "made for layer 1 (mlp_out_layer_1), used at the MLP output of layer 2"
+    #expect(outcome.status == 65 && outcome.output.isEmpty)
+    #expect(
+      outcome.errors.hasSuffix("sae-grad: \(folder.file("2"))/ae.pt: \(message); --ignore-sae-place goes on\n"),
+      "\(outcome.errors)")
+    let ignored = try Program("sae-grad").run(flags + ["--ignore_sae_place"], input: try Self.activations.get())
+    #expect(ignored.status == 0 && ignored.errors.contains("warning: \(folder.file("2"))/ae.pt: \(message)\n"))
+  }
+
+  /// Copies of one autoencoder are one: the hash decides, not the path.
+  @Test func copiesAtDifferentPathsMerge() throws {
+    let folder = try misplaced([1])
+    let shards = try [0..<4, 4..<10].map {
+      try DemoRun.output("qwen-capture", DemoRun.modelFlag, try DemoRun.tokens($0))
+    }
+    func gradients(_ shard: Int, _ sae: String, _ more: [String]) throws -> Data {
+      try DemoRun.output("sae-grad", DemoRun.modelFlag + ["--layers", "1", "--sae", sae] + more, shards[shard])
+    }
+    for more in [[], ["--dense"]] {
+      let first = try gradients(0, Self.pattern, more)
+      let copy = try gradients(1, folder.file("{layer}"), more)
+      let same = try gradients(1, Self.pattern, more)
+      #expect(try arrays([first, copy]) == arrays([first, same]))
+      let partials = try [first, copy].map { try DemoRun.output("grad-aggregate", ["--partial"], $0) }
+      _ = try DemoRun.output("grad-aggregate", [], partials[0] + partials[1])
+      let other = try gradients(1, Self.pattern, ["--keep-decoder-norms"] + more)
+      let mixed = try Program("grad-aggregate").run([], input: first + other)
+      #expect(mixed.status == 65 && mixed.errors.contains("the inputs do not belong together"), "\(mixed.errors)")
+    }
+  }
+
+  /// As the hub's cache keeps files: links to others that are called after their contents, in a folder of their own.
+  @Test func linkedFilesAreFoundAgain() throws {
+    let folder = try TemporaryFolder()
+    for name in ["blobs", "snapshot"] {
+      try FileManager.default.createDirectory(at: folder.url(name), withIntermediateDirectories: true)
+    }
+    for name in ["ae.pt", "config.json"] {
+      let blob = "blobs/\(name.utf8.count)"
+      try FileManager.default.copyItem(
+        atPath: packageRoot + "/demo/saes/mlp_out_layer_1/trainer_0/\(name)", toPath: folder.file(blob))
+      try FileManager.default.createSymbolicLink(
+        atPath: folder.file("snapshot/\(name)"), withDestinationPath: "../\(blob)")
+    }
+    let flags = DemoRun.modelFlag + ["--layers", "1", "--sae"]
+    let linked = try DemoRun.output("sae-grad", flags + [folder.file("snapshot")], try Self.activations.get())
+    let plain = try DemoRun.output("sae-grad", flags + [Self.pattern], try Self.activations.get())
+    #expect(try arrays([linked]) == arrays([plain]))
+  }
+
+  @Test func denseLayersApartMerge() throws {
+    let streams = try ["0", "1"].map { try gradients(["--dense", "--layers", $0]) }
+    _ = try DemoRun.output("grad-aggregate", [], streams[0] + streams[1])
+  }
+
+  @Test(arguments: [
+    (["--sae", pattern, "--layers", "1", "--sae-k", "16"], 64, "--sae-k: 16 is not used by the BatchTopKSAE in "),
+    (
+      ["--sae", packageRoot + "/demo/saes/mlp_out_layer_1/trainer_0"], 64,
+      "--sae: one autoencoder for the captured layers 0-3: expected {layer} in the path, or --layers with its own layer"
+    ),
+    (
+      ["--sae", packageRoot + "/demo/saes/mlp_out_layer_{layer}", "--layers", "1"], 66,
+      "found folders that have one: trainer_0; this names one: --sae "
+    ),
+    (["--sae", packageRoot + "/demo/saes", "--layers", "1"], 66, "mlp_out_layer_1/trainer_0"),
+  ]) func whatTheFilesSay(_ arguments: [String], _ status: Int, _ message: String) throws {
+    let outcome = try Program("sae-grad").run(DemoRun.modelFlag + arguments, input: try Self.activations.get())
+    #expect(Int(outcome.status) == status && outcome.errors.contains(message), "\(outcome.errors)")
+    #expect(outcome.output.isEmpty && outcome.errors.split(separator: "\n").last?.hasPrefix("sae-grad: ") == true)
+  }
+
   @Test(arguments: [
     (["--sae", "nowhere/{layer}"], 66, "nowhere/0"), (["--sae", "x", "--layers", "0,1"], 64, "{layer}"),
     (["--sae", pattern, "--layers", "4"], 64, "the model's last layer is 3"),
     (["--sae", pattern, "--stride", "0"], 64, "--stride"),
+    (["--sae", pattern, "--sae-k", "0"], 64, "--sae-k: expected a number of at least 1, found 0"),
   ])
   func mistakesAreNamed(_ arguments: [String], _ status: Int, _ message: String) throws {
     let outcome = try Program("sae-grad").run(DemoRun.modelFlag + arguments, input: try Self.activations.get())

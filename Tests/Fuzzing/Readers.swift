@@ -76,8 +76,8 @@ extension Reader {
 
   private static func pickle(_ bytes: UnsafeRawBufferPointer) throws {
     let storage = Zeros()
-    let value = try PickleReader.read(bytes) { _, type, count throws(Failure) in
-      guard count == storage.count / type.size else { throw Failure(.malformed, "another size") }
+    let value = try PickleReader.read(bytes) { _, _, byteCount throws(Failure) in
+      guard byteCount == storage.count else { throw Failure(.malformed, "another size") }
       return storage
     }
     try visit(value)

@@ -91,7 +91,7 @@ import Testing
   }
 
   @Test func topKAndBatchTopKAreToldByTheConfiguration() throws {
-    #expect(try refusal(Self.batchTopK()).contains("config.json beside it to tell AutoEncoderTopK from BatchTopKSAE"))
+    #expect(try refusal(Self.batchTopK()).contains("tells AutoEncoderTopK from BatchTopKSAE, found none"))
     for (trainer, name) in [("TrainerTopK", "AutoEncoderTopK"), ("TrainerBatchTopK", "BatchTopKSAE")] {
       let autoencoder = try open(Self.batchTopK(), "{\"trainer_class\": \"\(trainer)\"}")
       #expect(autoencoder.className == name && autoencoder.k == 2)
@@ -100,7 +100,9 @@ import Testing
 
   @Test func kOfTheFileAndOfTheConfiguration() throws {
     let topK = "{\"dict_class\": \"AutoEncoderTopK\", \"k\": 3}"
-    let both = try open(Self.batchTopK(), topK)
+    let both = try open(Self.batchTopK(), "{\"dict_class\": \"BatchTopKSAE\", \"k\": 3}")
+    #expect(
+      try refusal(Self.batchTopK(), topK).contains("trainer.k: expected 2, as the file of the tensors says, found 3"))
     #expect(both.k == 2 && both.warnings == ["k: the configuration says 3, the file 2, which is used"])
     let configured = try open(
       Self.batchTopK {

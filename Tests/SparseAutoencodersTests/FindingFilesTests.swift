@@ -46,9 +46,17 @@ import Testing
     let folder = try TemporaryFolder()
     #expect(try failure(folder.path).description.hasSuffix("found an empty folder"))
     for name in ["trainer_1", "trainer_0"] { try copy(["ae.pt", "config.json"], to: folder.url(name)) }
-    let subfolders = try failure(folder.path)
+    let above = try failure(folder.path)
+    #expect(above.kind == .cannotOpen)
     #expect(
-      subfolders.kind == .cannotOpen && subfolders.description.hasSuffix("such as ae.pt, found trainer_0, trainer_1"))
+      above.description
+        == "\(folder.path): expected one file of tensors, such as ae.pt, found folders that have one: trainer_0, "
+        + "trainer_1; this names one: --sae \(folder.path)/trainer_0, with {layer} in place of a layer's number for several"
+    )
+    try copy(["ae.pt", "config.json"], to: folder.url("above/it's/trainer_0"))
+    let quoted = try failure(folder.file("above")).description
+    #expect(quoted.contains("found folders that have one: it's/trainer_0;"))
+    #expect(quoted.hasSuffix("--sae '\(folder.path)/above/it'\\''s/trainer_0'"))
     try copy(["ae.pt"], to: folder.url("."))
     try FileManager.default.copyItem(
       atPath: fixtures + "/saelens_topk/sae_weights.safetensors", toPath: folder.file("sae_weights.safetensors"))
@@ -71,6 +79,61 @@ import Testing
         "hf download no-owner-of-this-name/no-repository"))
   }
 
+  /// A pipe would keep a reader waiting for a writer.
+  @Test(.timeLimit(.minutes(1)), arguments: ["ae.pt", "config.json"])
+  func whatIsNoRegularFile(_ name: String) throws {
+    let folder = try TemporaryFolder()
+    try copy(["ae.pt", "config.json"], to: folder.url("sae"))
+    let path = folder.file("sae/\(name)")
+    func refusal() throws -> Failure {
+      let found = try failure(folder.file("sae"))
+      try FileManager.default.removeItem(atPath: path)
+      return found
+    }
+    try FileManager.default.removeItem(atPath: path)
+    #expect(mkfifo(path, 0o600) == 0)
+    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: not a regular file"))
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: not a regular file"))
+    try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/zero")
+    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: not a regular file"))
+    try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/nowhere/blob")
+    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: No such file or directory"))
+    #expect(try failure("/dev/null").description == "/dev/null: cannot open: not a regular file")
+  }
+
+  /// What git and downloads leave in place of a file.
+  @Test func whatAFileIsInstead() throws {
+    let folder = try TemporaryFolder()
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    for name in ["ae.pt", "sae_weights.safetensors", "sae.safetensors", "params.npz", "config.json"] {
+      for (contents, what) in [
+        (pointer, "a Git LFS pointer"), ("<!DOCTYPE html>\n", "a web page"), ("", "an empty file"),
+      ] {
+        try copy(["ae.pt", "config.json"], to: folder.url("sae"))
+        if name != "config.json" { try FileManager.default.removeItem(at: folder.url("sae/ae.pt")) }
+        try Data(contents.utf8).write(to: folder.url("sae/\(name)"))
+        let found = try failure(folder.file("sae"))
+        #expect(found.kind == .malformed && found.description.hasPrefix(folder.file("sae/\(name)")))
+        #expect(found.description.contains("found \(what)") && !found.description.contains("\n"), "\(found)")
+        try FileManager.default.removeItem(at: folder.url("sae"))
+      }
+    }
+  }
+
+  @Test func aFileThatIsCutOffIsCalledThat() throws {
+    let folder = try TemporaryFolder()
+    for (fixture, name) in [
+      ("dictionary_learning_top_k", "ae.pt"), ("saelens_topk", "sae_weights.safetensors"),
+      ("gemma_scope", "params.npz"),
+    ] {
+      let whole = try Data(contentsOf: URL(fileURLWithPath: "\(fixtures)/\(fixture)/\(name)"))
+      try whole.dropLast(100).write(to: folder.url(name))
+      let found = try failure(folder.file(name)).description
+      #expect(found.contains("cut off") && !found.contains("\n"), "\(found)")
+    }
+  }
+
   @Test func qwenScopeNeedsAK() throws {
     let folder = try TemporaryFolder()
     let file = folder.file("layer0.sae.pt")
@@ -78,7 +141,11 @@ import Testing
     #expect(try failure(file).description.contains("k: expected it in the path"))
     var options = SparseAutoencoder.Options()
     options.k = 2
-    #expect(try SparseAutoencoder(file, options: options).k == 2)
+    let given = try SparseAutoencoder(file, options: options)
+    #expect(given.k == 2 && given.usesGivenK)
+    for name in ["saelens_topk", "dictionary_learning_batch_top_k", "sparsify_topk/layers.3.mlp", "gemma_scope"] {
+      #expect(try !SparseAutoencoder("\(fixtures)/\(name)", options: options).usesGivenK, "\(name)")
+    }
     options.k = 13
     #expect(throws: Failure.self) { try SparseAutoencoder(file, options: options) }
   }

@@ -12,7 +12,9 @@ import Testing
       "W_enc": .floats([4, 6]), "W_dec": .floats([6, 4]), "b_enc": .floats([6]), "b_dec": .floats([4]),
     ]
     change(&tensors)
-    return try AutoencoderFolder(safetensors: tensors, named: "sae_weights.safetensors", configuration: configuration)
+    return try AutoencoderFolder(
+      safetensors: tensors, named: "sae_weights.safetensors",
+      configuration: configuration.map { adding(["d_in": 4, "d_sae": 6], to: $0) })
   }
 
   private func sparsify(_ configuration: String?, _ change: Change = { _ in }) throws -> AutoencoderFolder {
@@ -20,7 +22,15 @@ import Testing
       "encoder.weight": .floats([6, 4]), "encoder.bias": .floats([6]), "W_dec": .floats([6, 4]), "b_dec": .floats([4]),
     ]
     change(&tensors)
-    return try AutoencoderFolder(safetensors: tensors, named: "sae.safetensors", configuration: configuration)
+    return try AutoencoderFolder(
+      safetensors: tensors, named: "sae.safetensors", configuration: configuration.map { adding(["d_in": 4], to: $0) })
+  }
+
+  /// The entries that the library always writes, where the text has not others of these names.
+  private func adding(_ entries: [String: Int], to text: String) -> String {
+    let missing = entries.filter { !text.contains("\"\($0.key)\"") }.map { "\"\($0.key)\": \($0.value)" }
+    let rest = text.dropFirst()
+    return "{" + missing.joined(separator: ", ") + (missing.isEmpty || rest == "}" ? "" : ", ") + rest
   }
 
   private func refusal(_ folder: AutoencoderFolder) throws -> String {
@@ -66,8 +76,12 @@ import Testing
     let factors: Change = { $0["scaling_factor"] = .floats([6]) { Float($0 + 1) } }
     let used = try saeLens("{\"finetuning_scaling_factor\": true}", factors).open()
     #expect(used.computation.decoderFactors == [1, 2, 3, 4, 5, 6] && used.computation.preactivationFactors == nil)
-    let unused = try saeLens("{\"finetuning_scaling_factor\": false}", factors).open()
-    #expect(unused.computation.decoderFactors == nil && unused.warnings.count == 1)
+    for stated in ["{\"finetuning_scaling_factor\": false}", "{}"] {
+      #expect(try refusal(saeLens(stated, factors)).contains("finetuning_scaling_factor: expected true"))
+    }
+    let version6 = "\"architecture\": \"standard\", \"metadata\": {\"sae_lens_version\": \"6.1.0\"}"
+    #expect(
+      try refusal(saeLens("{\"finetuning_scaling_factor\": true, \(version6)}", factors)).contains("from SAELens 6"))
     let ones = try saeLens("{\"finetuning_scaling_factor\": true}") { $0["scaling_factor"] = .floats([6]) { _ in 1 } }
     #expect(try ones.open().computation.decoderFactors == nil)
   }
@@ -84,9 +98,10 @@ import Testing
       #expect(try refusal(saeLens("{\"architecture\": \"\(name)\"}")).contains("found \(name)"))
     }
     #expect(try refusal(saeLens("{\"reshape_activations\": \"hook_z\"}")).contains("hook_z"))
-    #expect(try refusal(saeLens("{\"architecture\": \"topk\"}")).contains("k: expected it in cfg.json"))
+    #expect(try refusal(saeLens("{\"architecture\": \"topk\"}")).contains("k: expected the number of active features"))
     #expect(try refusal(saeLens("{\"d_sae\": 7}")).contains("d_sae: expected 6, as the tensors have, found 7"))
-    #expect(try refusal(saeLens("{\"architecture\": \"gated\"}")).contains("expected a tensor b_gate"))
+    #expect(
+      try refusal(saeLens("{\"architecture\": \"gated\"}") { $0["b_enc"] = nil }).contains("expected a tensor b_gate"))
     #expect(try refusal(saeLens("{}") { $0["W_dec"] = .floats([4, 6]) }).contains("transcoder"))
     #expect(try refusal(saeLens(nil) { $0["W_enc"] = .floats([6, 4]) }).contains("transcoder"))
   }
@@ -106,13 +121,21 @@ import Testing
   }
 
   @Test func sparsifyConfigurations() throws {
-    let autoencoder = try sparsify("{\"k\": 2, \"num_latents\": 0, \"expansion_factor\": 32, \"d_in\": 4}").open()
-    #expect(autoencoder.k == 2 && autoencoder.computation.inputBias != nil)
+    let eight: Change = {
+      $0["encoder.weight"] = .floats([8, 4])
+      $0["encoder.bias"] = .floats([8])
+      $0["W_dec"] = .floats([8, 4])
+    }
+    let expanded = try sparsify("{\"k\": 2, \"num_latents\": 0, \"expansion_factor\": 2}", eight).open()
+    #expect(expanded.k == 2 && expanded.computation.inputBias != nil)
+    #expect(
+      try refusal(sparsify("{\"k\": 2, \"expansion_factor\": 32}")).contains("expansion_factor: expected 6 features"))
+    #expect(try refusal(sparsify("{\"k\": 2, \"d_in\": null}")).contains("d_in: expected the width"))
     #expect(try refusal(sparsify("{\"k\": 2, \"signed\": true}")).contains("signed: expected false"))
     #expect(try refusal(sparsify("{\"k\": 2, \"activation\": \"other\"}")).contains("found other"))
     #expect(try refusal(sparsify("{\"k\": 4, \"activation\": \"groupmax\"}")).contains("a divisor of 6"))
     #expect(try refusal(sparsify("{\"k\": 2, \"num_latents\": 7}")).contains("num_latents: expected 6"))
-    #expect(try refusal(sparsify("{}")).contains("k: expected it in cfg.json"))
+    #expect(try refusal(sparsify("{}")).contains("k: expected the number of active features"))
     #expect(try refusal(sparsify(nil)).contains("expected a cfg.json"))
   }
 

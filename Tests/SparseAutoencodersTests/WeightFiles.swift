@@ -4,7 +4,7 @@ import SparseAutoencoders
 import TestSupport
 
 /// A tensor to be written, its elements as they lie in the storage.
-struct WrittenTensor {
+struct WrittenTensor: Sendable {
   var shape: [Int]
   var strides: [Int]?
   var storage = "FloatStorage"
@@ -30,7 +30,7 @@ struct WrittenTensor {
 }
 
 /// A dict of tensors and ints as `torch.save` writes it, dicts within it too.
-indirect enum WrittenValue {
+indirect enum WrittenValue: Sendable {
   case tensor(WrittenTensor)
   case integer(Int32)
   case float(Double)

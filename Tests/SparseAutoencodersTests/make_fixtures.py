@@ -183,6 +183,23 @@ def gemma_scope():
     expect(folder, encode, lambda f: f @ params["W_dec"] + params["b_dec"])
 
 
+def numpy_forms():
+    """The arrays of gemma_scope, as numpy writes them otherwise: all the same numbers, but for float16."""
+    folder = new_folder("numpy_forms")
+    with np.load(FOLDER / "gemma_scope" / "params.npz") as stored:
+        params = dict(stored)
+    fortran = {key: np.asfortranarray(value) for key, value in params.items()}
+    np.savez_compressed(folder / "compressed.npz", **params)
+    np.savez_compressed(folder / "compressed_fortran.npz", **fortran)
+    np.savez(folder / "fortran.npz", **fortran)
+    np.savez(folder / "float16.npz", **{key: value.astype("<f2") for key, value in params.items()})
+    np.savez(folder / "float64.npz", **{key: value.astype("<f8") for key, value in params.items()})
+    np.savez(folder / "big_endian.npz", **{key: value.astype(">f4") for key, value in params.items()})
+    np.savez(folder / "lower_case.npz", **{key.replace("W_", "w_"): value for key, value in params.items()})
+    np.savez(folder / "extra.npz", notes=np.array("hello"), step=np.int64(3), settings=np.array({"a": 1}, object),
+             **params)
+
+
 def qwen_scope():
     folder = new_folder(f"qwen_scope-L0_{K}")
     params = {
@@ -201,5 +218,5 @@ def qwen_scope():
 
 if __name__ == "__main__":
     shutil.rmtree(FOLDER, ignore_errors=True)
-    for make in (dictionary_learning, sae_lens, sparsify, gemma_scope, qwen_scope):
+    for make in (dictionary_learning, sae_lens, sparsify, gemma_scope, numpy_forms, qwen_scope):
         make()

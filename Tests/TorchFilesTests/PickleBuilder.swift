@@ -37,6 +37,11 @@ struct Pickle: ExpressibleByArrayLiteral {
   static func global(_ module: String, _ name: String) -> Pickle {
     op("c") + Pickle(Array("\(module)\n\(name)\n".utf8))
   }
+  /// As protocol 4 writes it.
+  static func stackGlobal(_ module: String, _ name: String) -> Pickle {
+    [shortText(module), shortText(name), Pickle([0x93])]
+  }
+  static func shortText(_ text: String) -> Pickle { Pickle([0x8c, UInt8(text.utf8.count)] + Array(text.utf8)) }
   static func text(_ text: String) -> Pickle { op("X") + Pickle(little(UInt32(text.utf8.count)) + Array(text.utf8)) }
   static func int(_ value: Int32) -> Pickle { op("J") + Pickle(little(value)) }
   static func long(_ bytes: [UInt8]) -> Pickle { Pickle([0x8a, UInt8(bytes.count)] + bytes) }
@@ -51,13 +56,22 @@ struct Pickle: ExpressibleByArrayLiteral {
     [mark, text("storage"), type, text(key), text("cpu"), int(count), tuple, persistent]
   }
 
+  /// A storage that counts bytes.
+  static func bytes(_ count: Int32) -> Pickle { storage(count: count, type: global("torch.storage", "UntypedStorage")) }
+
+  /// A value of torch.dtype.
+  static func type(_ name: String) -> Pickle { global("torch", name) }
+
+  func following(_ rest: Pickle) -> Pickle { self + rest }
+
   /// A tensor as `torch.save` writes it; of 6 floats, 2 × 3, unless told otherwise.
   static func tensor(
-    storage: Pickle = storage(), offset: Pickle = int(0), shape: [Int32] = [2, 3], strides: [Int32] = [3, 1],
+    rebuild: String = "_rebuild_tensor_v2", storage: Pickle = storage(), offset: Pickle = int(0),
+    shape: [Int32] = [2, 3], strides: [Int32] = [3, 1],
     strideTuple: Pickle? = nil, seventh: Pickle = []
   ) -> Pickle {
     [
-      global("torch._utils", "_rebuild_tensor_v2"), mark, storage, offset, ints(shape), strideTuple ?? ints(strides),
+      global("torch._utils", rebuild), mark, storage, offset, ints(shape), strideTuple ?? ints(strides),
       no,
       orderedDict, seventh, tuple, reduce,
     ]
@@ -71,9 +85,9 @@ struct Pickle: ExpressibleByArrayLiteral {
   /// Reads the pickle with storages of as many zero bytes as are asked for, up to 24.
   func read() throws -> PickleValue {
     try bytes.withUnsafeBytes { raw in
-      try PickleReader.read(raw) { _, type, count throws(Failure) in
-        guard count * type.size <= 24 else { throw Failure(.malformed, "storage too large") }
-        return Zeros(count * type.size)
+      try PickleReader.read(raw) { _, _, byteCount throws(Failure) in
+        guard byteCount <= 24 else { throw Failure(.malformed, "storage too large") }
+        return Zeros(byteCount)
       }
     }
   }

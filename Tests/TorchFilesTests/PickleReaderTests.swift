@@ -56,6 +56,83 @@ import TorchFiles
     #expect(value.entries?.map(\.key) == [.string("w")])
   }
 
+  /// What torch.load(weights_only=True) reads and no reader here has a use for.
+  @Test func harmlessExtras() throws {
+    func call(_ module: String, _ name: String, _ arguments: Pickle...) -> Pickle {
+      [.global(module, name), .mark] + arguments.reduce([], +) + [.tuple, .reduce]
+    }
+    let set: Pickle = [.emptyList, .mark, .int(1), .int(2), .op("e")]
+    let cases: [(String, Pickle)] = [
+      ("torch float32", .type("float32")), ("torch float8_e4m3fnuz", .type("float8_e4m3fnuz")),
+      ("torch FloatStorage", .global("torch", "FloatStorage")), ("a class of tensors", .global("torch", "Tensor")),
+      ("a device", call("torch", "device", .text("cuda"))),
+      ("a device", call("torch", "device", .text("cuda"), .int(0))),
+      ("a set", call("__builtin__", "set", set)), ("a set", call("builtins", "set")),
+      ("a set", [Pickle([0x8f, 0x94]), .mark, .int(1), Pickle([0x90])]),
+      ("a complex number", call("__builtin__", "complex", .int(0), .int(1))),
+      ("bytes", call("_codecs", "encode", .text("abc"), .text("latin1"))), ("bytes", Pickle([0x43, 2, 1, 2])),
+      ("bytes", Pickle([0x42] + little(UInt32(2)) + [1, 2])), ("bytes", Pickle([0x8e] + little(UInt64(1)) + [1])),
+      ("bytes", Pickle([0x96] + little(UInt64(1)) + [1])),
+      ("a layout", call("torch.serialization", "_get_layout", .text("torch.strided"))),
+      ("a storage", .storage()), ("a tuple", call("torch", "Size", .ints([3, 4]))),
+      ("a dict", call("collections", "Counter", [.emptyDict, .text("a"), .int(1), .setItem])),
+      ("a dict", call("collections", "Counter")),
+      ("a tensor of complex64", .tensor(storage: .storage(count: 3, type: .global("torch", "ComplexFloatStorage")))),
+      (
+        "a tensor of float8_e8m0fnu",
+        .tensor(rebuild: "_rebuild_tensor_v3", storage: .bytes(6), seventh: .type("float8_e8m0fnu"))
+      ),
+    ]
+    for (expected, pickle) in cases { #expect(try Pickle.file(pickle).read()["w"]?.kind == expected, "\(expected)") }
+  }
+
+  @Test func aTensorThatSaysItsOwnType() throws {
+    for (name, type) in [("uint16", "U16"), ("float8_e4m3fn", "F8_E4M3"), ("uint64", "U64"), ("float32", "F32")] {
+      let size = Int32(type.hasSuffix("64") ? 8 : type.hasSuffix("32") ? 4 : type.hasSuffix("16") ? 2 : 1)
+      let count = 24 / size
+      for extra in [[], .op("N")] as [Pickle] {
+        let pickle = Pickle.tensor(
+          rebuild: "_rebuild_tensor_v3", storage: .bytes(24), shape: [count], strides: [1],
+          seventh: .type(name) + extra)
+        let tensor = try #require(try Pickle.file(pickle).read()["w"]?.tensor)
+        #expect(tensor.type.rawValue == type && tensor.shape == [Int(count)] && tensor.storageCount == Int(count))
+      }
+    }
+  }
+
+  @Test func parametersAndTensorsWithAttributes() throws {
+    let withState: Pickle = [
+      .global("torch._utils", "_rebuild_parameter_with_state"), .mark, .tensor(), Pickle([0x88]), .orderedDict,
+      .emptyDict, .tuple, .reduce,
+    ]
+    let ofType: Pickle = [
+      .global("torch._tensor", "_rebuild_from_type_v2"), .mark, .global("torch._utils", "_rebuild_tensor_v2"),
+      .global("torch.nn.parameter", "Buffer"), .mark, .storage(), .int(0), .ints([2, 3]), .ints([3, 1]), .no,
+      .orderedDict, .tuple, .emptyDict, .tuple, .reduce,
+    ]
+    for pickle in [withState, ofType] { #expect(try Pickle.file(pickle).read()["w"]?.tensor?.shape == [2, 3]) }
+  }
+
+  @Test func protocol4() throws {
+    let frame = Pickle([0x95] + little(UInt64(8)))
+    let value = try Pickle([0x80, 4]).following(
+      [
+        frame, .emptyDict, Pickle([0x94]), .mark, .shortText("name"), Pickle([0x94]), .shortText("value"),
+        Pickle([0x94]), Pickle([0x8d] + little(UInt64(4)) + Array("long".utf8)), .get(1), .shortText("o"),
+        .stackGlobal("collections", "OrderedDict"), Pickle([0x94]), .emptyTuple, .reduce, .setItems, .stop,
+      ]
+    ).read()
+    #expect(value["name"]?.text == "value" && value["long"]?.text == "name" && value["o"]?.entries?.isEmpty == true)
+    // Python 2's str.
+    #expect(try Pickle.file(Pickle([0x55, 2] + Array("ab".utf8))).read()["w"]?.text == "ab")
+  }
+
+  /// One byte a value to remember.
+  @Test func memoryIsBounded() {
+    let flood = [UInt8](repeating: 0x94, count: 2 << 20)
+    #expect(Pickle([0x80, 4, 0x7d] + flood + [0x2e]).refusal()?.contains("values to remember, found more") == true)
+  }
+
   @Test func refusals() {
     func call(_ module: String, _ name: String) -> Pickle {
       [.proto2, .global(module, name), .text("echo ran"), .tuple1, .reduce, .stop]
@@ -72,14 +149,44 @@ import TorchFiles
       ("whole module", [.proto2, .global("__main__", "M"), .put(0), .emptyTuple, Pickle([0x81]), .stop]),
       ("whole module", [.proto2, .global("__main__", "M"), .emptyTuple, Pickle([0x81]), .stop]),
       ("a name of at most 256 bytes", [.proto2, .global(String(repeating: "m", count: 300), "n"), .stop]),
-      ("found protocol 4", [Pickle([0x80, 4]), .emptyDict, .stop]),
+      ("found protocol 6", [Pickle([0x80, 6]), .emptyDict, .stop]),
+      ("found protocol 1", [Pickle([0x80, 1]), .emptyDict, .stop]),
       ("expected PROTO, found MARK", [.mark, .emptyDict, .stop]),
       ("expected PROTO, found nothing", []),
       ("found INST", [.proto2, .mark, .op("i"), .stop]),
       ("found OBJ", [.proto2, .mark, .op("o"), .stop]),
       ("found NEWOBJ", [.proto2, .orderedDict, .emptyTuple, Pickle([0x81]), .stop]),
       ("found EXT1", [.proto2, Pickle([0x82, 1]), .stop]),
-      ("found STACK_GLOBAL", [.proto2, .text("os"), .text("system"), Pickle([0x93]), .stop]),
+      ("found os system", [.proto2, .text("os"), .text("system"), Pickle([0x93]), .stop]),
+      ("a name of at most 256 bytes, found an int, a string", [.proto2, .int(1), .text("x"), Pickle([0x93]), .stop]),
+      ("found builtins eval", [.proto2, .stackGlobal("builtins", "eval"), .text("x"), .tuple1, .reduce, .stop]),
+      ("found numpy._core.multiarray scalar", call("numpy._core.multiarray", "scalar")),
+      ("found FROZENSET", [.proto2, .mark, Pickle([0x91]), .stop]),
+      ("a set to add to, found a list", [.proto2, .emptyList, .mark, .int(1), Pickle([0x90]), .stop]),
+      ("expected a frame", [.proto2, Pickle([0x95] + little(UInt64.max)), .emptyDict, .stop]),
+      ("truncated", [.proto2, Pickle([0x8d] + little(UInt64.max) + [0x78])]),
+      ("truncated", [.proto2, Pickle([0x8e] + little(UInt64(9)) + [0x78])]),
+      (
+        "a type of elements, found torch FloatStorage",
+        .file(.tensor(rebuild: "_rebuild_tensor_v3", seventh: .global("torch", "FloatStorage")))
+      ),
+      (
+        "a storage of whole elements of U32, found 6 bytes",
+        .file(
+          .tensor(rebuild: "_rebuild_tensor_v3", storage: .bytes(6), shape: [1], strides: [1], seventh: .type("uint32"))
+        )
+      ),
+      (
+        "a storage of a type, found one of bytes",
+        .file(.tensor(storage: .bytes(24)))
+      ),
+      (
+        "a tensor's own call",
+        .file([
+          .global("torch._tensor", "_rebuild_from_type_v2"), .mark, .global("torch._tensor", "_rebuild_from_type_v2"),
+          .global("torch", "Tensor"), .emptyTuple, .emptyDict, .tuple, .reduce,
+        ])
+      ),
       ("found PERSID", [.proto2, .op("P"), .stop]),
       ("found DUP", [.proto2, .emptyDict, .op("2"), .stop]),
       ("found 0xff", [.proto2, Pickle([0xff]), .stop]),
@@ -175,13 +282,22 @@ import TorchFiles
   /// Whatever a byte is changed to, the pickle is read or refused; a tensor never leaves its storage.
   @Test func noChangedByteLeadsAstray() {
     let values = (UInt8.min ... .max).filter { PickleOpcode(rawValue: $0) != nil } + [0, 1, 0x7f, 0xff]
-    let bytes = Pickle.file(.tensor()).bytes
-    for position in bytes.indices {
-      for value in values {
-        var changed = bytes
-        changed[position] = value
-        guard let tensor = try? Pickle(changed).read()["w"]?.tensor else { continue }
-        _ = try? tensor.doubles()
+    let ofType = Pickle.tensor(
+      rebuild: "_rebuild_tensor_v3", storage: .bytes(24), shape: [3], strides: [1], seventh: .type("uint64"))
+    let protocol4: Pickle = [
+      Pickle([0x80, 4, 0x95] + little(UInt64(40))), .emptyDict, Pickle([0x94]), .shortText("w"), Pickle([0x94]),
+      .tensor(), .setItem, .shortText("s"), Pickle([0x8f, 0x94]), .mark, .int(1), Pickle([0x90]), .setItem,
+      .shortText("o"), .stackGlobal("collections", "OrderedDict"), .emptyTuple, .reduce, .setItem, .stop,
+    ]
+    for bytes in [Pickle.file(.tensor()), .file(ofType), protocol4].map(\.bytes) {
+      #expect(Pickle(bytes).refusal() == nil)
+      for position in bytes.indices {
+        for value in values {
+          var changed = bytes
+          changed[position] = value
+          guard let tensor = try? Pickle(changed).read()["w"]?.tensor else { continue }
+          _ = try? tensor.doubles()
+        }
       }
     }
   }

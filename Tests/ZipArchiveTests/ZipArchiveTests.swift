@@ -84,9 +84,52 @@ import ZipArchive
     }
   }
 
+  /// A block of deflate that is stored as it is: the last one, 9 bytes, their complement.
+  private let deflatedDigits: [UInt8] = [1, 9, 0, 0xf6, 0xff] + Array("123456789".utf8)
+
+  private func deflated(size: UInt32 = 9, _ contents: [UInt8]? = nil) -> ZipBuilder {
+    var zip = ZipBuilder([.init("a", contents ?? deflatedDigits)])
+    zip.entries[0].method = 8
+    zip.entries[0].size = size
+    zip.entries[0].compressedSize = UInt32(zip.entries[0].contents.count)
+    zip.entries[0].checksum = nineDigits
+    return zip
+  }
+
+  @Test func deflatedEntriesAreDecompressed() throws {
+    let archive = try open(deflated().build())
+    let entry = archive.entries[0]
+    #expect(entry.compression == .deflated && entry.size == 9 && entry.byteRange.count == 14)
+    // The same memory each time.
+    #expect(try archive.bytes(of: entry).baseAddress == archive.bytes(of: entry).baseAddress)
+    #expect(try Array(archive.bytes(of: entry)) == Array("123456789".utf8))
+  }
+
+  @Test func deflatedEntriesThatAreDamagedAreRefused() throws {
+    var otherDigit = deflatedDigits
+    otherDigit[13] = UInt8(ascii: "8")
+    let cases: [(String, ZipBuilder)] = [
+      ("expected 8 deflated bytes, found others", deflated(size: 8)),
+      ("expected 10 deflated bytes, found others", deflated(size: 10)),
+      ("expected 9 deflated bytes, found others", deflated([7, 7, 7, 7])),
+      ("expected 9 deflated bytes, found others", deflated(Array(deflatedDigits.dropLast()))),
+      ("expected CRC-32 cbf43926", deflated(otherDigit)),
+    ]
+    for (expected, zip) in cases {
+      let archive = try open(zip.build())
+      let failure = #expect(throws: Failure.self) { try archive.bytes(of: archive.entries[0]) }
+      #expect(failure?.description.hasPrefix(folder.file("a.zip") + ": a: damaged: \(expected)") == true)
+    }
+  }
+
   @Test func refusals() {
     let cases: [(String, ZipBuilder)] = [
-      ("deflated", two { $0.entries[1].method = 8 }),
+      (
+        "at most 1032 times its 4 deflated bytes, found a size of 9000",
+        two {
+          $0.entries[1].method = 8; $0.entries[1].size = 9000; $0.entries[1].compressedSize = 4
+        }
+      ),
       ("method 14", two { $0.entries[1].method = 14 }),
       ("encrypted", two { $0.entries[0].flags |= 1 }),
       ("one entry of that name", two { $0.entries[1].name = "ae/first" }),

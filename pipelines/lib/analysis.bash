@@ -48,7 +48,7 @@ read_options() {
   local argument name value given
   model=Qwen/Qwen2.5-0.5B samples=500 batch_size=4 max_length=128 save='' layers_option=0-23 mode=mean_abs
   device=auto precision=float32 text=$default_text sae='' output_dir=. work_dir='' match_python='' threads='' jobs=1
-  stride=4 error_term=''
+  stride=4 error_term='' ignore_place=''
   while (($#)); do
     argument=$1
     shift
@@ -58,11 +58,11 @@ read_options() {
       -P?*) name=-P value=${argument#-P} given=1 ;;
     esac
     [[ $name != --* ]] || name=${name//_/-}
-    if [[ $unit == activation && $name =~ ^--(sae|stride|use-error-term)$ ]]; then
+    if [[ $unit == activation && $name =~ ^--(sae|stride|use-error-term|ignore-sae-place)$ ]]; then
       fail $usage_error "$name: a flag of sae-gradient-analysis only"
     fi
     case $name in
-      --save-outputs | --match-python | --use-error-term | --quiet | -q | --help | -h | --version)
+      --save-outputs | --match-python | --use-error-term | --ignore-sae-place | --quiet | -q | --help | -h | --version)
         [[ -z $given ]] || fail $usage_error "$name: takes no value, found '$value'"
         ;;
       --model-name | --num-samples | --batch-size | --max-length | --layers | --device | --precision | \
@@ -95,6 +95,7 @@ read_options() {
       --jobs | -P) jobs=$(number "$name" "$value") ;;
       --stride) stride=$(number "$name" "$value") ;;
       --use-error-term) error_term=1 ;;
+      --ignore-sae-place) ignore_place=1 ;;
       --quiet | -q) quiet=1 ;;
       --help | -h)
         help
@@ -125,7 +126,8 @@ help() {
   --sae PATTERN              the autoencoders, {layer} being the layer's number: folders, files or a hub id
                              (default: what lies at */mlp_out_layer_{layer}/trainer_0 below this folder)
   --stride 4                 take every n-th position of a sample
-  --use-error-term           add what the autoencoder misses back as a constant: one pass for all layers"
+  --use-error-term           add what the autoencoder misses back as a constant: one pass for all layers
+  --ignore-sae-place         go on with autoencoders that were made for another layer or place"
   fi
   cat << END
 usage: $script [--save_outputs] [flags]
@@ -261,6 +263,7 @@ gradient_command() {
   gradient+=(--sae "$sae" --stride "$stride")
   [[ -z $match_python ]] || gradient+=(--stride-scope batch)
   [[ -z $error_term ]] || gradient+=(--use-error-term)
+  [[ -z $ignore_place ]] || gradient+=(--ignore-sae-place)
 }
 
 aggregate_command() {

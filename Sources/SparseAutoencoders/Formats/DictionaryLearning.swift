@@ -22,6 +22,27 @@ private enum DictionaryClass: String {
     return weights.has("decoder.bias") ? [.autoEncoderNew] : []
   }
 
+  /// The parameters and buffers of the class, which `load_state_dict` wants all of and no others.
+  var tensorNames: Set<String> {
+    switch self {
+    case .autoEncoder: ["bias", "encoder.weight", "encoder.bias", "decoder.weight"]
+    case .autoEncoderNew: ["encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"]
+    case .gated: ["decoder_bias", "r_mag", "gate_bias", "mag_bias", "encoder.weight", "decoder.weight"]
+    case .topK, .batchTopK: ["b_dec", "k", "threshold", "encoder.weight", "encoder.bias", "decoder.weight"]
+    case .matryoshka: ["W_enc", "b_enc", "W_dec", "b_dec", "k", "threshold", "group_sizes"]
+    case .jumpRelu: ["W_enc", "b_enc", "W_dec", "b_dec", "threshold"]
+    }
+  }
+
+  /// The names under which files of other years have Python numbers.
+  static let numberNames: Set<String> = ["k", "threshold"]
+  /// The decoder of July 2024.
+  static let olderDecoder = "decoder"
+  /// What jkminder's fork adds to all classes.
+  static let normalizer: Set<String> = [
+    "target_rms", "activation_mean", "activation_std", "activation_global_scale",
+  ]
+
   /// The class that a trainer trains, for configurations of before August 2024 that name no class.
   static func trained(by trainer: String) -> DictionaryClass? {
     switch trainer {
@@ -43,11 +64,11 @@ func readDictionaryLearning(_ source: Source) throws -> Parts {
     throw Failure(.malformed, "expected an autoencoder, found a crosscoder: encoder.weight has shape \(shape)")
   }
   guard let backup = saved.pickle?["ae"], let normFactor = saved.pickle?["norm_factor"] else {
-    var reader = DictionaryLearningReader(source, saved)
+    var reader = try DictionaryLearningReader(source, saved)
     return try reader.read()
   }
   // What training writes every so often and a finished run replaces; load_dictionary fails on it.
-  var reader = DictionaryLearningReader(source, Weights(path: saved.path, pickle: backup))
+  var reader = try DictionaryLearningReader(source, Weights(path: saved.path, pickle: backup))
   reader.biasScale = normFactor.number ?? 1
   reader.statedInBackup = saved.pickle?["config"]?["dict_class"]?.text
   reader.warnings.append(
@@ -59,47 +80,66 @@ func readDictionaryLearning(_ source: Source) throws -> Parts {
 private struct DictionaryLearningReader {
   let source: Source
   let weights: Weights
+  let configuration: Configuration?
+  /// nil also where the configuration is somebody else's, who has no trainer in it.
+  let trainer: Configuration?
   /// What training divided the activations by, where the file is yet to be scaled back.
   var biasScale = 1.0
   var statedInBackup: String?
   var warnings: [String] = []
 
-  init(_ source: Source, _ weights: Weights) {
+  init(_ source: Source, _ weights: Weights) throws {
     self.source = source
     self.weights = weights
+    configuration = try source.configuration(named: "config.json")
+    trainer = try configuration?.object("trainer")
   }
 
   mutating func read() throws -> Parts {
     let dictionaryClass = try dictionaryClass()
-    try checkNormalizer()
-    let k = try knownK(dictionaryClass)
+    let knownK = try knownK(dictionaryClass)
+    let givenK = dictionaryClass == .topK && knownK == nil ? source.options.k : nil
+    let k = knownK ?? givenK
     let computation = try computation(dictionaryClass, k: k)
-    let trainer = source.configuration?["trainer"]
-    try source.check("activation_dim", in: trainer, equals: computation.encoder.rows)
-    try source.check("dict_size", in: trainer, equals: computation.encoder.columns)
+    try checkTensors(dictionaryClass)
+    try trainer?.check("activation_dim", equals: computation.encoder.rows)
+    try trainer?.check("dict_size", equals: computation.encoder.columns)
     return Parts(
       format: .dictionaryLearning, className: dictionaryClass.rawValue, computation: computation,
-      k: k ?? trainer?["target_l0"]?.int,
+      k: k ?? trainer?["target_l0"]?.int, usesGivenK: givenK != nil,
       provenance: .init(
-        modelName: trainer?["lm_name"]?.text, layer: trainer?["layer"]?.int, site: trainer?["submodule_name"]?.text),
+        modelName: trainer?.description("lm_name"), layer: trainer?.layerNumber("layer"),
+        site: trainer?.description("submodule_name"),
+        isInput: try configuration?.object("buffer")?.description("io") == "in"),
       warnings: warnings, hasUnitDecoder: dictionaryClass != .autoEncoder && dictionaryClass != .autoEncoderNew)
+  }
+
+  private mutating func checkTensors(_ dictionaryClass: DictionaryClass) throws {
+    var expected = dictionaryClass.tensorNames
+    if dictionaryClass == .topK, weights.has(DictionaryClass.olderDecoder), !weights.has("decoder.weight") {
+      expected.remove("decoder.weight")
+      expected.insert(DictionaryClass.olderDecoder)
+    }
+    if try isNormalizerOff() { expected.formUnion(DictionaryClass.normalizer) }
+    try weights.refuseTensors(
+      other: expected, of: dictionaryClass.rawValue, numbers: DictionaryClass.numberNames)
+    warnings += weights.unreadEntries(but: DictionaryClass.numberNames)
   }
 
   /// What the configuration says, if the tensors agree.
   private func dictionaryClass() throws -> DictionaryClass {
     let candidates = DictionaryClass.candidates(weights)
-    let trainer = source.configuration?["trainer"]
-    if let stated = trainer?["dict_class"]?.text ?? statedInBackup {
+    if let stated = try trainer?.text("dict_class") ?? statedInBackup {
       guard let dictionaryClass = DictionaryClass(rawValue: stated) else {
         throw Failure(.malformed, "dict_class: expected one that load_dictionary knows, found \(stated)")
       }
       guard candidates.contains(dictionaryClass) else {
         let found = candidates.isEmpty ? "others" : "those of \(candidates[0].rawValue)"
-        throw Failure(.malformed, "dict_class \(stated): expected its tensors, found \(found): \(names)")
+        throw Failure(.malformed, "dict_class \(stated): expected its tensors, found \(found): \(weights.names)")
       }
       return dictionaryClass
     }
-    if let stated = trainer?["trainer_class"]?.text, let dictionaryClass = DictionaryClass.trained(by: stated),
+    if let stated = try trainer?.text("trainer_class"), let dictionaryClass = DictionaryClass.trained(by: stated),
       candidates.contains(dictionaryClass)
     {
       return dictionaryClass
@@ -108,35 +148,44 @@ private struct DictionaryLearningReader {
       throw Failure(
         .malformed,
         candidates.isEmpty
-          ? "expected the tensors of an autoencoder, found \(names)"
-          : "expected a config.json beside it to tell \(candidates.map(\.rawValue).joined(separator: " from "))")
+          ? "expected the tensors of an autoencoder, found \(weights.names)"
+          : "expected a config.json beside it whose trainer.dict_class tells "
+            + "\(candidates.map(\.rawValue).joined(separator: " from ")), found \(configurationInWords)")
     }
     return candidates[0]
   }
 
-  private var names: String {
-    let names = weights.tensors.keys.sorted()
-    return names.isEmpty ? "none" : names.prefix(12).joined(separator: ", ")
+  private var configurationInWords: String {
+    guard let configuration else { return "none" }
+    return trainer == nil
+      ? "one without a trainer, of another program: \(configuration.keys.prefix(8).joined(separator: ", "))"
+      : "one without it"
   }
 
   /// jkminder's fork gives its classes the same names and normalises the input by buffers of the file; NaN is off.
-  private func checkNormalizer() throws {
+  private func isNormalizerOff() throws -> Bool {
     guard let mean = try weights.vectorIfPresent("activation_mean"),
       let deviation = try weights.vectorIfPresent("activation_std")
-    else { return }
+    else { return false }
     guard mean.allSatisfy(\.isNaN) || deviation.allSatisfy(\.isNaN) else {
       throw Failure(
         .malformed,
         "activation_mean, activation_std: expected none or NaN, found an input normaliser (of a fork of "
           + "dictionary_learning) whose form the file does not say")
     }
+    return true
   }
 
+  /// The k of the file or of its configuration, which `load_dictionary` wants to be the same. A threshold decides in
+  /// the batch's classes, so that there it is only reported.
   private mutating func knownK(_ dictionaryClass: DictionaryClass) throws -> Int? {
     guard [.topK, .batchTopK, .matryoshka].contains(dictionaryClass) else { return nil }
-    let stated = source.configuration?["trainer"]?["k"]?.int
+    let stated = try trainer?.whole("k")
     guard let stored = try weights.integer("k") else { return stated }
     if let stated, stated != stored {
+      guard dictionaryClass != .topK else {
+        throw trainer!.wrong("k", "expected \(stored), as the file of the tensors says, found \(stated)")
+      }
       warnings.append("k: the configuration says \(stated), the file \(stored), which is used")
     }
     return stored
