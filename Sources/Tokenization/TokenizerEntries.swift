@@ -101,7 +101,7 @@ struct TokenizerEntries {
     }
     let named = takeNamedExtraTokens()
     if !named.isEmpty { set(Self.modelSpecific, .object((self[Self.modelSpecific]?.members ?? []) + named), map) }
-    var tokens = try addedTokens(folder + "added_tokens.json")
+    var tokens = try addedTokens(folder + "added_tokens.json", map)
     for element in tokenizerJSON?["added_tokens"]?.elements ?? [] {
       tokens.append(try of(folder + "tokenizer.json") { try AddedToken(element, id: element["id"]) })
     }
@@ -118,11 +118,16 @@ struct TokenizerEntries {
       ])
   }
 
-  /// - Parameter path: `added_tokens.json`, the ids of added tokens by their contents.
-  private func addedTokens(_ path: String) throws -> [AddedToken] {
+  /// - Parameters:
+  ///   - path: `added_tokens.json`, the ids of added tokens by their contents.
+  ///   - map: the path of `special_tokens_map.json`.
+  private func addedTokens(_ path: String, _ map: String) throws -> [AddedToken] {
     guard let json = try optionalJSON(path) else { return [] }
-    let special = (Self.names.compactMap { self[$0] } + (self["extra_special_tokens"]?.elements ?? []))
-      .compactMap { $0.utf8 ?? $0["content"]?.utf8 }
+    // Transformers compares with what is a string, or was made a token of when special_tokens_map.json was read.
+    let tokens = (Self.names + ["extra_special_tokens"]).flatMap { key in
+      (self[key]?.elements ?? [self[key] ?? .null]).map { ($0, source(of: key) == map) }
+    }
+    let special = tokens.compactMap { $0.utf8 ?? ($1 ? $0["content"]?.utf8 : nil) }
     return try of(path) {
       guard let members = json.members else { throw unexpected(json, at: "added tokens", "an object of ids") }
       return try members.map { member in

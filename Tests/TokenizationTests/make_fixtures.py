@@ -226,6 +226,8 @@ def folders(description: dict) -> list[dict]:
         ("vocabulary of another model of the class", None, {}, None, {"config.json": {"model_type": "qwen3"}}),
         ("vocabulary and older files", None, {}, qwen, older),
         ("vocabulary and added_tokens.json", None, {}, qwen, {"added_tokens.json": older["added_tokens.json"]}),
+        ("vocabulary and added_tokens.json, EOS that is no string", None, {}, qwen | {"eos_token": special}, {"added_tokens.json": {"<|new|>": 601, "n": 602}, "special_tokens_map.json": {"bos_token": named("n", normalized=True)}}),
+        ("tokenizer.json and added_tokens.json, extra tokens that are no strings", "strings", {}, plain | {"extra_special_tokens": [{"__type": "AddedToken"} | named("n", special=True)]}, {"added_tokens.json": {"n": 601}}),
         ("vocabulary, older files do not count", None, {}, qwen | {"added_tokens_decoder": decoder}, older),
         ("vocabulary, BOS", None, {}, qwen | {"add_bos_token": True, "bos_token": "<bos>"}, {}),
         ("vocabulary, BOS without a token", None, {}, qwen | {"add_bos_token": True}, {}),
