@@ -41,9 +41,10 @@ struct TokenizerConfiguration {
     } else {
       declared = try entries.addOlderFiles(folder: folder, tokenizerJSON: tokenizerJSON)
     }
-    // Of several with one id the last counts.
+    // What is declared of a token counts where it is named, too; of several with one id the last is declared.
+    let byContent = Dictionary(declared.map { ($0.content, $0) }) { $1 }
     declared = Dictionary(declared.map { ($0.id, $0) }) { $1 }.values.sorted { $0.id < $1.id }
-    try readSpecialTokens(entries, tokenizerJSON)
+    try readSpecialTokens(entries, byContent, tokenizerJSON)
     try readSettings(entries, tokenizerJSON)
   }
 
@@ -78,7 +79,9 @@ struct TokenizerConfiguration {
     }
   }
 
-  private mutating func readSpecialTokens(_ entries: TokenizerEntries, _ tokenizerJSON: JSON?) throws {
+  private mutating func readSpecialTokens(
+    _ entries: TokenizerEntries, _ declared: [[UInt8]: AddedToken], _ tokenizerJSON: JSON?
+  ) throws {
     for name in TokenizerEntries.names {
       guard let value = entries[name] else {
         if isQwen2Class, ["eos_token", "unk_token", "pad_token"].contains(name) {
@@ -88,7 +91,7 @@ struct TokenizerConfiguration {
         }
         continue
       }
-      if let token = try entries.token(value, at: name) { named.append((name, token)) }
+      if let token = try entries.token(value, at: name) { named.append((name, declared[token.content] ?? token)) }
     }
     for (name, value) in entries.modelSpecificTokens {
       guard let token = try entries.token(value, at: name) else { continue }

@@ -228,6 +228,7 @@ def folders(description: dict) -> list[dict]:
         ("vocabulary and added_tokens.json", None, {}, qwen, {"added_tokens.json": older["added_tokens.json"]}),
         ("vocabulary and added_tokens.json, EOS that is no string", None, {}, qwen | {"eos_token": special}, {"added_tokens.json": {"<|new|>": 601, "n": 602}, "special_tokens_map.json": {"bos_token": named("n", normalized=True)}}),
         ("tokenizer.json and added_tokens.json, extra tokens that are no strings", "strings", {}, plain | {"extra_special_tokens": [{"__type": "AddedToken"} | named("n", special=True)]}, {"added_tokens.json": {"n": 601}}),
+        ("plain tokens of one id in added_tokens.json", "strings", {}, plain | {"eos_token": special}, {"added_tokens.json": {"<|new|>": 601, "<|next|>": 611, "<bos>": 611}, "special_tokens_map.json": {"bos_token": named("<|next|>", **LEFT_AND_RIGHT)}}),
         ("vocabulary, older files do not count", None, {}, qwen | {"added_tokens_decoder": decoder}, older),
         ("vocabulary, BOS", None, {}, qwen | {"add_bos_token": True, "bos_token": "<bos>"}, {}),
         ("vocabulary, BOS without a token", None, {}, qwen | {"add_bos_token": True}, {}),
