@@ -11,6 +11,14 @@ public enum Provenance {
     return provenance
   }
 
+  /// Several values of one key, a line each; of very many the first ones and a last line `…`.
+  public static func joined(_ values: [String]) -> String {
+    let text = values.joined(separator: "\n")
+    guard text.utf8.count > 16_384 else { return text }
+    return String(decoding: text.utf8.prefix(16_384), as: UTF8.self).split(separator: "\n").dropLast()
+      .joined(separator: "\n") + "\n…"
+  }
+
   /// This process's command line, quoted for a shell; of a very long one the beginning.
   static var commandLine: String {
     let line = ([programName] + CommandLine.arguments.dropFirst().map(shellQuoted)).joined(separator: " ")

@@ -1,6 +1,7 @@
 /// A token that is cut out of the text before anything else happens to it, `<|endoftext|>` for one.
 struct AddedToken: Equatable {
-  var id: Int32
+  /// -1 before it has one.
+  var id: Int32 = -1
   var content: [UInt8]
   /// Not where a word goes on at either side.
   var isSingleWord = false
@@ -8,10 +9,16 @@ struct AddedToken: Equatable {
   var stripsLeft = false
   /// Takes the white space behind it along.
   var stripsRight = false
-  /// Is looked for in normalized text.
-  var isNormalized = false
+  /// Whether it is looked for in normalized text, where its file says so.
+  var normalized: Bool?
   /// Comes first where two tokens could match in the same place.
   var isSpecial = false
+
+  /// Only what is not special is looked for in normalized text where nothing else is said.
+  var isNormalized: Bool { normalized ?? !isSpecial }
+
+  /// A special token that a file names without saying more of it.
+  static func special(_ content: [UInt8]) -> AddedToken { AddedToken(content: content, isSpecial: true) }
 }
 
 /// Finds added tokens in a text as Hugging Face tokenizers do (`added_vocabulary.rs`): from left to right, of several
@@ -20,8 +27,11 @@ struct AddedTokenMatcher {
   /// The tokens that begin with each byte, longest first.
   private var tokens: [[AddedToken]] = Array(repeating: [], count: 256)
   let isEmpty: Bool
+  private let splitsSpecialTokens: Bool
 
-  init(_ tokens: [AddedToken]) {
+  /// - Parameter splitsSpecialTokens: special tokens are text like any other. They still hide what overlaps with them.
+  init(_ tokens: [AddedToken], splitsSpecialTokens: Bool) {
+    self.splitsSpecialTokens = splitsSpecialTokens
     let tokens = tokens.filter { !$0.content.isEmpty }
     isEmpty = tokens.isEmpty
     for token in tokens.filter(\.isSpecial) + tokens.filter({ !$0.isSpecial }) {
@@ -43,14 +53,19 @@ struct AddedTokenMatcher {
     var position = 0
     while let (found, token) = firstMatch(in: text, from: position) {
       position = found.upperBound
+      if splitsSpecialTokens, token.isSpecial { continue }
       if token.isSingleWord, isWord(before: found.lowerBound, in: text) || isWord(at: found.upperBound, in: text) {
         continue
       }
-      let start = token.stripsLeft ? startOfWhiteSpace(before: found.lowerBound, in: text) : found.lowerBound
-      // Where the token before it has taken the same white space along, start lies before done.
+      // The token before it may have taken the same white space along, or, where tokens are white space, all of it.
+      let start =
+        token.stripsLeft ? max(done, startOfWhiteSpace(before: found.lowerBound, in: text)) : found.lowerBound
+      let end = token.stripsRight ? endOfWhiteSpace(from: found.upperBound, in: text) : found.upperBound
+      // Hugging Face tokenizers panic where the token lies within what the one before it has taken, and strips.
+      guard start <= end else { continue }
       if done < start { body(.text(.init(rebasing: text[done..<start]))) }
-      body(.token(token.id))
-      done = token.stripsRight ? endOfWhiteSpace(from: found.upperBound, in: text) : found.upperBound
+      if start < end { body(.token(token.id)) }
+      done = end
     }
     if done < text.count { body(.text(.init(rebasing: text[done...]))) }
   }

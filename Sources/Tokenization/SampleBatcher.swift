@@ -9,7 +9,7 @@ public struct SampleBatcher {
   private var batch: TokenBatch
 
   /// - Parameters:
-  ///   - maximumLength: tokens a sample is cut to.
+  ///   - maximumLength: tokens that a sample may have.
   ///   - padID: fills every sample up to `maximumLength`; nil for no padding.
   /// - Throws: `Failure` of kind usage where a batch could have more tokens than its offsets can count.
   public init(samplesPerBatch: Int, maximumLength: Int, padID: Int32? = nil) throws {
@@ -32,11 +32,11 @@ public struct SampleBatcher {
   /// Adds a sample; returns the batch that it completes.
   public mutating func add(_ ids: [Int32], index: Int64) throws -> TokenBatch? {
     guard !ids.isEmpty else { throw Failure(.malformed, "sample \(index): expected at least one token, found none") }
-    let kept = ids.prefix(maximumLength)
-    batch.inputIDs.append(contentsOf: kept)
+    precondition(ids.count <= maximumLength, "a sample longer than it may be")
+    batch.inputIDs.append(contentsOf: ids)
     if let padID {
-      batch.inputIDs.append(contentsOf: repeatElement(padID, count: maximumLength - kept.count))
-      batch.validLengths?.append(Int32(kept.count))
+      batch.inputIDs.append(contentsOf: repeatElement(padID, count: maximumLength - ids.count))
+      batch.validLengths?.append(Int32(ids.count))
     }
     batch.cuSeqlens.append(Int32(batch.inputIDs.count))
     batch.sampleIndex.append(index)

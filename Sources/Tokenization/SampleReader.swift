@@ -1,17 +1,32 @@
+import JSON
 import SystemIO
 
-/// Which lines of a text become samples.
+/// What of a text is a candidate for a sample.
+public enum SampleForm: Equatable, Sendable {
+  /// A line, with the line feed that ends it.
+  case line
+  /// What stands before a NUL, or behind the last one.
+  case zeroTerminated
+  /// A string of the JSON object that each line holds, by its key.
+  case jsonField(String)
+}
+
+/// Which parts of a text become samples.
 public struct SampleSelection: Equatable, Sendable {
+  public var form = SampleForm.line
   /// At most so many samples.
   public var count: Int
-  /// So many candidate lines are passed over first.
+  /// So many candidates are passed over first.
   public var skip: Int
-  /// A candidate line has more Unicode scalars than this, white space at both ends not counted.
+  /// A candidate has more Unicode scalars than this, white space at both ends not counted.
   public var minimumCharacters: Int
-  /// The seed of the order in which candidate lines come; nil for the order of the text.
+  /// The seed of the order in which candidates come; nil for the order of the text.
   public var shuffleSeed: UInt64?
 
-  public init(count: Int = 500, skip: Int = 0, minimumCharacters: Int = 50, shuffleSeed: UInt64? = nil) {
+  public init(
+    count: Int = 500, skip: Int = 0, minimumCharacters: Int = 50, shuffleSeed: UInt64? = nil, form: SampleForm = .line
+  ) {
+    self.form = form
     precondition(count > 0 && skip >= 0 && minimumCharacters >= 0)
     self.count = count
     self.skip = skip
@@ -19,9 +34,9 @@ public struct SampleSelection: Equatable, Sendable {
     self.shuffleSeed = shuffleSeed
   }
 
-  /// Whether `line` is a candidate: its leading and trailing white space, by Python's `str.strip`, does not count.
-  func admits(_ line: borrowing UTF8Span) -> Bool {
-    line.span.withUnsafeBytes { bytes in
+  /// Whether `text` is long enough: its leading and trailing white space, by Python's `str.strip`, does not count.
+  func admits(_ text: borrowing UTF8Span) -> Bool {
+    text.span.withUnsafeBytes { bytes in
       var start = 0
       while start < bytes.count {
         let (scalar, length) = decodeScalar(at: start, of: bytes)
@@ -37,23 +52,24 @@ public struct SampleSelection: Equatable, Sendable {
   }
 }
 
-/// A line that was selected.
+/// A part of a text that was selected.
 public struct Sample: Equatable, Sendable {
-  /// Its number among the candidate lines of the whole text, in their shuffled order where they are shuffled, counted
-  /// from 0: parts made with different `skip` of the same text share no number.
+  /// Its number among the candidates of the whole text, counted from 0 in the order of the text, whatever order they
+  /// are taken in: the same number is the same sample.
   public let index: Int64
-  /// UTF-8, with its leading white space and the line feed that ends it.
-  public let line: [UInt8]
+  /// UTF-8, as it stands in the file: of a line the leading white space and the line feed that ends it are part.
+  public let text: [UInt8]
 }
 
-/// Reads samples from text files, one file after another. Where lines are not shuffled, it reads no further than it
-/// has to; where they are, it holds all candidate lines of the text.
+/// Reads samples from text files, one file after another. Where they are not shuffled, it reads no further than it
+/// has to; where they are, it holds all candidates of the text.
 public final class SampleReader {
   private let selection: SampleSelection
   private let files: [TextLines]
   /// The file that is being read.
   private var fileNumber = 0
-  private var lineCount = 0
+  /// Lines, or what else the form has.
+  private var pieceCount = 0
   private var candidateCount = 0
   private var sampleCount = 0
   /// No sample is left to be read; some may still be ahead.
@@ -63,9 +79,39 @@ public final class SampleReader {
   /// Samples that were read before they were asked for, the first one last.
   private var ahead: [Sample] = []
 
-  public init(_ files: [InputFile], _ selection: SampleSelection) {
-    self.files = files.map(TextLines.init)
+  /// - Parameter warn: is told of what a person may not have meant, with the file's name before it.
+  public init(_ files: [InputFile], _ selection: SampleSelection, warn: @escaping (String) -> Void = { _ in }) {
     self.selection = selection
+    let terminator = selection.form == .zeroTerminated ? 0 : UInt8(ascii: "\n")
+    self.files = files.map { file in
+      // Several pieces of a file may be shown, the first of them twice.
+      var isSeen = false
+      return TextLines(file, endingIn: terminator) { [name = file.name] start in
+        guard !isSeen else { return }
+        isSeen = true
+        try of(name) { try TextContent.check(start) }
+        if selection.form == .line, let warning = TextContent.warning(start) { warn("\(name): \(warning)") }
+      }
+    }
+  }
+
+  /// The hash of the whole text, or of its start alone where a part of it is no regular file; to be asked for before
+  /// the first sample. It reads all regular files, and of others at most the start of the text.
+  ///
+  /// - Throws: `Failure` of kind malformed for what is no text.
+  public func textHash() throws -> TextHash {
+    var hasher = TextHasher()
+    var isWhole = true
+    for file in files {
+      let isRegular = try readRegularFile(file.name) { bytes in
+        try file.inspect(UnsafeRawBufferPointer(rebasing: bytes.prefix(TextLines.startLength)))
+        hasher.add(bytes)
+      }
+      if isRegular { continue }
+      isWhole = false
+      if hasher.startRoom > 0 { try file.start().withUnsafeBytes { hasher.add($0) } }
+    }
+    return hasher.hash(isWhole: isWhole)
   }
 
   /// The next sample; nil when there were as many as asked for, or when the text has no more.
@@ -91,11 +137,11 @@ public final class SampleReader {
       defer { isExhausted = shuffled?.isEmpty ?? true }
       return shuffled?.popLast()
     }
-    while let line = try nextCandidate() {
+    while let text = try nextCandidate() {
       guard candidateCount > selection.skip else { continue }
       sampleCount += 1
       isExhausted = sampleCount == selection.count
-      return Sample(index: Int64(candidateCount - 1), line: line)
+      return Sample(index: Int64(candidateCount - 1), text: text)
     }
     isExhausted = true
     if sampleCount == 0 { throw noSample }
@@ -103,38 +149,57 @@ public final class SampleReader {
   }
 
   private func readShuffled(_ seed: UInt64) throws -> [Sample] {
-    var lines: [[UInt8]] = []
-    while let line = try nextCandidate() { lines.append(line) }
+    var candidates: [[UInt8]] = []
+    while let text = try nextCandidate() { candidates.append(text) }
     let (end, overflow) = selection.skip.addingReportingOverflow(selection.count)
-    let order = shuffledPrefix(overflow ? .max : end, of: lines.count, seed: seed)
+    let order = shuffledPrefix(overflow ? .max : end, of: candidates.count, seed: seed)
     guard order.count > selection.skip else { throw noSample }
-    return order.indices.dropFirst(selection.skip).reversed().map { Sample(index: Int64($0), line: lines[order[$0]]) }
+    return order.dropFirst(selection.skip).reversed().map { Sample(index: Int64($0), text: candidates[$0]) }
   }
 
   private func nextCandidate() throws -> [UInt8]? {
     while fileNumber < files.count {
       let file = files[fileNumber]
-      guard let line = try file.next() else {
+      guard let piece = try file.next() else {
         fileNumber += 1
         continue
       }
-      lineCount += 1
-      let isCandidate: Bool
-      do { isCandidate = selection.admits(try UTF8Span(validating: line.span)) } catch {
-        throw Failure(.malformed, "\(file.name): line \(file.number): not UTF-8: \(describe(error, in: line))")
-      }
-      if isCandidate {
-        candidateCount += 1
-        return line
-      }
+      pieceCount += 1
+      guard let text = try of("\(file.name): \(pieceName) \(file.number)", { try candidate(piece) }) else { continue }
+      candidateCount += 1
+      return text
     }
     return nil
   }
 
+  private var pieceName: String { selection.form == .zeroTerminated ? "sample" : "line" }
+
+  /// What of a piece of the text could become a sample; nil where it is too short.
+  private func candidate(_ piece: [UInt8]) throws -> [UInt8]? {
+    var text = piece
+    switch selection.form {
+    case .line: break
+    case .zeroTerminated: if text.last == 0 { text.removeLast() }
+    case .jsonField(let key):
+      // Such files often end in a blank line.
+      if piece.allSatisfy({ [0x20, 0x09, 0x0a, 0x0d].contains($0) }) { return nil }
+      let json = try JSON(parsing: piece)
+      guard json.members != nil else { throw unexpected(json, at: "not a row of JSON lines", "an object") }
+      guard let string = json[key]?.utf8 else {
+        throw unexpected(json[key], at: "field \(JSON.quote(key))", "a string")
+      }
+      text = string
+    }
+    do { return selection.admits(try UTF8Span(validating: text.span)) ? text : nil } catch {
+      throw Failure(.malformed, "not UTF-8: \(describe(error, in: text))")
+    }
+  }
+
   private var noSample: Failure {
-    let wanted = "lines of more than \(selection.minimumCharacters) characters"
+    let wanted =
+      "\(selection.form == .line ? "lines" : "samples") of more than \(selection.minimumCharacters) characters"
     guard candidateCount > 0 else {
-      return Failure(.malformed, "no sample: expected \(wanted), found none in \(lineCount) lines")
+      return Failure(.malformed, "no sample: expected \(wanted), found none in \(pieceCount) \(pieceName)s")
     }
     return Failure(
       .malformed, "no sample: expected more \(wanted) than the \(selection.skip) to skip, found \(candidateCount)")

@@ -2,13 +2,17 @@ import SystemIO
 
 /// A byte-level BPE tokenizer of the Qwen2 family, from the files that Hugging Face tokenizers read, with its ids.
 ///
-/// Added tokens are cut out of the text; the rest is normalized, split into words, and the words are encoded. No
-/// special tokens are added.
+/// Added tokens are cut out of the text; the rest is normalized, split into words, and the words are encoded.
 public final class Tokenizer {
   /// The file or folder it was read from.
   public let path: String
-  /// XXH64 of the files it was read from, in hexadecimal.
+  /// XXH64 of all that its ids depend on, in hexadecimal.
   public let contentHash: String
+  /// What its files say and does not hold, for people to know.
+  public let warnings: [String]
+  /// Whether Hugging Face's call pads before a text, instead of behind it; and the file that says so.
+  public let paddingIsBefore: Bool
+  public let configurationPath: String
   /// The largest id it can give: a model's embedding must have more rows.
   public let largestID: Int32
 
@@ -18,35 +22,54 @@ public final class Tokenizer {
   private let plainMatcher: AddedTokenMatcher
   private let normalizedMatcher: AddedTokenMatcher
   private let normalizes: Bool
-  private let padToken: PadToken
+  private let padToken: [UInt8]?
+  private let specialTokens: SpecialTokens
+  private let truncatesAtStart: Bool
   private var encoder: BytePairEncoder
-
-  /// Where the padding token comes from.
-  enum PadToken {
-    case none(lookedIn: String)
-    case named([UInt8], by: String)
-  }
 
   init(_ file: TokenizerFile) throws {
     path = file.path
     contentHash = file.contentHash
     vocabulary = file.vocabulary
     addedTokens = file.addedTokens
-    largestID = max(file.vocabulary.largestID, file.addedTokens.map(\.id).max() ?? -1)
+    warnings = file.warnings
+    paddingIsBefore = file.configuration.paddingSide == .left
+    configurationPath = file.configuration.source
+    specialTokens = file.specialTokens
+    truncatesAtStart = file.configuration.truncationSide == .left
+    largestID =
+      (file.addedTokens.map(\.id) + specialTokens.before + specialTokens.after).reduce(file.vocabulary.largestID, max)
     normalizes = file.normalizes
-    padToken = file.padToken
+    padToken = file.configuration.token(named: "pad_token")
     encoder = BytePairEncoder(
       vocabulary: file.vocabulary, merges: file.merges, ignoresMerges: file.ignoresMerges)
-    plainMatcher = AddedTokenMatcher(addedTokens.filter { !$0.isNormalized })
+    let splitsSpecialTokens = file.configuration.splitsSpecialTokens
+    plainMatcher = AddedTokenMatcher(
+      addedTokens.filter { !$0.isNormalized }, splitsSpecialTokens: splitsSpecialTokens)
     normalizedMatcher = AddedTokenMatcher(
       addedTokens.filter(\.isNormalized).map { token in
         var token = token
         if file.normalizes { token.content = normalized(token.content) }
         return token
-      })
+      }, splitsSpecialTokens: splitsSpecialTokens)
   }
 
-  /// The token ids of `text`.
+  /// How many tokens, BOS and EOS for most, come to those of every text.
+  public var specialTokenCount: Int { specialTokens.count }
+
+  /// The token ids of `text` as the tokenizer's own call gives them: with its special tokens, and cut to `length` on
+  /// the side where it cuts, the special tokens kept.
+  ///
+  /// - Throws: `Failure` of kind malformed where `text` is not UTF-8.
+  public func encode(_ text: [UInt8], cutTo length: Int, addingSpecialTokens: Bool) throws -> [Int32] {
+    let special = addingSpecialTokens ? specialTokens : SpecialTokens()
+    let room = length - special.count
+    precondition(room >= 0, "no room for the special tokens")
+    let ids = try encode(text)
+    return special.before + (truncatesAtStart ? ids.suffix(room) : ids.prefix(room)) + special.after
+  }
+
+  /// The token ids of `text`, without special tokens.
   public func encode(_ text: borrowing UTF8Span) -> [Int32] {
     var ids: [Int32] = []
     text.span.withUnsafeBytes { bytes in
@@ -64,29 +87,24 @@ public final class Tokenizer {
     return ids
   }
 
-  /// The token ids of `text`, which must be UTF-8.
+  /// The token ids of `text`, which must be UTF-8, without special tokens.
   public func encode(_ text: [UInt8]) throws -> [Int32] {
     do { return encode(try UTF8Span(validating: text.span)) } catch {
       throw Failure(.malformed, "not UTF-8: \(describe(error, in: text))")
     }
   }
 
-  /// The id that fills padded samples: of `pad_token` in tokenizer_config.json, else of `<|endoftext|>`, which is
-  /// what Qwen2's own tokenizer class takes.
+  /// The id that fills padded samples: of the tokenizer's `pad_token`, else of `<|endoftext|>`, which is what Qwen2's
+  /// own tokenizer class takes.
+  ///
+  /// - Throws: `Failure` of kind malformed where there is neither.
   public func padID() throws -> Int32 {
-    switch padToken {
-    case .named(let content, let source):
-      guard let id = id(of: content) else {
-        throw Failure(.malformed, "\(path): the pad token \(quoted(content)) of \(source) is not in the vocabulary")
-      }
-      return id
-    case .none(let source):
-      guard let id = id(of: Array("<|endoftext|>".utf8)) else {
-        throw Failure(
-          .malformed, "\(path): no token to pad with: expected pad_token in \(source), or a token <|endoftext|>")
-      }
-      return id
+    guard let id = id(of: padToken ?? Array("<|endoftext|>".utf8)) else {
+      throw Failure(
+        .malformed,
+        "\(path): no token to pad with: expected pad_token in \(configurationPath), or a token <|endoftext|>")
     }
+    return id
   }
 
   private func id(of content: [UInt8]) -> Int32? {

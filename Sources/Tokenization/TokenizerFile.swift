@@ -5,16 +5,15 @@ import SystemIO
 /// A tokenizer as its files describe it, checked: what this package does not implement is refused by name.
 struct TokenizerFile {
   let path: String
-  var contentHash: String
+  var contentHash = ""
   var vocabulary: Vocabulary
   var merges: MergeTable
   var ignoresMerges = false
   var normalizes = true
   var addedTokens: [AddedToken] = []
-  var padToken: Tokenizer.PadToken
-
-  /// A file beside the tokenizer that is not there changes nothing; one that is there must be right.
-  private static let configurationName = "tokenizer_config.json"
+  var specialTokens = SpecialTokens()
+  var configuration: TokenizerConfiguration
+  var warnings: [String] = []
 
   /// - Parameter path: a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`; or a `tokenizer.json`.
   init(path: String) throws {
@@ -35,51 +34,96 @@ struct TokenizerFile {
 
   private init(tokenizerJSON path: String, folder: String) throws {
     self.path = path
-    let (json, hash) = try reading(path) { (try JSON(parsing: $0), ContentHash.of($0)) }
-    contentHash = hash
+    var hash = ContentHash()
+    let json = try reading(path) {
+      hash.update($0)
+      return try parsed($0)
+    }
     let model = json["model"] ?? .null
     // First of all: another kind of model has another kind of vocabulary.
     try of(path) { try expect(model["type"], at: "model.type", "\"BPE\"") { $0.text == "BPE" } }
+    configuration = try TokenizerConfiguration(folder: folder, tokenizerJSON: json)
     vocabulary = try of(path) { try Vocabulary(model["vocab"] ?? .null) }
     merges = try of(path) { [vocabulary] in try MergeTable(model["merges"] ?? .null, vocabulary) }
-    ignoresMerges = model["ignore_merges"]?.boolean ?? false
-    (normalizes, addedTokens) = try of(path) { [vocabulary] in
+    let isQwen2Class = configuration.isQwen2Class
+    (ignoresMerges, normalizes, specialTokens) = try of(path) { [vocabulary] in
       try Self.check(model: model, vocabulary)
       try Self.check(preTokenizer: json["pre_tokenizer"] ?? .null)
+      let normalizes = try Self.normalizes(json["normalizer"] ?? .null)
+      // The class has its own model and normalizer, and takes from the file what fills them.
       return (
-        try Self.normalizes(json["normalizer"] ?? .null),
-        try Self.addedTokens(json["added_tokens"] ?? .null, vocabulary)
+        !isQwen2Class && model["ignore_merges"]?.boolean ?? false, isQwen2Class || normalizes,
+        try SpecialTokens(json["post_processor"] ?? .null)
       )
     }
-    padToken = try Self.padToken(try Self.configuration(folder), folder)
+    let own = try of(path) {
+      try (json["added_tokens"]?.elements ?? []).map { try AddedToken($0, id: $0["id"]) }
+    }
+    addTokens(own)
+    contentHash = self.hash(after: hash)
   }
 
   /// As transformers' Qwen2Tokenizer reads such a folder: the normalizer and the expression are its own.
   private init(vocabularyAndMergesIn folder: String) throws {
     path = folder
+    configuration = try TokenizerConfiguration(folder: folder, tokenizerJSON: nil)
     var hash = ContentHash()
     vocabulary = try reading(folder + "vocab.json") {
       hash.update($0)
-      return try Vocabulary(JSON(parsing: $0))
+      return try Vocabulary(parsed($0))
     }
     merges = try reading(folder + "merges.txt") { [vocabulary] in
       hash.update($0)
       return try MergeTable(lines: $0, vocabulary)
     }
-    let configuration = try Self.configuration(folder)
-    if let configuration {
-      addedTokens = try of(folder + Self.configurationName) { [vocabulary] in
-        try Self.check(configuration)
-        return try (configuration["added_tokens_decoder"]?.members ?? []).map { member in
-          let id = Int(String(decoding: member.key, as: UTF8.self)).map { JSON.integer($0) }
-          return try AddedToken(member.value, id: id, vocabulary)
-        }
-      }
-      // The added tokens come from this file, so it is part of what the ids depend on.
-      try reading(folder + Self.configurationName) { hash.update($0) }
+    addTokens([])
+    func id(_ name: String) -> [Int32] {
+      guard let content = configuration.token(named: name), let token = self.id(of: content) else { return [] }
+      return [token]
     }
-    contentHash = hash.hexadecimal
-    padToken = try Self.padToken(configuration, folder)
+    specialTokens = SpecialTokens(
+      before: configuration.addsBOS ? id("bos_token") : [], after: configuration.addsEOS ? id("eos_token") : [])
+    contentHash = self.hash(after: hash)
+  }
+
+  /// - Parameter own: what `tokenizer.json` lists, in its order.
+  private mutating func addTokens(_ own: [AddedToken]) {
+    var added = AddedVocabulary()
+    if !configuration.isQwen2Class { added.add(own, vocabulary) }
+    added.add(configuration.tokensToAdd(to: added), vocabulary)
+    if configuration.isQwen2Class { added.add(configuration.plainSpecialTokens, vocabulary) }
+    addedTokens = added.tokens
+    var renumbered: [String] = []
+    for token in own + configuration.declared {
+      guard let id = added.id(of: token.content), id != token.id else { continue }
+      let change = "\(quoted(token.content)) \(id) instead of \(token.id)"
+      if !renumbered.contains(change) { renumbered.append(change) }
+    }
+    if let first = renumbered.first {
+      warnings.append(
+        "\(path): added tokens get other ids than their file gives them, as from Hugging Face's libraries: \(first)"
+          + (renumbered.count > 1 ? " and \(renumbered.count - 1) more" : ""))
+    }
+  }
+
+  private func id(of content: [UInt8]) -> Int32? {
+    addedTokens.first { $0.content == content }?.id ?? vocabulary.id(of: content)
+  }
+
+  /// The hash of the vocabulary's and the merges' files, and of what else the ids depend on.
+  private func hash(after files: ContentHash) -> String {
+    var hash = files
+    func update(_ text: [UInt8]) { text.withUnsafeBytes { hash.update($0) } }
+    func update(_ values: [Int32]) { values.withUnsafeBytes { hash.update($0) } }
+    for token in addedTokens {
+      let flags = [token.isSingleWord, token.stripsLeft, token.stripsRight, token.isNormalized, token.isSpecial]
+      update([token.id, Int32(clamping: token.content.count)] + flags.map { $0 ? 1 : 0 })
+      update(token.content)
+    }
+    update([Int32(specialTokens.before.count)] + specialTokens.before + specialTokens.after)
+    update([normalizes, ignoresMerges, configuration.splitsSpecialTokens].map { $0 ? 1 : 0 } as [Int32])
+    update(Array("\(configuration.truncationSide) \(configuration.paddingSide)".utf8))
+    return hash.hexadecimal
   }
 
   // MARK: Checks
@@ -131,58 +175,13 @@ struct TokenizerFile {
       try expect(byteLevel[key], at: "\(name) ByteLevel.\(key)", "false") { $0.boolean == false }
     }
   }
-
-  /// Hugging Face tokenizers number added tokens themselves, from the vocabulary's end on, whatever id the file gives.
-  private static func addedTokens(_ json: JSON, _ vocabulary: Vocabulary) throws -> [AddedToken] {
-    var tokens: [AddedToken] = []
-    for element in json.elements ?? [] {
-      let token = try AddedToken(element, id: element["id"], vocabulary)
-      let name = "added token \(quoted(token.content))"
-      guard !tokens.contains(where: { $0.content == token.content }) else {
-        throw Failure(.malformed, "\(name) stands there twice")
-      }
-      let next = max(vocabulary.count, tokens.map { Int($0.id) + 1 }.max() ?? 0)
-      guard vocabulary.id(of: token.content) != nil || token.id == next else {
-        throw Failure(
-          .malformed, "\(name): expected the id \(next), which Hugging Face tokenizers give it, found \(token.id)")
-      }
-      tokens.append(token)
-    }
-    return tokens
-  }
-
-  private static func check(_ configuration: JSON) throws {
-    try expect(configuration["tokenizer_class"], at: "tokenizer_class", "\"Qwen2Tokenizer\" or none") {
-      $0.isNull || $0.text == "Qwen2Tokenizer" || $0.text == "Qwen2TokenizerFast"
-    }
-    try expect(configuration["add_prefix_space"], at: "add_prefix_space", "false") {
-      $0.isNull || $0.boolean == false
-    }
-  }
-
-  // MARK: tokenizer_config.json
-
-  private static func configuration(_ folder: String) throws -> JSON? {
-    let path = folder + configurationName
-    guard exists(path) else { return nil }
-    return try reading(path) { try JSON(parsing: $0) }
-  }
-
-  private static func padToken(_ configuration: JSON?, _ folder: String) throws -> Tokenizer.PadToken {
-    let source = folder + configurationName
-    guard let token = configuration?["pad_token"], !token.isNull else { return .none(lookedIn: source) }
-    guard let content = token.utf8 ?? token["content"]?.utf8 else {
-      throw Failure(.malformed, "\(source): pad_token: expected a string or an added token, found \(kind(of: token))")
-    }
-    return .named(content, by: source)
-  }
 }
 
 extension Tokenizer {
   /// Reads a tokenizer.
   ///
-  /// - Parameter path: a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt` (and, for added tokens,
-  ///   `tokenizer_config.json`); or a `tokenizer.json`. Merges may be spelled `"a b"` or `["a", "b"]`.
+  /// - Parameter path: a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`; or a `tokenizer.json`. What
+  ///   `tokenizer_config.json` and older files beside it say counts as in transformers 5. Merges may be spelled `"a b"` or `["a", "b"]`.
   /// - Throws: `Failure` of kind cannotOpen, or of kind malformed for what is damaged or not implemented, which names
   ///   the file, the field, what was expected and what was found.
   public convenience init(path: String) throws {
@@ -194,7 +193,7 @@ extension MergeTable {
   /// - Parameter json: `model.merges` of a `tokenizer.json`.
   fileprivate init(_ json: JSON, _ vocabulary: Vocabulary) throws {
     guard let elements = json.elements else {
-      throw Failure(.malformed, "model.merges: expected an array, found \(kind(of: json))")
+      throw unexpected(json, at: "model.merges", "an array")
     }
     self.init(minimumCapacity: elements.count)
     for (rank, element) in elements.enumerated() {
@@ -206,8 +205,7 @@ extension MergeTable {
           try insert(line: $0, middle: left.count, rank, vocabulary, at: "model.merges[\(rank)]")
         }
       } else {
-        throw Failure(
-          .malformed, "model.merges[\(rank)]: expected \"a b\" or [\"a\", \"b\"], found \(kind(of: element))")
+        throw unexpected(element, at: "model.merges[\(rank)]", "\"a b\" or [\"a\", \"b\"]")
       }
     }
   }
@@ -257,70 +255,6 @@ extension MergeTable {
       return try id(.init(rebasing: joined[..<(line.count - 1)]))
     }
     insert(try id(left), try id(right), Merge(rank: UInt32(rank), result: result))
-  }
-}
-
-extension AddedToken {
-  /// - Parameters:
-  ///   - json: an added token as `tokenizer.json` and `tokenizer_config.json` have it.
-  ///   - id: stands in the token itself or is its key.
-  fileprivate init(_ json: JSON, id: JSON?, _ vocabulary: Vocabulary) throws {
-    guard let content = json["content"]?.utf8 else { throw Failure(.malformed, "added token without content") }
-    let name = "added token \(quoted(content))"
-    guard let id = id?.int.flatMap({ Int32(exactly: $0) }), id >= 0 else {
-      throw Failure(.malformed, "\(name): expected an id from 0 to \(Int32.max)")
-    }
-    if let found = vocabulary.id(of: content), found != id {
-      throw Failure(.malformed, "\(name): expected the vocabulary's id \(found), found \(id)")
-    }
-    func flag(_ key: String, otherwise: Bool) throws -> Bool {
-      guard let value = json[key] else { return otherwise }
-      guard let flag = value.boolean else {
-        throw Failure(.malformed, "\(name): \(key): expected true or false, found \(kind(of: value))")
-      }
-      return flag
-    }
-    let isSpecial = try flag("special", otherwise: false)
-    self.init(
-      id: id, content: content, isSingleWord: try flag("single_word", otherwise: false),
-      stripsLeft: try flag("lstrip", otherwise: false), stripsRight: try flag("rstrip", otherwise: false),
-      isNormalized: try flag("normalized", otherwise: !isSpecial), isSpecial: isSpecial)
-  }
-}
-
-/// Says of `source` what is wrong in `body`.
-private func of<Result>(_ source: String, _ body: () throws -> Result) throws -> Result {
-  do { return try body() } catch let failure as Failure { throw failure.at(source) }
-}
-
-/// Maps the file at `path` for `body`, and says of the file what is wrong in there.
-private func reading<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
-  let file = try MappedFile(path: path)
-  return try withExtendedLifetime(file) { try of(path) { try body(file.bytes) } }
-}
-
-/// Checks one field; one that is missing counts as null.
-private func expect(
-  _ value: JSON?, at place: String, _ expected: String, _ isRight: (JSON) -> Bool
-) throws {
-  let value = value ?? .null
-  guard isRight(value) else {
-    throw Failure(.malformed, "\(place): expected \(expected), found \(kind(of: value))")
-  }
-}
-
-/// A short value itself, a long one by what it is.
-private func kind(of json: JSON) -> String {
-  switch json {
-  case .null: "none"
-  case .bool(let value): String(value)
-  case .integer(let value): String(value)
-  case .double(let value): String(value)
-  case .string(let text): quoted(text)
-  case .array(let elements):
-    elements.count <= 4 ? "[\(elements.map(kind).joined(separator: ", "))]" : "an array of \(elements.count)"
-  case .object(let members):
-    members.count == 1 ? "{\(quoted(members[0].key)): \(kind(of: members[0].value))}" : "an object"
   }
 }
 

@@ -235,13 +235,18 @@ extension Reader {
 
   private static func text(_ bytes: UnsafeRawBufferPointer) throws {
     let tokenizer = try words.get()
-    for (seed, minimum) in [(nil, 0), (7, 3)] as [(UInt64?, Int)] {
+    let choices: [(UInt64?, Int, SampleForm)] = [
+      (nil, 0, .line), (7, 3, .zeroTerminated), (nil, 0, .jsonField("text")),
+    ]
+    for (seed, minimum, form) in choices {
       let samples = SampleReader(
         [try InputFile(path: scratch.file("text", bytes))],
-        SampleSelection(count: 20, minimumCharacters: minimum, shuffleSeed: seed))
+        SampleSelection(count: 20, minimumCharacters: minimum, shuffleSeed: seed, form: form))
+      _ = try samples.textHash()
       var batcher = try SampleBatcher(samplesPerBatch: 3, maximumLength: 40, padID: nil)
       while let sample = try samples.next() {
-        _ = try batcher.add(try tokenizer.encode(sample.line), index: sample.index)
+        let ids = try tokenizer.encode(sample.text, cutTo: 40, addingSpecialTokens: true)
+        _ = try batcher.add(ids, index: sample.index)
       }
       _ = batcher.finish()
     }

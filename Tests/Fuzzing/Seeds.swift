@@ -92,7 +92,8 @@ enum Seeds {
   static func texts() throws -> [[UInt8]] {
     [
       Array(" = Title = \n\n A line of text , with @-@ marks \u{e9} e\u{301} .\r\n\u{3000}\u{4e2d}\u{6587} 123\n".utf8),
-      try Array(bytes("demo/sample.txt").prefix(600)),
+      try Array(bytes("demo/sample.txt").prefix(600)), Array("a sample\0another \u{e9}\0".utf8),
+      Array(#"{"id":1,"text":"a \ud83d\ude00 row\n"}"#.utf8),
     ]
   }
 

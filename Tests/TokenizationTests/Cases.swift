@@ -71,3 +71,17 @@ func replacing(_ old: String, by new: String, in text: String) throws -> String 
   guard parts.count == 2 else { throw Failure(.bug, "\(old) occurs \(parts.count - 1) times") }
   return String(decoding: parts[0] + Array(new.utf8) + parts[1], as: UTF8.self)
 }
+
+/// `json` as text again.
+func serialized(_ json: JSON) -> String {
+  switch json {
+  case .null: "null"
+  case .bool(let value): String(value)
+  case .integer(let value): String(value)
+  case .double(let value): String(value)
+  case .string(let text): JSON.quote(String(decoding: text, as: UTF8.self))
+  case .array(let elements): "[\(elements.map(serialized).joined(separator: ","))]"
+  case .object(let members):
+    "{\(members.map { "\(serialized(.string($0.key))):\(serialized($0.value))" }.joined(separator: ","))}"
+  }
+}

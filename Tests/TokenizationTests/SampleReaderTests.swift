@@ -25,13 +25,13 @@ import Tokenization
   private static let numbered = (0..<60).map { "line \($0) \(String(repeating: "x", count: 50))\nshort\n" }.joined()
 
   private func numbers(_ samples: [Sample]) -> [Int?] {
-    samples.map { Int(String(decoding: $0.line, as: UTF8.self).split(separator: " ")[1]) }
+    samples.map { Int(String(decoding: $0.text, as: UTF8.self).split(separator: " ")[1]) }
   }
 
   @Test func keepsLeadingSpaceAndLineFeed() throws {
     let long = String(repeating: "y", count: 51)
     let found = try samples([" \(long) \n\n\r\n\(long)\r\n \(long)"], SampleSelection())
-    #expect(found.map { String(decoding: $0.line, as: UTF8.self) } == [" \(long) \n", "\(long)\r\n", " \(long)"])
+    #expect(found.map { String(decoding: $0.text, as: UTF8.self) } == [" \(long) \n", "\(long)\r\n", " \(long)"])
     #expect(found.map(\.index) == [0, 1, 2])
   }
 
@@ -39,7 +39,7 @@ import Tokenization
   func minimum() throws {
     let texts = ["  abcde  \n", "abcdef\n", "é́👍🏽漢 字\n", "a    b\n", "\u{3000}abcdef\u{1f}\u{85}\n", "\n"]
     let found = try samples([texts.joined()], SampleSelection(minimumCharacters: 5))
-    #expect(found.map { String(decoding: $0.line, as: UTF8.self).unicodeScalars.count } == [7, 8, 7, 10])
+    #expect(found.map { String(decoding: $0.text, as: UTF8.self).unicodeScalars.count } == [7, 8, 7, 10])
     #expect(try samples(["a\n\n b\n"], SampleSelection(minimumCharacters: 0)).count == 2)
   }
 
@@ -55,7 +55,7 @@ import Tokenization
       }
       let found = try samples([lines.joined()], SampleSelection(count: .max, minimumCharacters: 3))
       let expected = zip(scalars, lines).filter { !spaces.contains($0.0) }.map { Array($0.1.utf8) }
-      #expect(found.map(\.line) == expected)
+      #expect(found.map(\.text) == expected)
     }
   }
 
@@ -69,7 +69,7 @@ import Tokenization
   @Test func filesAreReadOneAfterAnother() throws {
     let long = String(repeating: "z", count: 60)
     let found = try samples(["\(long)\n\(long)1", "\(long)2\n", "", "\(long)3"], SampleSelection(skip: 1))
-    #expect(found.map { String(decoding: $0.line.dropFirst(60), as: UTF8.self) } == ["1", "2\n", "3"])
+    #expect(found.map { String(decoding: $0.text.dropFirst(60), as: UTF8.self) } == ["1", "2\n", "3"])
     #expect(found.map(\.index) == [1, 2, 3])
   }
 
@@ -77,7 +77,7 @@ import Tokenization
   func longLines() throws {
     let long = String(repeating: "w", count: 300_000)
     let found = try samples(["\(long)\n\(long)é\n"], SampleSelection())
-    #expect(found.map(\.line) == [Array("\(long)\n".utf8), Array("\(long)é\n".utf8)])
+    #expect(found.map(\.text) == [Array("\(long)\n".utf8), Array("\(long)é\n".utf8)])
   }
 
   @Test("The order of a seed, by a second implementation of its rule")
@@ -90,7 +90,8 @@ import Tokenization
       let text = (0..<expected.count).map { "line \($0) \(String(repeating: "x", count: 50))\nshort\n" }.joined()
       let found = try samples([text], SampleSelection(count: .max, shuffleSeed: seed))
       #expect(numbers(found) == expected)
-      #expect(found.map(\.index) == (0..<expected.count).map(Int64.init))
+      // Each keeps its number in the text.
+      #expect(found.map(\.index) == expected.map { $0.map(Int64.init) })
       // Parts are parts of the whole order.
       guard expected.count > 30 else { continue }
       let part = try samples([text], SampleSelection(count: 7, skip: 20, shuffleSeed: seed))

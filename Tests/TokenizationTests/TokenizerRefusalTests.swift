@@ -1,3 +1,4 @@
+import Glibc
 import SystemIO
 import TestSupport
 import Testing
@@ -53,17 +54,11 @@ import Tokenization
     ),
     (#""merges":["#, #""merges":[["a"],"#, #"model.merges[0]: expected "a b" or ["a", "b"], found ["a"]"#),
     (#""merges":["#, #""merges":["z z","#, #"model.merges[0]: token "zz" is not in the vocabulary"#),
-    (#""content":"<word>""#, #""content":"b""#, #"added token "b": expected the vocabulary's id 65, found 603"#),
     (
       #""content":"<word>","single_word":true"#, #""content":"<word>","single_word":1"#,
       "single_word: expected true or false, found 1"
     ),
     (#""content":"<word>""#, #""text":"<word>""#, "added token without content"),
-    (
-      #""id":603"#, #""id":607"#,
-      #"added token "<word>": expected the id 603, which Hugging Face tokenizers give it, found 607"#
-    ),
-    (#""content":"<word>""#, #""content":"<left>""#, #"added token "<left>" stands there twice"#),
     (#""id":603"#, #""id":-603"#, #"added token "<word>": expected an id from 0 to 2147483647"#),
   ]
 
@@ -115,6 +110,150 @@ import Tokenization
       throws: Failure(
         .malformed, "\(path): tokenizer_class: expected \"Qwen2Tokenizer\" or none, found \"GPT2Tokenizer\"")
     ) { try Tokenizer(path: folder.path) }
+  }
+
+  /// Files of a folder, and the end of the message that follows.
+  static let configurations: [(files: [String: String], message: String)] = [
+    (
+      ["tokenizer_config.json": #"{"truncation_side":"up"}"#],
+      #"truncation_side: expected "left" or "right", found "up""#
+    ),
+    (["tokenizer_config.json": #"{"padding_side":null}"#], #"padding_side: expected "left" or "right", found none"#),
+    (
+      ["tokenizer_config.json": #"{"split_special_tokens":1}"#], "split_special_tokens: expected true or false, found 1"
+    ),
+    (
+      ["tokenizer_config.json": #"{"tokenizer_class":"Qwen2Tokenizer","add_prefix_space":true}"#],
+      "add_prefix_space: expected false, found true"
+    ),
+    (["tokenizer_config.json": #"{"fix_mistral_regex":true}"#], "fix_mistral_regex: expected false, found true"),
+    (["tokenizer_config.json": #"{"init_inputs":["a"]}"#], #"init_inputs: expected none, found ["a"]"#),
+    (["tokenizer_config.json": #"{"merges":[]}"#], "merges: expected none, found []"),
+    (
+      ["tokenizer_config.json": #"{"fast_tokenizer_files":["tokenizer.json","tokenizer.4.0.0.json"]}"#],
+      #"expected ["tokenizer.json"] or none, found ["tokenizer.json", "tokenizer.4.0.0.json"]"#
+    ),
+    (
+      ["tokenizer_config.json": #"{"auto_map":{"AutoTokenizer":["a.B",null]}}"#],
+      #"auto_map.AutoTokenizer: expected none, found ["a.B", none]"#
+    ),
+    (
+      ["tokenizer_config.json": #"{"tokenizer_class":"GPT2Tokenizer"}"#],
+      #"expected "Qwen2Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend" or none, found "GPT2Tokenizer""#
+    ),
+    (
+      ["config.json": #"{"model_type":"gpt2"}"#],
+      #"config.json: model_type: expected one with Qwen2's tokenizer, such as "qwen2", found "gpt2""#
+    ),
+    (
+      ["tokenizer_config.json": #"{"eos_token":{"content":"a"}}"#],
+      #"eos_token: expected a string or {"__type": "AddedToken", …}, found {"content": "a"}"#
+    ),
+    (
+      ["tokenizer_config.json": #"{"extra_special_tokens":"a"}"#],
+      #"extra_special_tokens: expected a list of tokens, found "a""#
+    ),
+    (
+      ["tokenizer_config.json": #"{"extra_special_tokens":[null]}"#],
+      #"extra_special_tokens[0]: expected a string or {"__type": "AddedToken", …}, found none"#
+    ),
+    (
+      ["special_tokens_map.json": #"{"additional_special_tokens":[{"content":"a"}]}"#],
+      #"special_tokens_map.json: additional_special_tokens[0]: expected a string or {"__type": "AddedToken", …}, found {"content": "a"}"#
+    ),
+    (
+      ["added_tokens.json": #"{"a":"1"}"#],
+      #"added_tokens.json: added token "a": expected an id from 0 to 2147483647, found "1""#
+    ),
+    (
+      ["tokenizer_config.json": #"{"added_tokens_decoder":[]}"#],
+      "added_tokens_decoder: expected an object of added tokens, found []"
+    ),
+    (
+      ["tokenizer_config.json": #"{"added_tokens_decoder":{"a":{"content":"b"}}}"#],
+      #"added token "b": expected an id from 0 to 2147483647"#
+    ),
+    (["tokenizer_config.json": "[]"], "tokenizer_config.json: expected a JSON object, found []"),
+  ]
+
+  @Test("What transformers does with an entry and this package does not", arguments: configurations.indices)
+  func refusesConfiguration(index: Int) throws {
+    let folder = try TemporaryFolder()
+    try folder.write(try readFile("\(fixtures)/strings/tokenizer.json"), to: "tokenizer.json")
+    for (name, content) in Self.configurations[index].files { try folder.write(content.utf8, to: name) }
+    let failure = try #require(throws: Failure.self) { try Tokenizer(path: folder.path) }
+    #expect(failure.kind == .malformed)
+    #expect(failure.description.hasPrefix(folder.path), "\(failure)")
+    #expect(failure.description.hasSuffix(Self.configurations[index].message), "\(failure)")
+  }
+
+  /// A post-processor, and the end of the message that follows.
+  static let postProcessors: [(json: String, message: String)] = [
+    (#"{"type":"Other"}"#, #""BertProcessing", "RobertaProcessing" or a "Sequence" of them, found "Other""#),
+    (
+      #"{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"b"}}],"special_tokens":{"b":{"ids":[1]}}}"#,
+      #"post_processor.single: expected the text "A" among its pieces, found none"#
+    ),
+    (
+      #"{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"Sequence":{"id":"A"}}]}"#,
+      #"single[1]: expected special tokens, and the text "A" once, found {"Sequence": {"id": "A"}}"#
+    ),
+    (
+      #"{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"b"}}]}"#,
+      #"post_processor.single[0]: "b" is not among the template's special_tokens"#
+    ),
+    (
+      #"{"type":"RobertaProcessing","cls":["a",-1],"sep":["b",1]}"#,
+      "post_processor.cls: expected an id from 0 to 2147483647, found -1"
+    ),
+    (
+      #"{"type":"Sequence","processors":[{"type":"BertProcessing","cls":["a",1],"sep":["b",1]},{"type":"TemplateProcessing"}]}"#,
+      #"processors[1].type: expected "ByteLevel" behind what adds tokens, found "TemplateProcessing""#
+    ),
+  ]
+
+  @Test(arguments: postProcessors.indices)
+  func refusesPostProcessor(index: Int) throws {
+    let folder = try TemporaryFolder()
+    let original = try text(of: "\(fixtures)/strings/tokenizer.json")
+    let changed = try replacing(
+      #""post_processor":null"#, by: #""post_processor":\#(Self.postProcessors[index].json)"#, in: original)
+    let path = try folder.write(changed.utf8, to: "tokenizer.json")
+    let failure = try #require(throws: Failure.self) { try Tokenizer(path: path) }
+    #expect(failure.kind == .malformed)
+    #expect(failure.description.hasSuffix(Self.postProcessors[index].message), "\(failure)")
+  }
+
+  @Test(
+    "Files that are not what their name says",
+    arguments: [
+      ("", "expected JSON, found an empty file"),
+      (
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n",
+        "found a Git LFS pointer: the file itself is yet to be fetched, with git lfs pull"
+      ),
+      ("\n<!DOCTYPE html>\n<html></html>\n", "found a web page, as a download without permission leaves it"),
+      ("<HTML>", "found a web page, as a download without permission leaves it"),
+      ("\0\0\0", "found a file of zeros, as an interrupted download leaves it"),
+      (
+        #"{"model":{"type":"BPE","vocab":{"a":0"#,
+        "cut short: it does not end in \"}\" (not JSON: byte 37: expected ',' or '}', found the end)"
+      ),
+      ("\u{feff}{}", "expected JSON, found a byte-order mark before it: tail -c +4 takes it away"),
+    ])
+  func refusesOtherContent(content: String, message: String) throws {
+    let folder = try TemporaryFolder()
+    for name in ["tokenizer.json", "vocab.json"] {
+      let path = try folder.write(content.utf8, to: name)
+      if name == "vocab.json" {
+        try folder.write(try readFile("\(fixtures)/split/merges.txt"), to: "merges.txt")
+        #expect(unlink(folder.file("tokenizer.json")) == 0)
+      }
+      let failure = try #require(throws: Failure.self) { try Tokenizer(path: folder.path) }
+      #expect(failure.kind == .malformed)
+      #expect(failure.description.hasPrefix("\(path): "), "\(failure)")
+      #expect(failure.description.hasSuffix(message), "\(failure)")
+    }
   }
 
   @Test func namesTheLineOfABadMerge() throws {

@@ -1,20 +1,26 @@
 #!/usr/bin/env python3
 """Make the fixtures of the tokenization tests: a small tokenizer in all its spellings, and texts with their ids.
 
-    pip install tokenizers==0.23.3
+    pip install tokenizers==0.23.3 transformers==5.23.0
     Tests/TokenizationTests/make_fixtures.py
 
 Trains a byte-level BPE of Qwen2's scheme on the sentences below (the same file comes out every time), saves it with
 merges as pairs (strings/, pairs/, and split/ for vocab.json + merges.txt), and records what Hugging Face tokenizers
-make of the texts. Variants of its settings (variants.json) go through the same texts.
+make of the texts. Variants of its settings (variants.json) go through the same texts. folders.json has folders of a
+tokenizer with all kinds of files in them, and what transformers' AutoTokenizer makes of other texts with each.
 """
 
 import json
+import os
 import random
 import shutil
+import tempfile
 import unicodedata
 from pathlib import Path
 
+os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+
+from transformers import AutoTokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 FIXTURES = Path(__file__).resolve().parent / "Fixtures"
@@ -162,6 +168,152 @@ def crossing(description: dict, reverse: bool) -> dict:
     return description | {"model": model, "added_tokens": []}
 
 
+FOLDER_TEXTS = [
+    "The river <|endoftext|> arrives <|new|> at <|next|> the sea<image>.\n",
+    "<|endoftext|><|start|><|start|>er cafe\u0301 e\u0323\u0301 <pad>  <|new|>  \u00e9<|next|>\u0301",
+    "the b <left> <right>  a \t<word> <e\u0301> <both> u\u0308bung <bos><eos> mills",
+    "<bos>",
+    "sea",
+]  # fmt: skip
+LEFT_AND_RIGHT = {"lstrip": True, "rstrip": True}
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<bos>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {"<bos>": {"id": "<bos>", "ids": [600], "tokens": ["<bos>"]}},
+}
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+
+
+def added(id: int, content: str, **flags: bool) -> dict:
+    names = ["single_word", "lstrip", "rstrip", "normalized", "special"]
+    return {"id": id, "content": content} | {name: False for name in names} | flags
+
+
+def named(content: str, **flags: bool) -> dict:
+    return {key: value for key, value in added(0, content, **flags).items() if key != "id"}
+
+
+def folders(description: dict) -> list[dict]:
+    """Folders by the tokenizer.json that they are made from, or vocab.json and merges.txt; members of tokenizer.json
+    that differ; and other files."""
+    model, tokens = description["model"], description["added_tokens"]
+    new, following = added(610, "<|new|>", special=True), added(611, "<|next|>")
+    bos, eos = [{"SpecialToken": {"id": name, "type_id": 0}} for name in ("<bos>", "<eos>")]
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    both = TEMPLATE | {
+        "single": [bos, text, eos],
+        "special_tokens": {
+            name: {"id": name, "ids": ids, "tokens": [name] * len(ids)} for name, ids in (("<bos>", [600]), ("<eos>", [5, 6]))
+        },
+    }
+    qwen, plain = {"tokenizer_class": "Qwen2Tokenizer"}, {"tokenizer_class": "PreTrainedTokenizerFast"}
+    decoder = {str(token["id"]): named(**{k: v for k, v in token.items() if k != "id"}) for token in tokens}
+    direction = {"max_length": 3, "strategy": "LongestFirst", "stride": 0, "direction": "Left"}
+    padding = {
+        "strategy": {"Fixed": 9}, "direction": "Left", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "<pad>",
+    }  # fmt: skip
+    special = {"__type": "AddedToken"} | named("<|new|>", normalized=True, **LEFT_AND_RIGHT)
+    older = {
+        "added_tokens.json": {"<|new|>": 601, "<|next|>": 602, "<|endoftext|>": 600},
+        "special_tokens_map.json": {"eos_token": named("<|new|>"), "additional_special_tokens": ["<|next|>", "<bos>"]},
+    }
+    cases = [
+        # vocab.json and merges.txt.
+        ("vocabulary of the class", None, {}, qwen, {}),
+        ("vocabulary of the model", None, {}, None, {"config.json": {"model_type": "qwen2"}}),
+        ("vocabulary of the model, another class", None, {}, {"tokenizer_class": "GPT2Tokenizer"}, {"config.json": {"model_type": "qwen2"}}),
+        ("vocabulary of another model of the class", None, {}, None, {"config.json": {"model_type": "qwen3"}}),
+        ("vocabulary and older files", None, {}, qwen, older),
+        ("vocabulary and added_tokens.json", None, {}, qwen, {"added_tokens.json": older["added_tokens.json"]}),
+        ("vocabulary and added_tokens.json, EOS that is no string", None, {}, qwen | {"eos_token": special}, {"added_tokens.json": {"<|new|>": 601, "n": 602}, "special_tokens_map.json": {"bos_token": named("n", normalized=True)}}),
+        ("tokenizer.json and added_tokens.json, extra tokens that are no strings", "strings", {}, plain | {"extra_special_tokens": [{"__type": "AddedToken"} | named("n", special=True)]}, {"added_tokens.json": {"n": 601}}),
+        ("plain tokens of one id in added_tokens.json", "strings", {}, plain | {"eos_token": special}, {"added_tokens.json": {"<|new|>": 601, "<|next|>": 611, "<bos>": 611}, "special_tokens_map.json": {"bos_token": named("<|next|>", **LEFT_AND_RIGHT)}}),
+        ("vocabulary, older files do not count", None, {}, qwen | {"added_tokens_decoder": decoder}, older),
+        ("vocabulary, BOS", None, {}, qwen | {"add_bos_token": True, "bos_token": "<bos>"}, {}),
+        ("vocabulary, BOS without a token", None, {}, qwen | {"add_bos_token": True}, {}),
+        ("vocabulary, EOS", None, {}, qwen | {"add_eos_token": True}, {}),
+        ("vocabulary, BOS and EOS", None, {}, qwen | {"add_bos_token": True, "bos_token": "<bos>", "add_eos_token": True, "eos_token": "<eos>"}, {}),
+        ("vocabulary, no special tokens", None, {}, qwen | {"eos_token": None, "unk_token": None, "pad_token": None}, {}),
+        # Added tokens of tokenizer.json.
+        *[
+            (f"{name}, {kind}", "strings", {"added_tokens": changed}, configuration, {})
+            for kind, configuration in (("class", qwen), ("plain", plain), ("alone", {}))
+            for name, changed in (
+                ("added", [*tokens, new, following]),
+                ("gap", [*tokens, new | {"id": 630}, following | {"id": 640}]),
+                ("unordered", [*tokens, following, new]),
+                ("reversed", tokens[::-1]),
+                ("twice", [*tokens, new, new]),
+                ("twice with other flags", [*tokens, new, new | LEFT_AND_RIGHT | {"special": False}]),
+                ("twice with other ids", [*tokens, new, new | {"id": 611, "normalized": True}, following | {"id": 612}]),
+                ("of the vocabulary", [*tokens, added(610, "b"), added(3, "the", special=True)]),
+            )
+        ],
+        # Tokens of tokenizer_config.json.
+        *[
+            (f"{name}, {kind}", "strings", {}, configuration | entries, {})
+            for kind, configuration in (("class", qwen), ("plain", plain))
+            for name, entries in (
+                ("added_tokens_decoder", {"added_tokens_decoder": {"610": named("<|new|>", special=True), "611": named("<|next|>")}}),
+                ("added_tokens_decoder with other flags", {"added_tokens_decoder": {"600": named("<|endoftext|>", special=True, **LEFT_AND_RIGHT)}}),
+                ("added_tokens_decoder, empty", {"added_tokens_decoder": {}}),
+                ("extra_special_tokens", {"extra_special_tokens": ["<|new|>", special | named("<|next|>", **LEFT_AND_RIGHT)]}),
+                ("extra_special_tokens by name", {"extra_special_tokens": {"new_token": "<|new|>", "image_token": "<image>"}}),
+                ("additional_special_tokens", {"additional_special_tokens": ["<|next|>", "<|new|>"]}),
+                ("both lists", {"extra_special_tokens": ["<|new|>"], "additional_special_tokens": ["<|next|>"]}),
+                ("names of their own", {"image_token": "<image>", "next_token": {"__type": "AddedToken"} | named("<|next|>", rstrip=True), "eos_token": "<|new|>"}),
+                ("an EOS that strips", {"eos_token": special}),
+                ("BOS is not added", {"add_bos_token": True, "bos_token": "<bos>"}),
+                ("split_special_tokens", {"split_special_tokens": True, "bos_token": "<bos>"}),
+                ("truncation_side", {"truncation_side": "left"}),
+            )
+        ],
+        ("tokenizer.json and older files", "strings", {}, qwen, older),
+        # The class has its own model and normalizer.
+        *[
+            (f"{name}, {kind}", "strings", members, configuration, {})
+            for kind, configuration in (("class", qwen), ("plain", plain))
+            for name, members in (
+                ("no normalizer", {"normalizer": None}),
+                ("ignore_merges", {"model": model | {"ignore_merges": True, "merges": model["merges"][:40]}}),
+                ("BOS", {"post_processor": TEMPLATE}),
+                ("BOS, EOS and EOS", {"post_processor": both}),
+                ("BOS in a sequence", {"post_processor": {"type": "Sequence", "processors": [BYTE_LEVEL, TEMPLATE]}}),
+                ("a template that adds nothing", {"post_processor": {"type": "Sequence", "processors": [TEMPLATE | {"single": [text]}, both, BYTE_LEVEL]}}),
+                ("RobertaProcessing", {"post_processor": {"type": "RobertaProcessing", "cls": ["<bos>", 7], "sep": ["<eos>", 8], "trim_offsets": True, "add_prefix_space": False}}),
+                ("truncation and padding saved", {"truncation": direction, "padding": padding}),
+            )
+        ],
+        ("BOS and EOS, truncation_side", "strings", {"post_processor": both}, plain | {"truncation_side": "left"}, {}),
+        ("the side of the configuration counts", "strings", {"truncation": direction}, plain | {"truncation_side": "right"}, {}),
+    ]  # fmt: skip
+    return [
+        {"name": name, "base": base, "members": members, "files": files | ({} if configuration is None else {"tokenizer_config.json": configuration})}
+        for name, base, members, configuration, files in cases
+    ]  # fmt: skip
+
+
+def recorded_by_transformers(folder: dict, description: dict) -> dict:
+    with tempfile.TemporaryDirectory() as path:
+        root = Path(path)
+        if folder["base"]:
+            write(root / "tokenizer.json", description | folder["members"])
+        else:
+            for name in ("vocab.json", "merges.txt"):
+                shutil.copy(FIXTURES / "split" / name, root)
+        for name, value in folder["files"].items():
+            write(root / name, value)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        calls = {
+            "ids": {},
+            "plain": {"add_special_tokens": False},
+            "cut": {"truncation": True, "max_length": 6},
+        }
+        found = {key: [tokenizer(text, **options)["input_ids"] for text in FOLDER_TEXTS] for key, options in calls.items()}
+        return folder | found | {"pads_left": tokenizer.padding_side == "left", "pad": tokenizer.pad_token_id}
+
+
 def write(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
@@ -213,6 +365,15 @@ def main() -> None:
         | {"model": model | {"merges": model["merges"] + model["merges"][:3]}},
         "merges across words": crossing(description, reverse=False),
         "merges across words, in reverse": crossing(description, reverse=True),
+        "tokens of white space": description
+        | {
+            "added_tokens": [
+                *description["added_tokens"],
+                added(610, "\t", lstrip=True, rstrip=True),
+                added(611, "\u2003", rstrip=True),
+                added(612, "\u3000"),
+            ]
+        },
         "bytes without a token": description
         | {
             "model": model | {"vocab": alphabet, "merges": merges},
@@ -225,6 +386,10 @@ def main() -> None:
             {"name": name, "tokenizer": variant, "ids": ids(variant)}
             for name, variant in variants.items()
         ],
+    )
+    write(
+        FIXTURES / "folders.json",
+        {"texts": FOLDER_TEXTS, "folders": [recorded_by_transformers(f, description) for f in folders(description)]},
     )
 
 

@@ -19,10 +19,10 @@ public final class CPUOperations: TensorOperations {
   /// - Throws: `Failure` of kind unavailable where there is no OpenBLAS, or outOfMemory.
   public init(threads: Int) throws(Failure) {
     precondition(threads >= 1)
-    try OpenBLAS.open(threads: threads)
     self.threads = threads
     team = ThreadTeam(size: threads)
     scratch = (0..<threads).map { _ in AlignedBuffer(capacity: 0) }
+    try OpenBLAS.open(threads: threads)
   }
 
   public var passRows: Int { 1024 }

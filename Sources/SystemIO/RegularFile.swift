@@ -1,0 +1,34 @@
+import Glibc
+
+/// Hands over the bytes of a regular file piece by piece, from where it would be read to its end; nothing moves on in
+/// it. Of an empty file that is one piece of no bytes.
+///
+/// - Parameter name: the file's path; `-` for standard input.
+/// - Returns: false, without a call of `body`, for what can be read only once, such as a pipe.
+public func readRegularFile(_ name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
+  let isStandardInput = name == "-"
+  var status = stat()
+  // A pipe must not be opened here: its writer would wait for this reader.
+  guard (isStandardInput ? fstat(STDIN_FILENO, &status) : stat(name, &status)) == 0, isRegular(status) else {
+    return false
+  }
+  let descriptor = isStandardInput ? STDIN_FILENO : retryingOnInterrupt { open(name, O_RDONLY | O_CLOEXEC) }
+  guard descriptor >= 0 else { throw Failure.cannotOpen(name) }
+  defer { if !isStandardInput { close(descriptor) } }
+  var offset = isStandardInput ? lseek(descriptor, 0, SEEK_CUR) : 0
+  guard offset >= 0 else { return false }
+  try withUnsafeTemporaryAllocation(byteCount: 1 << 20, alignment: 16) { buffer in
+    var isFirst = true
+    while true {
+      let count = retryingOnInterrupt { pread(descriptor, buffer.baseAddress, buffer.count, offset) }
+      guard count >= 0 else { throw Failure.inputOutput(name, "read") }
+      guard count > 0 || isFirst else { return }
+      try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      isFirst = false
+      offset += count
+    }
+  }
+  return true
+}
+
+private func isRegular(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFREG }
