@@ -16,13 +16,15 @@ func reading<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> 
 }
 
 /// A file of JSON, or what it is instead.
-func parsed(_ bytes: UnsafeRawBufferPointer) throws -> JSON {
+///
+/// - Parameter allowsNonfinite: as Python's json reads it, and the Rust of Hugging Face's tokenizers does not.
+func parsed(_ bytes: UnsafeRawBufferPointer, allowsNonfinite: Bool = false) throws -> JSON {
   if let content = knownForeignContent(bytes) { throw Failure(.malformed, "expected JSON, found \(content)") }
   // Hugging Face's libraries do not read such a file either.
   if bytes.starts(with: [0xef, 0xbb, 0xbf]) {
     throw Failure(.malformed, "expected JSON, found a byte-order mark before it: tail -c +4 takes it away")
   }
-  do { return try JSON(parsing: bytes) } catch {
+  do { return try JSON(parsing: bytes, allowsNonfinite: allowsNonfinite) } catch {
     // All of these files are objects.
     let last = bytes.last { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }
     guard bytes.first == UInt8(ascii: "{"), last != UInt8(ascii: "}") else { throw error }
@@ -34,7 +36,7 @@ func parsed(_ bytes: UnsafeRawBufferPointer) throws -> JSON {
 func optionalJSON(_ path: String) throws -> JSON? {
   guard access(path, F_OK) == 0 else { return nil }
   return try reading(path) { bytes in
-    let json = try parsed(bytes)
+    let json = try parsed(bytes, allowsNonfinite: true)
     guard json.members != nil else {
       throw Failure(.malformed, "expected a JSON object, found \(kind(of: json))")
     }

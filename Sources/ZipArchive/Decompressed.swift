@@ -10,7 +10,7 @@ struct Decompressed: @unchecked Sendable {
   init(_ deflated: UnsafeRawBufferPointer, size: Int, at path: String, _ entry: ZipArchive.Entry) throws {
     buffer = AlignedBuffer(capacity: size)
     self.size = size
-    guard let decompressor = libdeflate_alloc_decompressor() else { stopForWantOfMemory(1 << 16) }
+    guard let decompressor = libdeflate_alloc_decompressor() else { throw Failure.outOfMemory(1 << 16) }
     defer { libdeflate_free_decompressor(decompressor) }
     // Without a place for the size it succeeds only when the contents fill the buffer exactly.
     let result = libdeflate_deflate_decompress(
