@@ -39,9 +39,8 @@ let package = Package(
     .target(
       name: "SparseAutoencoders",
       dependencies: [
-        "TorchFiles", "NumPyFiles", "ZipArchive", "StoredTensors", "Safetensors", "TensorOperations", "HubCache",
-        "JSON",
-        "SystemIO",
+        "TorchFiles", "NumPyFiles", "ZipArchive", "StoredTensors", "Safetensors", "TensorOperations", "TensorStream",
+        "HubCache", "JSON", "SystemIO",
       ]),
     .target(
       name: "Aggregation",
@@ -56,7 +55,10 @@ let package = Package(
     .target(name: "FilterSupport", dependencies: ["SystemIO", "JSON", "TensorStream", "HubCache", argumentParser]),
     .target(
       name: "ComputeSupport",
-      dependencies: ["FilterSupport", "TensorOperations", "CUDAOperations", "SystemIO", argumentParser]),
+      dependencies: [
+        "FilterSupport", "GradientPasses", "QwenModel", "TensorOperations", "TensorStream", "CUDAOperations", "SystemIO",
+        argumentParser,
+      ]),
 
     .executableTarget(
       name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
@@ -96,7 +98,7 @@ let package = Package(
     .testTarget(
       name: "SparseAutoencodersTests",
       dependencies: [
-        "SparseAutoencoders", "GradientPasses", "TensorOperations", "Safetensors", "SystemIO", "TestSupport",
+        "SparseAutoencoders", "GradientPasses", "TensorOperations", "TensorStream", "Safetensors", "SystemIO", "TestSupport",
       ],
       exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),

@@ -1,4 +1,5 @@
 import SystemIO
+import TensorStream
 
 /// `0-23`, `0,5,10` or a mix.
 public struct LayerList: CustomStringConvertible, Equatable, Sendable {
@@ -49,15 +50,7 @@ public struct LayerList: CustomStringConvertible, Equatable, Sendable {
 
   /// The list as flags and provenance spell it, ranges where there are some: `0-3,7`.
   public var description: String {
-    var runs: [ClosedRange<Int>] = []
-    for layer in layers {
-      if let run = runs.last, run.upperBound + 1 == layer {
-        runs[runs.count - 1] = run.lowerBound...layer
-      } else {
-        runs.append(layer...layer)
-      }
-    }
-    return runs.map { $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)" }.joined(separator: ",")
+    consecutiveRuns(layers).map { $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)" }.joined(separator: ",")
   }
 }
 

@@ -4,11 +4,11 @@ import TensorStream
 
 /// Refuses results that are no numbers, and says what made them so.
 public struct FiniteNumbers {
-  private let model: QwenModel
+  private let model: DecoderModel
   private let isWaived: Bool
 
   /// - Parameter isWaived: whether NaN and infinities may pass.
-  public init(_ model: QwenModel, isWaived: Bool) {
+  public init(_ model: DecoderModel, isWaived: Bool) {
     self.model = model
     self.isWaived = isWaived
   }

@@ -23,14 +23,17 @@ public struct SampleGroup {
   public private(set) var members: [Member]
   /// Each sample's loss where every member brings it.
   public private(set) var losses: [Double]?
-  /// The tensors of that name of all members, (N, width).
+  /// The tensors of that name of all members, by rows.
   private let tensors: [String: HostTensor]
+  private let description: DecoderDescription
   private let passRows: Int
 
   fileprivate init(
-    _ parts: [(batch: Int, tokens: TokenBatch, losses: [Double]?)], tensors: [String: HostTensor], passRows: Int
+    _ parts: [(batch: Int, tokens: TokenBatch, losses: [Double]?)], tensors: [String: HostTensor],
+    _ description: DecoderDescription, passRows: Int
   ) {
     self.passRows = passRows
+    self.description = description
     tokens = TokenBatch(joining: parts.map(\.tokens))
     members = []
     losses = parts.allSatisfy { $0.losses != nil } ? parts.flatMap { $0.losses! } : nil
@@ -42,8 +45,28 @@ public struct SampleGroup {
     }
   }
 
-  /// (N, width), one of the tensors that the reader was asked for.
-  func tensor(_ name: String) -> UnsafePointer<Float> { tensors[name]!.values.baseAddress! }
+  func rows(of samples: Range<Int>) -> Range<Int> {
+    Int(tokens.cuSeqlens[samples.lowerBound])..<Int(tokens.cuSeqlens[samples.upperBound])
+  }
+
+  /// What was captured at a place that the reader was asked for, (N,W).
+  func activation(_ place: Place) -> UnsafePointer<Float> { tensor(.activation, place) }
+
+  private func tensor(_ value: PlaceValue, _ place: Place) -> UnsafePointer<Float> {
+    tensors[value.name(place)]!.values.baseAddress!
+  }
+
+  /// What a pass over these samples goes on from.
+  ///
+  /// - Parameter replacement: another activation than the captured one, of these samples' rows.
+  func start(
+    at place: Place, _ samples: Range<Int>, replacement: UnsafePointer<Float>? = nil
+  ) -> DecoderModel.Start {
+    let first = rows(of: samples).lowerBound
+    return DecoderModel.Start(
+      place, activation: replacement ?? activation(place) + first * description.width(of: place.site),
+      rest: place.site.isStream ? nil : tensor(.rest, place) + first * description.width)
+  }
 
   /// The first by name of the members' tensors that has a NaN or an infinity.
   func tensorWithNonfinite() -> String? {
@@ -68,24 +91,28 @@ public struct SampleGroup {
 /// Reads the data records of a segment as groups of samples.
 public final class SampleGroupReader {
   private let reader: StreamReader
-  private let configuration: QwenConfiguration
+  private let description: DecoderDescription
   /// In the order in which a missing one is named.
-  private let tensors: [(name: String, joined: HostTensor)]
+  private let tensors: [(name: String, width: Int, joined: HostTensor)]
   private let passRows: Int
   /// A record that was read and did not fit into the group before it.
   private var held: (record: Record, tokens: TokenBatch)?
   private var isOver = false
 
   /// - Parameters:
-  ///   - tensors: names of tensors, (N, hidden size), that every record must have.
+  ///   - places: what every record must have captured.
   ///   - passRows: the rows that a pass has at most, unless a single sample has more.
   public init(
-    _ reader: StreamReader, _ configuration: QwenConfiguration, tensors: [String] = [], passRows: Int
+    _ reader: StreamReader, _ description: DecoderDescription, places: [Place] = [], passRows: Int
   ) {
     self.reader = reader
     self.passRows = passRows
-    self.configuration = configuration
-    self.tensors = tensors.map { ($0, HostTensor()) }
+    self.description = description
+    tensors = places.flatMap { place in
+      let activation = (PlaceValue.activation.name(place), description.width(of: place.site), HostTensor())
+      let rest = (PlaceValue.rest.name(place), description.width, HostTensor())
+      return place.site.isStream ? [activation] : [rest, activation]
+    }
   }
 
   /// The next group, whose tensors are valid until the one after it is read; nil at the end of the segment.
@@ -100,9 +127,9 @@ public final class SampleGroupReader {
         held = (record, tokens)
         break
       }
-      for (name, joined) in tensors {
-        let values = try record.tensor(name, shape: [tokens.tokenCount, configuration.hiddenSize], of: Float.self)
-        joined.append(values, after: rows * configuration.hiddenSize)
+      for (name, width, joined) in tensors {
+        let values = try record.tensor(name, shape: [tokens.tokenCount, width], of: Float.self)
+        joined.append(values, after: rows * width)
       }
       let losses =
         record.has("loss") ? Array(try record.tensor("loss", shape: [tokens.sampleCount], of: Double.self)) : nil
@@ -110,7 +137,10 @@ public final class SampleGroupReader {
       rows += tokens.tokenCount
     }
     return parts.isEmpty
-      ? nil : SampleGroup(parts, tensors: Dictionary(uniqueKeysWithValues: tensors), passRows: passRows)
+      ? nil
+      : SampleGroup(
+        parts, tensors: Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.joined) }), description,
+        passRows: passRows)
   }
 
   private func read() throws -> (Record, TokenBatch)? {
@@ -119,7 +149,7 @@ public final class SampleGroupReader {
       return nil
     }
     let tokens = try TokenBatch(record)
-    try record.locating { try configuration.check(tokens.inputIDs) }
+    try record.locating { try description.check(tokens.inputIDs) }
     return (record, tokens)
   }
 }

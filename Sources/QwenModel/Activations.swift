@@ -2,37 +2,37 @@ import TensorOperations
 
 /// What a layer's backward pass needs of its forward pass: N rows each.
 struct LayerActivations {
-  /// (N,D): the residual stream before the layer.
+  /// (N,D): resid_pre.
   let input: Tensor
   let inputInverseRMS: Tensor
   /// (N, heads · headWidth), turned by position, as is `key`.
   let query: Tensor
   let key: Tensor
   let value: Tensor
+  /// (N, heads · headWidth): attn_z.
   let attention: Tensor
   let logSumExp: Tensor
-  /// (N,D): the residual stream between attention and MLP.
+  /// (N,D): resid_mid.
   let middle: Tensor
   let middleInverseRMS: Tensor
-  /// (N, intermediate size), as is `up`.
+  /// (N, width of the MLP), as is `up`.
   let gate: Tensor
   let up: Tensor
 
-  init(rows N: Int, _ pass: Pass) {
-    let configuration = pass.configuration
-    let attentionShape = configuration.attention
-    func tensor(_ columns: Int) -> Tensor { pass.operations.makeTensor(rows: N, columns: columns) }
-    input = tensor(configuration.hiddenSize)
+  /// - Parameter tensor: makes one of so many columns.
+  init(_ description: DecoderDescription, _ tensor: (Int) -> Tensor) {
+    let attentionShape = description.attention
+    input = tensor(description.width)
     inputInverseRMS = tensor(1)
     query = tensor(attentionShape.queryWidth)
     key = tensor(attentionShape.keyValueWidth)
     value = tensor(attentionShape.keyValueWidth)
     attention = tensor(attentionShape.queryWidth)
     logSumExp = tensor(2 * attentionShape.heads)
-    middle = tensor(configuration.hiddenSize)
+    middle = tensor(description.width)
     middleInverseRMS = tensor(1)
-    gate = tensor(configuration.intermediateSize)
-    up = tensor(configuration.intermediateSize)
+    gate = tensor(description.mlp.width)
+    up = tensor(description.mlp.width)
   }
 
   private init(_ other: LayerActivations, rows: Int) {
@@ -62,16 +62,14 @@ struct Workspace {
   let dKey: Tensor
   let dValue: Tensor
 
-  init(rows N: Int, _ pass: Pass) {
-    let configuration = pass.configuration
-    func tensor(_ columns: Int) -> Tensor { pass.operations.makeTensor(rows: N, columns: columns) }
-    normalized = tensor(configuration.hiddenSize)
-    hidden = tensor(configuration.intermediateSize)
-    mlpOutput = tensor(configuration.hiddenSize)
-    dAttention = tensor(configuration.attention.queryWidth)
-    dQuery = tensor(configuration.attention.queryWidth)
-    dKey = tensor(configuration.attention.keyValueWidth)
-    dValue = tensor(configuration.attention.keyValueWidth)
+  init(_ description: DecoderDescription, _ tensor: (Int) -> Tensor) {
+    normalized = tensor(description.width)
+    hidden = tensor(description.mlp.width)
+    mlpOutput = tensor(description.width)
+    dAttention = tensor(description.attention.queryWidth)
+    dQuery = tensor(description.attention.queryWidth)
+    dKey = tensor(description.attention.keyValueWidth)
+    dValue = tensor(description.attention.keyValueWidth)
   }
 
   private init(_ other: Workspace, rows: Int) {
@@ -85,10 +83,4 @@ struct Workspace {
   }
 
   func first(rows: Int) -> Workspace { Workspace(self, rows: rows) }
-}
-
-/// What all layers of a pass have in common.
-struct Pass {
-  let configuration: QwenConfiguration
-  let operations: any TensorOperations
 }

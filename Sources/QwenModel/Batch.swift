@@ -11,9 +11,9 @@ public struct Batch {
   /// Each row's next token; −1 in a sample's last row, which predicts nothing.
   let targets: [Int32]
 
-  /// - Throws: as `QwenConfiguration.check`.
-  public init(_ tokens: TokenBatch, _ configuration: QwenConfiguration) throws {
-    try configuration.check(tokens.inputIDs)
+  /// - Throws: as `DecoderDescription.check`.
+  public init(_ tokens: TokenBatch, _ description: DecoderDescription) throws {
+    try description.check(tokens.inputIDs)
     self.init(tokens, samples: 0..<tokens.sampleCount)
   }
 
@@ -33,7 +33,7 @@ public struct Batch {
   public var rowCount: Int { inputIDs.count }
 }
 
-extension QwenConfiguration {
+extension DecoderDescription {
   /// - Throws: `Failure` of kind malformed for a token that the vocabulary does not have.
   public func check(_ inputIDs: [Int32]) throws {
     guard let id = inputIDs.first(where: { !(0..<Int32(vocabularySize)).contains($0) }) else { return }

@@ -11,18 +11,18 @@ import TensorOperations
 public final class Checkpoint {
   /// The name it was opened by, for messages and provenance.
   public let name: String
-  public let configuration: QwenConfiguration
+  public let description: DecoderDescription
   /// What tells this model from another: the hash of config.json, and that of the weights (see `WeightIdentity`).
   public let identity: [String: String]
   /// What a user should know of the folder, a sentence each.
   public let warnings: [String]
-  /// By the names of `ModelTensors`.
+  /// By the names of `WeightTable`.
   private let tensors: [String: StoredTensor]
   private let places: [String: String]
 
   /// - Parameter name: a folder, or a hub id that is looked up in the local cache.
   /// - Throws: `Failure` of kind cannotOpen where the folder or a file is not there, of kind malformed where a file is
-  ///   damaged, asks for another computation than Qwen2's or does not have the model's tensors.
+  ///   damaged, asks for another computation than that family's or does not have the model's tensors.
   public init(_ name: String) throws {
     self.name = name
     if HubCache.isFile(name) {
@@ -31,18 +31,18 @@ public final class Checkpoint {
       throw Failure(.cannotOpen, "\(name): a file: expected the model's folder, \(path.isEmpty ? "." : path)")
     }
     let folder = try HubCache.folder(name, what: "model")
-    let (configuration, configurationHash) = try Self.configuration(in: folder)
-    self.configuration = configuration
+    let (description, configurationHash) = try Self.description(in: folder)
+    self.description = description
     let files = try WeightFiles(in: folder)
-    let named = try NamedTensors(files, configuration)
+    let named = try NamedTensors(files, description)
     (tensors, places) = (named.tensors, named.places)
-    warnings = configuration.warnings.map { "\(folder)/\($0)" } + files.warnings + named.warnings
+    warnings = description.warnings.map { "\(folder)/\($0)" } + files.warnings + named.warnings
     identity = [
       "model": name, "model.config.xxh64": configurationHash, "model.weights.xxh64": try named.identity(),
     ]
   }
 
-  private static func configuration(in folder: String) throws -> (QwenConfiguration, hash: String) {
+  private static func description(in folder: String) throws -> (DecoderDescription, hash: String) {
     let listing = FolderListing(folder)
     guard try listing.hasFile("config.json") else {
       try listing.refuseAdapters()
@@ -58,13 +58,13 @@ public final class Checkpoint {
     }
     let json: JSON
     do { json = try JSON(parsing: map.bytes, allowsNonfinite: true) } catch { throw error.at(path) }
-    do { return (try QwenConfiguration(json), ContentHash.of(map.bytes)) } catch { throw error.at(folder) }
+    do { return (try DecoderDescription(json), ContentHash.of(map.bytes)) } catch { throw error.at(folder) }
   }
 
   /// Whether the tensor is there. All are but biases.
   func has(_ name: String) -> Bool { tensors[name] != nil }
 
-  /// A tensor by its name of `ModelTensors`: f32, bf16 or f16, contiguous, of the shape that the configuration gives it.
+  /// A tensor by its name of `WeightTable`: f32, bf16 or f16, contiguous, of the shape that the configuration gives it.
   func tensor(_ name: String) throws -> StoredTensor {
     guard let tensor = tensors[name] else { throw Failure(.bug, "\(self.name): no tensor \(name)") }
     return tensor

@@ -1,101 +1,171 @@
 import TensorOperations
 
-/// The weights of one decoder layer, each (out, in) as PyTorch's Linear keeps them.
+/// The weights of one decoder layer, each (out, in) as PyTorch's Linear keeps them, and what is computed with them.
+///
+/// The layer is cut where places are: attention's heads, its output projection, the MLP. Each part's backward stands
+/// under it.
 struct DecoderLayer {
-  let inputNorm: Tensor
-  let queryWeight: Matrix
-  let queryBias: Tensor
-  let keyWeight: Matrix
-  let keyBias: Tensor
-  let valueWeight: Matrix
-  let valueBias: Tensor
-  let outputWeight: Matrix
-  let postAttentionNorm: Tensor
-  let gateWeight: Matrix
-  let upWeight: Matrix
-  let downWeight: Matrix
+  private let description: DecoderDescription
+  private let attentionNorm: Tensor
+  private let queryWeight: Matrix
+  private let queryBias: Tensor
+  private let keyWeight: Matrix
+  private let keyBias: Tensor
+  private let valueWeight: Matrix
+  private let valueBias: Tensor
+  private let outputWeight: Matrix
+  private let mlpNorm: Tensor
+  private let gateWeight: Matrix
+  private let upWeight: Matrix
+  private let downWeight: Matrix
 
-  init(_ number: Int, _ configuration: QwenConfiguration, _ weights: WeightLoader) throws {
-    let D = configuration.hiddenSize
-    let (Q, K) = (configuration.attention.queryWidth, configuration.attention.keyValueWidth)
-    let prefix = ModelTensors.layer(number)
-    inputNorm = try weights.vector(prefix + "input_layernorm.weight", D)
-    queryWeight = try weights.matrix(prefix + "self_attn.q_proj.weight")
-    queryBias = try weights.vector(prefix + "self_attn.q_proj.bias", Q)
-    keyWeight = try weights.matrix(prefix + "self_attn.k_proj.weight")
-    keyBias = try weights.vector(prefix + "self_attn.k_proj.bias", K)
-    valueWeight = try weights.matrix(prefix + "self_attn.v_proj.weight")
-    valueBias = try weights.vector(prefix + "self_attn.v_proj.bias", K)
-    outputWeight = try weights.matrix(prefix + "self_attn.o_proj.weight")
-    postAttentionNorm = try weights.vector(prefix + "post_attention_layernorm.weight", D)
-    gateWeight = try weights.matrix(prefix + "mlp.gate_proj.weight")
-    upWeight = try weights.matrix(prefix + "mlp.up_proj.weight")
-    downWeight = try weights.matrix(prefix + "mlp.down_proj.weight")
+  init(_ number: Int, _ weights: WeightLoader) throws {
+    description = weights.checkpoint.description
+    attentionNorm = try weights.vector(.attentionNorm, number)
+    queryWeight = try weights.matrix(.query, number)
+    queryBias = try weights.vector(.queryBias, number)
+    keyWeight = try weights.matrix(.key, number)
+    keyBias = try weights.vector(.keyBias, number)
+    valueWeight = try weights.matrix(.value, number)
+    valueBias = try weights.vector(.valueBias, number)
+    outputWeight = try weights.matrix(.attentionOutput, number)
+    mlpNorm = try weights.vector(.mlpNorm, number)
+    gateWeight = try weights.matrix(.gate, number)
+    upWeight = try weights.matrix(.up, number)
+    downWeight = try weights.matrix(.down, number)
   }
 
-  /// From `saved.input`, the residual stream before the layer, computes `saved.middle`, the residual stream between
-  /// attention and MLP, and `workspace.mlpOutput`. The layer's output is the sum of these two.
+  // MARK: - Attention
+
+  /// From `saved.input`, resid_pre, to `saved.attention`, attn_z:
   ///
-  /// HF: modeling_qwen2.py, Qwen2DecoderLayer.forward.
-  func forward(_ saved: LayerActivations, _ workspace: Workspace, _ batch: Batch, _ pass: Pass) {
-    let ops = pass.operations
-    let configuration = pass.configuration
-    let (attention, theta) = (configuration.attention, configuration.ropeTheta)
-    let normalized = workspace.normalized
-    ops.rmsNorm(
-      y: normalized, inverseRMS: saved.inputInverseRMS, x: saved.input, weight: inputNorm,
-      epsilon: configuration.rmsNormEpsilon)
-    ops.linear(y: saved.query, x: normalized, weight: queryWeight, bias: queryBias)
-    ops.linear(y: saved.key, x: normalized, weight: keyWeight, bias: keyBias)
-    ops.linear(y: saved.value, x: normalized, weight: valueWeight, bias: valueBias)
-    ops.rotate(x: saved.query, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
-    ops.rotate(x: saved.key, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
+  ///     (q, k, v) = norm(resid_pre) · (W_q, W_k, W_v) + biases;  attn_z = attention(rotate(q), rotate(k), v)
+  ///
+  /// HF: modeling_qwen2.py, Qwen2Attention.forward.
+  func heads(_ saved: LayerActivations, _ pass: Pass) {
+    let (ops, workspace) = (pass.operations, pass.workspace)
+    ops.normalize(
+      y: workspace.normalized, inverseRMS: saved.inputInverseRMS, x: saved.input, weight: attentionNorm,
+      description.norm)
+    ops.linear(y: saved.query, x: workspace.normalized, weight: queryWeight, bias: queryBias)
+    ops.linear(y: saved.key, x: workspace.normalized, weight: keyWeight, bias: keyBias)
+    ops.linear(y: saved.value, x: workspace.normalized, weight: valueWeight, bias: valueBias)
+    for x in [saved.query, saved.key] {
+      ops.rotate(x: x, positions: pass.batch.positions, description.rotary, description.attention)
+    }
     ops.attention(
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
-      samples: batch.samples, shape: attention)
-    ops.copy(saved.middle, from: saved.input)
-    ops.linear(y: saved.middle, x: saved.attention, weight: outputWeight, accumulate: true)
-
-    ops.rmsNorm(
-      y: normalized, inverseRMS: saved.middleInverseRMS, x: saved.middle, weight: postAttentionNorm,
-      epsilon: configuration.rmsNormEpsilon)
-    ops.linear(y: saved.gate, x: normalized, weight: gateWeight)
-    ops.linear(y: saved.up, x: normalized, weight: upWeight)
-    ops.swiGLU(y: workspace.hidden, gate: saved.gate, up: saved.up)
-    ops.linear(y: workspace.mlpOutput, x: workspace.hidden, weight: downWeight)
+      samples: pass.batch.samples, shape: description.attention)
   }
 
-  /// With dx the gradient at the layer's output, which is also the gradient at its MLP's output, turns it into the
-  /// gradient at the layer's input:
+  /// With `workspace.dAttention` the gradient at attn_z, adds to dx, the gradient at resid_mid, what makes it that at
+  /// resid_pre:
   ///
-  ///     d middle = dx + rmsNorm'(swiGLU'(dx · W_down) · (W_gate, W_up))
-  ///     d input  = d middle + rmsNorm'(attention'(d middle · W_o) · (W_q, W_k, W_v))
-  ///
-  /// `saved.gate` and `saved.up` are overwritten.
-  func backward(dx: Tensor, _ saved: LayerActivations, _ workspace: Workspace, _ batch: Batch, _ pass: Pass) {
-    let ops = pass.operations
-    let configuration = pass.configuration
-    let (attention, theta) = (configuration.attention, configuration.ropeTheta)
+  ///     d resid_pre = d resid_mid + norm'(attention'(d attn_z) · (W_q, W_k, W_v)ᵀ)
+  func headsBackward(dx: Tensor, _ saved: LayerActivations, _ pass: Pass) {
+    let (ops, workspace) = (pass.operations, pass.workspace)
     let dNormalized = workspace.normalized
-    ops.linearBackward(dx: workspace.hidden, dy: dx, weight: downWeight)
-    ops.swiGLUBackward(dGate: saved.gate, dUp: saved.up, dy: workspace.hidden, gate: saved.gate, up: saved.up)
-    ops.linearBackward(dx: dNormalized, dy: saved.gate, weight: gateWeight)
-    ops.linearBackward(dx: dNormalized, dy: saved.up, weight: upWeight, accumulate: true)
-    ops.rmsNormBackward(
-      dx: dx, dy: dNormalized, x: saved.middle, weight: postAttentionNorm, inverseRMS: saved.middleInverseRMS)
-
-    ops.linearBackward(dx: workspace.dAttention, dy: dx, weight: outputWeight)
     ops.attentionBackward(
       dQuery: workspace.dQuery, dKey: workspace.dKey, dValue: workspace.dValue, dOutput: workspace.dAttention,
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
-      samples: batch.samples, shape: attention)
-    ops.rotateBackward(
-      dx: workspace.dQuery, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
-    ops.rotateBackward(dx: workspace.dKey, positions: batch.positions, headWidth: attention.headWidth, theta: theta)
+      samples: pass.batch.samples, shape: description.attention)
+    for dx in [workspace.dQuery, workspace.dKey] {
+      ops.rotateBackward(dx: dx, positions: pass.batch.positions, description.rotary, description.attention)
+    }
     ops.linearBackward(dx: dNormalized, dy: workspace.dQuery, weight: queryWeight)
     ops.linearBackward(dx: dNormalized, dy: workspace.dKey, weight: keyWeight, accumulate: true)
     ops.linearBackward(dx: dNormalized, dy: workspace.dValue, weight: valueWeight, accumulate: true)
-    ops.rmsNormBackward(
-      dx: dx, dy: dNormalized, x: saved.input, weight: inputNorm, inverseRMS: saved.inputInverseRMS)
+    ops.normalizeBackward(
+      dx: dx, dy: dNormalized, x: saved.input, weight: attentionNorm, inverseRMS: saved.inputInverseRMS,
+      description.norm)
+  }
+
+  /// attn_out = attn_z · W_o
+  func attentionOutput(y: Tensor, _ saved: LayerActivations, _ pass: Pass) {
+    pass.operations.linear(y: y, x: saved.attention, weight: outputWeight)
+  }
+
+  /// resid_mid = resid_pre + attn_out, in `saved.middle`, without attn_out ever being there.
+  func addAttention(_ saved: LayerActivations, _ pass: Pass) {
+    pass.operations.copy(saved.middle, from: saved.input)
+    pass.operations.linear(y: saved.middle, x: saved.attention, weight: outputWeight, accumulate: true)
+  }
+
+  /// From dx, the gradient at resid_mid and at attn_out, to that at attn_z, in `workspace.dAttention`:
+  ///
+  ///     d attn_z = d attn_out · W_oᵀ
+  func attentionOutputBackward(dx: Tensor, _ pass: Pass) {
+    pass.operations.linearBackward(dx: pass.workspace.dAttention, dy: dx, weight: outputWeight)
+  }
+
+  // MARK: - MLP
+
+  /// From `saved.middle`, resid_mid, to `workspace.mlpOutput`, mlp_out:
+  ///
+  ///     mlp_out = (silu(x · W_gate) ∘ x · W_up) · W_down  with x = norm(resid_mid)
+  ///
+  /// HF: modeling_qwen2.py, Qwen2MLP.forward.
+  func mlp(_ saved: LayerActivations, _ pass: Pass) {
+    let (ops, workspace) = (pass.operations, pass.workspace)
+    ops.normalize(
+      y: workspace.normalized, inverseRMS: saved.middleInverseRMS, x: saved.middle, weight: mlpNorm, description.norm)
+    switch description.mlp {
+    case .swiGLU:
+      ops.linear(y: saved.gate, x: workspace.normalized, weight: gateWeight)
+      ops.linear(y: saved.up, x: workspace.normalized, weight: upWeight)
+      ops.swiGLU(y: workspace.hidden, gate: saved.gate, up: saved.up)
+      ops.linear(y: workspace.mlpOutput, x: workspace.hidden, weight: downWeight)
+    }
+  }
+
+  /// Adds to dx, the gradient at resid_post and at mlp_out, what makes it that at resid_mid:
+  ///
+  ///     d resid_mid = d resid_post + norm'(swiGLU'(d mlp_out · W_downᵀ) · (W_gate, W_up)ᵀ)
+  ///
+  /// `saved.gate` and `saved.up` are overwritten.
+  func mlpBackward(dx: Tensor, _ saved: LayerActivations, _ pass: Pass) {
+    let (ops, workspace) = (pass.operations, pass.workspace)
+    let dNormalized = workspace.normalized
+    switch description.mlp {
+    case .swiGLU:
+      ops.linearBackward(dx: workspace.hidden, dy: dx, weight: downWeight)
+      ops.swiGLUBackward(dGate: saved.gate, dUp: saved.up, dy: workspace.hidden, gate: saved.gate, up: saved.up)
+      ops.linearBackward(dx: dNormalized, dy: saved.gate, weight: gateWeight)
+      ops.linearBackward(dx: dNormalized, dy: saved.up, weight: upWeight, accumulate: true)
+    }
+    ops.normalizeBackward(
+      dx: dx, dy: dNormalized, x: saved.middle, weight: mlpNorm, inverseRMS: saved.middleInverseRMS, description.norm)
+  }
+}
+
+extension TensorOperations {
+  /// y = norm(x), keeping in `inverseRMS` what the way back needs.
+  func normalize(y: Tensor, inverseRMS: Tensor, x: Tensor, weight: Tensor, _ norm: Normalization) {
+    switch norm {
+    case .rms(let epsilon): rmsNorm(y: y, inverseRMS: inverseRMS, x: x, weight: weight, epsilon: epsilon)
+    }
+  }
+
+  /// Accumulates into dx.
+  func normalizeBackward(
+    dx: Tensor, dy: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor, _ norm: Normalization
+  ) {
+    switch norm {
+    case .rms: rmsNormBackward(dx: dx, dy: dy, x: x, weight: weight, inverseRMS: inverseRMS)
+    }
+  }
+
+  /// Turns queries or keys in place.
+  func rotate(x: Tensor, positions: [Int32], _ rotary: RotaryEmbedding, _ shape: AttentionShape) {
+    switch rotary {
+    case .full(let theta): rotate(x: x, positions: positions, headWidth: shape.headWidth, theta: theta)
+    }
+  }
+
+  /// Turns their gradients back.
+  func rotateBackward(dx: Tensor, positions: [Int32], _ rotary: RotaryEmbedding, _ shape: AttentionShape) {
+    switch rotary {
+    case .full(let theta): rotateBackward(dx: dx, positions: positions, headWidth: shape.headWidth, theta: theta)
+    }
   }
 }

@@ -8,7 +8,8 @@ enum UnusedTensors {
   ///   - file: where most of them lie, for the message.
   /// - Returns: warnings.
   /// - Throws: `Failure` of kind malformed for quantised weights and for those of an adapter.
-  static func check(_ names: [String], layerCount: Int, in file: String) throws(Failure) -> [String] {
+  static func check(_ names: [String], _ description: DecoderDescription, in file: String) throws(Failure) -> [String] {
+    let layerCount = description.layerCount
     let names = names.sorted()
     if let name = names.first(where: isQuantized) {
       throw Failure(
@@ -31,7 +32,7 @@ enum UnusedTensors {
     let others = names.filter { !isHarmless($0) && (layer($0) ?? 0) < layerCount }
     if let first = others.first {
       let more = others.count > 1 ? " and \(others.count - 1) more" : ""
-      warnings.append("\(file): tensor \(first)\(more): not a part of Qwen2's computation, not used")
+      warnings.append("\(file): tensor \(first)\(more): not a part of \(description.family)'s computation, not used")
     }
     return warnings
   }

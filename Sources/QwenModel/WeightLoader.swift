@@ -1,30 +1,45 @@
 import StoredTensors
 import TensorOperations
 
-/// Brings a checkpoint's tensors to the device.
+/// Brings a checkpoint's weights to the device.
 struct WeightLoader {
   let checkpoint: Checkpoint
   let operations: any TensorOperations
 
-  /// A matrix, (rows, columns) as the model's configuration makes them.
+  /// A matrix (out, in).
   ///
+  /// - Parameter layer: which layer's; of no meaning where the whole model has one.
   /// - Throws: `Failure` of kind malformed where the file's checksum is wrong.
-  func matrix(_ name: String) throws -> Matrix {
-    let tensor = try checkpoint.tensor(name)
-    return operations.makeWeight(
+  func matrix(_ slot: WeightSlot, _ layer: Int = 0) throws -> Matrix {
+    let source = checkpoint.description.weights[slot]!
+    var tensor = try checkpoint.tensor(source.name(layer))
+    if source.isTransposed { tensor = try tensor.transposed }
+    if let slice = source.slice { tensor = try tensor.rows(slice) }
+    // In whichever order its elements lie, so that the file's own pages serve.
+    let transposed = try tensor.transposed
+    return transposed.isContiguous && !tensor.isContiguous
+      ? try weight(transposed).transposed : try weight(tensor.contiguous())
+  }
+
+  private func weight(_ tensor: StoredTensor) throws -> Matrix {
+    operations.makeWeight(
       try tensor.elements(), type: tensor.type, rows: tensor.shape[0], columns: tensor.shape[1], owner: tensor.storage)
   }
 
-  /// A norm's weight or a bias, (1,count); zeros for a bias that the checkpoint does not have.
+  /// A norm's weight or a bias, (1,n); zeros for one that the checkpoint does not have.
   ///
   /// - Throws: as `matrix`.
-  func vector(_ name: String, _ count: Int) throws -> Tensor {
-    let vector = operations.makeTensor(rows: 1, columns: count)
-    var values = [Float](repeating: 0, count: count)
+  func vector(_ slot: WeightSlot, _ layer: Int = 0) throws -> Tensor {
+    let source = checkpoint.description.weights[slot]!
+    let slice = source.slice ?? 0..<source.shape[0]
+    var values = [Float](repeating: 0, count: slice.count)
+    let name = source.name(layer)
     if checkpoint.has(name) {
       let tensor = try checkpoint.tensor(name)
-      widen(&values, try tensor.elements().baseAddress!, count, tensor.type)
+      let start = try tensor.elements().baseAddress! + slice.lowerBound * tensor.type.size
+      widen(&values, start, slice.count, tensor.type)
     }
+    let vector = operations.makeTensor(rows: 1, columns: slice.count)
     operations.upload(vector, from: values)
     return vector
   }

@@ -1,16 +1,25 @@
+import TensorStream
+
 /// Where an autoencoder was made for, by the names that libraries give to places.
 extension SparseAutoencoder.Provenance {
-  /// Another place than the output of that layer's MLP that it was made for, in words; nil where it is that place, and
-  /// where nothing tells.
-  func place(otherThanMLPOutputOf used: Int) -> String? {
+  /// Another place than the one it is used at that it was made for, in words; nil where it is that place, and where
+  /// nothing tells.
+  func place(otherThan used: Place) -> String? {
     let named = site.map { " (\($0))" } ?? ""
     let layers = [layer, site.flatMap(Self.layerNumber)].compactMap { $0 }
-    let layer = layers.first { $0 != used } ?? layers.first
+    let layer = layers.first { $0 != used.layer } ?? layers.first
     let ofLayer = layer.map { " of layer \($0)" } ?? ""
     if isInput { return "the input of a module\(named)\(ofLayer)" }
     if isOneHead { return "one attention head\(named)\(ofLayer)" }
-    if let site, case .other(let place)? = Self.kind(of: site) { return "\(place)\(ofLayer)\(named)" }
-    guard let layer, layer != used else { return nil }
+    switch site.flatMap(Self.kind) {
+    case .other(let place)?: return "\(place)\(ofLayer)\(named)"
+    case .site(let site)?:
+      let made = Place(site, layer ?? used.layer)
+      if made.inOneSpelling == used.inOneSpelling { return nil }
+      if site != used.site { return "\(Self.words(for: site))\(ofLayer)\(named)" }
+    case nil: break
+    }
+    guard let layer, layer != used.layer else { return nil }
     return "layer \(layer)\(named)"
   }
 
@@ -37,35 +46,55 @@ extension SparseAutoencoder.Provenance {
   }
 
   enum PlaceKind: Equatable {
-    case mlpOutput
+    case site(Site)
+    /// One that a model's passes do not stop at, in words.
     case other(String)
   }
 
-  /// What place a name is of; nil where it does not tell.
+  private static func words(for site: Site) -> String {
+    switch site {
+    case .residPre, .residMid, .residPost: "the residual stream"
+    case .attnZ: "the attention heads' outputs"
+    case .attnOut: "the attention's output"
+    case .mlpOut: "the MLP's output"
+    }
+  }
+
+  /// What place a name is of, whichever library gave it; nil where it does not tell.
   static func kind(of site: String) -> PlaceKind? {
     let words = words(site)
     func has(_ prefixes: String...) -> Bool {
       words.contains { word in prefixes.contains { word.hasPrefix($0) } }
     }
+    /// What follows the first word that begins so.
+    func part(behind prefix: String) -> String? {
+      words.firstIndex { $0.hasPrefix(prefix) }.map { words[($0 + 1)...].joined(separator: "_") }
+    }
     if has("transcoder", "crosscoder") { return .other("a transcoder's place") }
-    if has("resid") || site.contains("SAE-Res-") { return .other("the residual stream") }
+    if let part = part(behind: "resid") {
+      return .site(part.hasPrefix("pre") ? .residPre : part.hasPrefix("mid") ? .residMid : .residPost)
+    }
+    if site.contains("SAE-Res-") { return .site(.residPost) }
     if has("layernorm", "norm", "ln1", "ln2") || site.contains("_norm") {
       // Gemma 2 and 3 put what the MLP adds to the stream through a norm first.
-      return has("feedforward") && has("post") ? .mlpOutput : .other("a normalised activation")
+      return has("feedforward") && has("post") ? .site(.mlpOut) : .other("a normalised activation")
     }
-    if has("attn", "attention") { return .other("the attention's output") }
+    if let part = part(behind: "attn") ?? part(behind: "attention") {
+      if part == "z" || part.hasPrefix("hook_z") { return .site(.attnZ) }
+      let inside = ["hook_q", "hook_k", "hook_v", "hook_pattern", "hook_result", "q_proj", "k_proj", "v_proj"]
+      return inside.contains { part.hasPrefix($0) } ? .other("the inside of attention") : .site(.attnOut)
+    }
     if has("embed", "wte", "wpe") { return .other("the embedding") }
-    if let mlp = words.firstIndex(where: { $0.hasPrefix("mlp") }) {
-      let part = words[(mlp + 1)...].joined(separator: "_")
+    if let part = part(behind: "mlp") {
       if part == "in" || part.hasPrefix("in_") || part.hasSuffix("input") { return .other("the MLP's input") }
       let inside = ["hook_pre", "hook_post", "hook_mid", "act", "gate", "up", "fc1", "c_fc", "dense_h_to_4h"]
-      return inside.contains { part.hasPrefix($0) } ? .other("the inside of the MLP") : .mlpOutput
+      return inside.contains { part.hasPrefix($0) } ? .other("the inside of the MLP") : .site(.mlpOut)
     }
     // A whole layer's output: model.layers.3, blocks.3, h.3.
     if let last = words.last(where: { $0 != "output" }), Int(last) != nil,
       let list = words.dropLast(words.last == "output" ? 2 : 1).last, ["layers", "blocks", "h"].contains(list)
     {
-      return .other("the residual stream")
+      return .site(.residPost)
     }
     return nil
   }
@@ -92,4 +121,9 @@ extension SparseAutoencoder.Provenance {
   private static func words(_ site: String) -> [Substring] {
     site.lowercased().split { !($0.isLetter || $0.isNumber) }
   }
+}
+
+extension Place {
+  /// The residual stream before a layer is that behind the one before it.
+  fileprivate var inOneSpelling: Place { site == .residPost ? Place(.residPre, layer + 1) : self }
 }

@@ -1,4 +1,5 @@
 import SystemIO
+import TensorStream
 
 /// A trained sparse autoencoder as one of the libraries that make them saved it. Its matrices stay in the file.
 public final class SparseAutoencoder: Sendable {
@@ -168,12 +169,12 @@ public final class SparseAutoencoder: Sendable {
     return found.map { "\(path): \($0)" }
   }
 
-  /// Which other place than the output of that layer's MLP it was made for, by its configuration or else by the names
+  /// Which other place than the one it is used at it was made for, by its configuration or else by the names
   /// of its folders, and where it is used, in words that begin with the path; nil where that is the place, and where
   /// nothing tells.
-  public func misplacement(layer: Int) -> String? {
-    provenance.completed(byFoldersOf: path).place(otherThanMLPOutputOf: layer).map { place in
-      "\(path): made for \(place), used at the MLP output of layer \(layer)"
+  public func misplacement(at used: Place) -> String? {
+    provenance.completed(byFoldersOf: path).place(otherThan: used).map { place in
+      "\(path): made for \(place), used at \(used.site == .mlpOut ? "the MLP output of layer \(used.layer)" : "\(used)")"
     }
   }
 

@@ -69,6 +69,24 @@ public struct StoredTensor: Sendable {
 
   public var count: Int { shape.reduce(1, *) }
 
+  /// The same elements of a matrix, its rows for columns.
+  public var transposed: StoredTensor {
+    get throws(Failure) {
+      precondition(shape.count == 2, "only a matrix has a transpose")
+      return try StoredTensor(
+        type: type, shape: shape.reversed(), strides: strides.reversed(), offset: offset, storage: storage,
+        storageCount: storageCount)
+    }
+  }
+
+  /// Some of a matrix's rows.
+  public func rows(_ rows: Range<Int>) throws(Failure) -> StoredTensor {
+    precondition(shape.count == 2 && rows.lowerBound >= 0 && rows.upperBound <= shape[0])
+    return try StoredTensor(
+      type: type, shape: [rows.count, shape[1]], strides: strides, offset: offset + rows.lowerBound * strides[0],
+      storage: storage, storageCount: storageCount)
+  }
+
   /// From the first element to the end of the storage, valid as long as `storage`.
   public func bytes() throws -> UnsafeRawBufferPointer { view(of: try storage.bytes()) }
 

@@ -13,8 +13,9 @@ struct QwenCapture: Filter {
     commandName: "qwen-capture",
     abstract: "Run a Qwen2 model's layers over tokens and write their activations.",
     discussion: """
-      Reads a tokens stream, writes an activations stream: for each layer the residual stream between attention and \
-      MLP, resid_mid.L, and the MLP's output, mlp_out.L. Layers above the highest one asked for are not run.
+      Reads a tokens stream, writes an activations stream: for each place, such as mlp_out.3, what is there, \
+      act.mlp_out.3, and what the residual stream is without it, rest.mlp_out.3. Layers above the highest one asked for \
+      are not run.
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
             qwen-capture --model demo/model --layers 0 < tokens.ts |
@@ -26,13 +27,11 @@ struct QwenCapture: Filter {
   @Option(help: "The model: a folder, or a hub id that is looked up in the local cache.", completion: .file())
   var model: String
 
-  @Option(
-    help: "Layers to capture: 0-23, 0,5,10, a mix or all. (default: all)", completion: .layers,
-    transform: LayerList.asked)
-  var layers = LayerList?.none
+  @OptionGroup var placeOptions: PlaceOptions
 
   @Option(
-    help: ArgumentHelp("One file a layer instead of standard output; {layer} is its number.", valueName: "path"),
+    help: ArgumentHelp(
+      "One file a place instead of standard output; {layer} and {site} are replaced.", valueName: "path"),
     completion: .file())
   var split: String?
 
@@ -51,30 +50,31 @@ struct QwenCapture: Filter {
   func filter() throws {
     let checkpoint = try Checkpoint(model)
     for warning in checkpoint.warnings { complain("warning: \(warning)") }
-    let layerCount = checkpoint.configuration.layerCount
-    let layers = try (layers ?? LayerList(0..<layerCount)).checked(layerCount: layerCount).layers
-    let outputs = try outputs(layers)
+    let layerCount = checkpoint.description.layerCount
+    let places =
+      try placeOptions.places(layerCount: layerCount) ?? PlaceList(sites: placeOptions.sites, layers: 0..<layerCount)
+    let outputs = try outputs(places)
     let operations = try compute.makeOperations(quiet: messages.quiet)
     let reader = StreamReader(.standardInput())
-    let model = try QwenModel(
-      checkpoint, layers: 0..<(loss ? layerCount : layers.last! + 1), includingHead: loss,
+    let model = try DecoderModel(
+      checkpoint, layers: 0..<(loss ? layerCount : places.places.last!.layer + 1), includingHead: loss,
       operations: operations)
 
-    let capture = ActivationCapture(model: model, layers: layers, computesLoss: loss)
+    let capture = ActivationCapture(model: model, places: places, computesLoss: loss)
     let finiteNumbers = FiniteNumbers(model, isWaived: compute.allowNonfinite)
 
     while let segment = try reader.nextSegment(.tokens) {
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       for output in outputs {
-        let own = checkpoint.identity.merging(["layers": LayerList(output.layers).description]) { _, own in own }
-          .merging(compute.provenance) { _, own in own }
+        let own = checkpoint.identity.merging(compute.provenance) { $1 }
+          .merging(["places": output.places.description]) { $1 }
         try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
       }
-      let groups = SampleGroupReader(reader, checkpoint.configuration, passRows: operations.passRows)
+      let groups = SampleGroupReader(reader, checkpoint.description, passRows: operations.passRows)
       while let group = try groups.next() {
         try capture.run(group)
         for output in outputs {
-          let records = group.members.map { capture.record(of: $0, in: group, layers: output.layers) }
+          let records = group.members.map { capture.record(of: $0, in: group, places: output.places) }
           try finiteNumbers.check(records, of: group)
           try output.writer.write(records, of: group)
         }
@@ -87,12 +87,12 @@ struct QwenCapture: Filter {
     compute.reportMemory(operations, quiet: messages.quiet)
   }
 
-  /// The streams to write and the layers in each.
-  private func outputs(_ layers: [Int]) throws -> [(writer: StreamWriter, layers: [Int])] {
-    guard let split else { return [(try .toStandardOutput(), layers)] }
-    return try layers.map { layer in
-      let path = split.split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(layer)")
-      return (StreamWriter(try OutputFile(path: path)), [layer])
+  /// The streams to write and the places in each.
+  private func outputs(_ places: PlaceList) throws -> [(writer: StreamWriter, places: PlaceList)] {
+    guard let split else { return [(try .toStandardOutput(), places)] }
+    try PlaceOptions.check("--split", split, for: places)
+    return try places.places.map { place in
+      (StreamWriter(try OutputFile(path: place.substituted(in: split))), PlaceList([place]))
     }
   }
 }

@@ -14,9 +14,9 @@ struct SAEGrad: Filter {
     commandName: "sae-grad",
     abstract: "Gradients of the next-token loss with respect to the features of sparse autoencoders.",
     discussion: """
-      Reads an activations stream, writes a gradients stream. At every --stride-th position of a sample the layer's MLP \
-      output is replaced by what the autoencoder makes of it; grad.L is the gradient there, which grad-aggregate \
-      multiplies with the decoder to the gradient of every feature.
+      Reads an activations stream, writes a gradients stream. At every --stride-th position of a sample the activation \
+      at the autoencoder's place, such as mlp_out.3, is replaced by what the autoencoder makes of it; grad.mlp_out.3 is \
+      the gradient there, which grad-aggregate multiplies with the decoder to the gradient of every feature.
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model > acts.ts
@@ -32,14 +32,11 @@ struct SAEGrad: Filter {
 
   @Option(
     help: ArgumentHelp(
-      "The autoencoders: a folder, a file or a hub id; {layer} is the layer's number.", valueName: "path"),
+      "The autoencoders: a folder, a file or a hub id; {layer} and {site} are replaced.", valueName: "path"),
     completion: .file())
   var sae: String
 
-  @Option(
-    help: "Layers whose autoencoders to use. (default: all captured ones)", completion: .layers,
-    transform: LayerList.asked)
-  var layers = LayerList?.none
+  @OptionGroup var placeOptions: PlaceOptions
 
   @Option(help: "Take every n-th position.")
   var stride = 4
@@ -74,55 +71,43 @@ struct SAEGrad: Filter {
     if dense, embedBasis {
       throw ValidationError("--embed-basis: expected without --dense, whose stream needs no decoder")
     }
-    if let layers, layers.layers.count > 1, !sae.contains("{layer}") {
-      throw ValidationError("--sae: expected {layer} in the path, since --layers names several, found '\(sae)'")
+    if let layers = placeOptions.layers {
+      try PlaceOptions.check("--sae", sae, for: PlaceList(sites: placeOptions.sites, layers: layers.layers))
     }
     if let saeK, saeK < 1 { throw ValidationError("--sae-k: expected a number of at least 1, found \(saeK)") }
   }
 
   func filter() throws {
-    let checkpoint = try Checkpoint(model)
-    for warning in checkpoint.warnings { complain("warning: \(warning)") }
-    let asked = try layers?.checked(layerCount: checkpoint.configuration.layerCount)
-    let output = try StreamWriter.toStandardOutput()
-    let operations = try compute.makeOperations(quiet: messages.quiet)
-    let reader = StreamReader(.standardInput())
-    var loaded: (layers: LayerList, model: QwenModel, autoencoders: LoadedAutoencoders)?
-
-    while let segment = try reader.nextSegment(.activations) {
-      try segment.check(identity: checkpoint.identity)
-      let captured = try LayerList(segment).checked(layerCount: checkpoint.configuration.layerCount)
-      let layers = asked ?? captured
-      if let missing = layers.layers.first(where: { !captured.layers.contains($0) }) {
-        throw Failure(.malformed, "expected layer \(missing) captured, found layers \(captured.description)")
+    var loaded: (places: PlaceList, model: DecoderModel, autoencoders: LoadedAutoencoders)?
+    try writeGradients(of: model, compute, messages) { checkpoint, _, captured, operations in
+      let places = try choose(captured, checkpoint.description)
+      if loaded?.places != places {
+        let layers = DecoderModel.layers(from: places.places[0], of: checkpoint.description)
+        let model = try DecoderModel(checkpoint, layers: layers, includingHead: true, operations: operations)
+        loaded = (places, model, try autoencoders(places, checkpoint, operations))
       }
-      if loaded?.layers != layers {
-        let model = try QwenModel(
-          checkpoint, layers: layers.layers[0] + 1..<checkpoint.configuration.layerCount, includingHead: true,
-          operations: operations)
-        loaded = (layers, model, try autoencoders(layers, checkpoint, operations))
+      let (_, model, autoencoders) = loaded!
+      let pass = FeatureGradients(model: model, autoencoders: autoencoders.operations, options: options)
+      return GradientSegment(
+        pass, of: model, provenance: provenance(places, autoencoders.references),
+        firstRecords: embedBasis ? pass.basisRecords() : EmptyCollection()
+      ) {
+        (report(pass.reports, autoencoders.operations), "")
       }
-      let pass = FeatureGradients(model: loaded!.model, autoencoders: loaded!.autoencoders.operations, options: options)
-      try output.begin(.gradients, provenance: provenance(segment, checkpoint, loaded!.autoencoders.references))
-      if embedBasis {
-        for record in pass.basisRecords() { try output.write(record, batch: nil) }
-      }
-      let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
-      let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
-      let groups = SampleGroupReader(
-        reader, checkpoint.configuration, tensors: pass.neededTensors, passRows: operations.passRows)
-      while let group = try groups.next() {
-        let records = pass.records(group)
-        try finiteNumbers.check(records, of: group)
-        try output.write(records, of: group)
-        progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
-      }
-      try output.end()
-      if !messages.quiet { report(pass.reports, loaded!.autoencoders.operations) }
-      progress.finish()
     }
-    try output.finish()
-    compute.reportMemory(operations, quiet: messages.quiet)
+  }
+
+  /// The places whose autoencoders are to be used, all of which must have been captured.
+  private func choose(_ captured: PlaceList, _ description: DecoderDescription) throws -> PlaceList {
+    let ofSites = PlaceList(captured.places.filter { placeOptions.sites.contains($0.site) })
+    let places = try placeOptions.places(layerCount: description.layerCount) ?? ofSites
+    if let missing = places.places.first(where: { !captured.places.contains($0) }) {
+      throw Failure(.malformed, "expected \(missing) captured, found \(captured)")
+    }
+    guard !places.places.isEmpty else {
+      throw Failure(.malformed, "expected \(placeOptions.list) captured in some layer, found \(captured)")
+    }
+    return places
   }
 
   private var options: FeatureGradients.Options {
@@ -135,75 +120,76 @@ struct SAEGrad: Filter {
   }
 
   private func autoencoders(
-    _ layers: LayerList, _ checkpoint: Checkpoint, _ operations: any TensorOperations
+    _ places: PlaceList, _ checkpoint: Checkpoint, _ operations: any TensorOperations
   ) throws -> LoadedAutoencoders {
-    var options = SparseAutoencoder.Options()
-    options.normalizesDecoder = !keepDecoderNorms
-    options.k = saeK
-    guard layers.layers.count == 1 || sae.contains("{layer}") else {
-      throw Failure(
-        .usage,
-        "--sae: one autoencoder for the captured layers \(layers.description): expected {layer} in the path, or --layers "
-          + "with its own layer, found '\(sae)'")
-    }
+    try PlaceOptions.check("--sae", sae, for: places)
     // Opening reads them from end to end: checksums, the content hash, numbers that are none.
-    let opened = try ThreadTeam(size: min(compute.threadCount, layers.layers.count)).map(layers.layers) { layer in
-      let autoencoder = try SparseAutoencoder(sae, layer: layer, options: options)
-      var warnings = try autoencoder.check(width: checkpoint.configuration.hiddenSize, modelName: model)
-      if let misplacement = autoencoder.misplacement(layer: layer) {
-        guard ignoreSaePlace else { throw Failure(.malformed, "\(misplacement); --ignore-sae-place goes on") }
-        warnings.append(misplacement)
-      }
-      if let saeK, !autoencoder.usesGivenK {
-        let own = autoencoder.k.map { ", whose files say k \($0)" } ?? ""
-        throw Failure(
-          .usage, "--sae-k: \(saeK) is not used by the \(autoencoder.className) in \(autoencoder.path)\(own)")
-      }
-      // A feature with a NaN in its encoder would just never be active.
-      if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
-        throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")
-      }
-      let reference = try BasisReference(autoencoder, keepsDecoderNorms: keepDecoderNorms, isEmbedded: embedBasis)
-      return (autoencoder, reference, warnings)
-    }
-    for warning in opened.flatMap(\.2) { complain("warning: \(warning)") }
+    let team = ThreadTeam(size: min(compute.threadCount, places.places.count))
+    let opened = try team.map(places.places) { try open($0, checkpoint.description) }
+    for warning in opened.flatMap(\.warnings) { complain("warning: \(warning)") }
     var loaded: LoadedAutoencoders = ([:], [:])
     let memory = AutoencoderMemory(operations)
-    for (layer, (autoencoder, reference, _)) in zip(layers.layers, opened) {
-      loaded.operations[layer] = try AutoencoderOperations(autoencoder, memory: memory)
-      loaded.references[layer] = reference
+    for (place, (autoencoder, reference, _)) in zip(places.places, opened) {
+      loaded.operations[place] = try AutoencoderOperations(autoencoder, memory: memory)
+      loaded.references[place] = reference
     }
     return loaded
   }
 
-  private func provenance(
-    _ segment: Segment, _ checkpoint: Checkpoint, _ references: [Int: BasisReference]
-  ) -> [String: String] {
-    var own = checkpoint.identity.merging(compute.provenance) { _, own in own }
-    own["unit"] = "feature"
-    own["layers"] = LayerList(references.keys).description
-    own["stride"] = String(stride)
-    own["stride_scope"] = strideScope.rawValue
-    own["error_term"] = String(useErrorTerm)
-    for (layer, reference) in references { own["\(dense ? "sae" : "basis").\(layer)"] = reference.text }
-    return Provenance.extending(segment.provenance, with: own)
+  /// One place's autoencoder, which must fit there.
+  private func open(
+    _ place: Place, _ description: DecoderDescription
+  ) throws -> (autoencoder: SparseAutoencoder, reference: BasisReference, warnings: [String]) {
+    var options = SparseAutoencoder.Options()
+    options.normalizesDecoder = !keepDecoderNorms
+    options.k = saeK
+    let autoencoder = try SparseAutoencoder(place.substituted(in: sae), options: options)
+    var warnings = try autoencoder.check(width: description.width(of: place.site), modelName: model)
+    if let misplacement = autoencoder.misplacement(at: place) {
+      guard ignoreSaePlace else { throw Failure(.malformed, "\(misplacement); --ignore-sae-place goes on") }
+      warnings.append(misplacement)
+    }
+    if let saeK, !autoencoder.usesGivenK {
+      let own = autoencoder.k.map { ", whose files say k \($0)" } ?? ""
+      throw Failure(
+        .usage, "--sae-k: \(saeK) is not used by the \(autoencoder.className) in \(autoencoder.path)\(own)")
+    }
+    // A feature with a NaN in its encoder would just never be active.
+    if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
+      throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")
+    }
+    let reference = try BasisReference(autoencoder, keepsDecoderNorms: keepDecoderNorms, isEmbedded: embedBasis)
+    return (autoencoder, reference, warnings)
   }
 
-  /// What people check an autoencoder by.
-  private func report(_ reports: [Int: ReconstructionReport], _ autoencoders: [Int: AutoencoderOperations]) {
-    for (layer, report) in reports.sorted(by: { $0.key < $1.key }) {
-      let k = autoencoders[layer]!.autoencoder.k.map { " (k \($0))" } ?? ""
-      var line = "layer \(layer): L0 \(decimal(report.meanL0, 1))\(k)"
+  private func provenance(_ places: PlaceList, _ references: [Place: BasisReference]) -> [String: String] {
+    var own = ["unit": "feature", "places": places.description, "error_term": String(useErrorTerm)]
+    own["stride"] = String(stride)
+    own["stride_scope"] = strideScope.rawValue
+    for (place, reference) in references {
+      own[(dense ? PlaceValue.sae : .basis).name(place)] = reference.text
+    }
+    return own
+  }
+
+  /// What people check an autoencoder by, a line a place.
+  private func report(
+    _ reports: [Place: ReconstructionReport], _ autoencoders: [Place: AutoencoderOperations]
+  ) -> [String] {
+    reports.sorted { $0.key < $1.key }.map { place, report in
+      let k = autoencoders[place]!.autoencoder.k.map { " (k \($0))" } ?? ""
+      var line = place.site == .mlpOut ? "layer \(place.layer)" : "\(place)"
+      line += ": L0 \(decimal(report.meanL0, 1))\(k)"
       line += ", variance explained \(decimal(100 * report.varianceExplained, 1)) %"
       let predictions = Double(max(report.predictions, 1))
       if let loss = report.loss { line += ", loss \(decimal(loss / predictions, 4))" }
       if let loss = report.replacedLoss { line += ", with the SAE \(decimal(loss / predictions, 4))" }
-      complain("\(line) nats a token")
+      return "\(line) nats a token"
     }
   }
 }
 
-/// By layer.
-private typealias LoadedAutoencoders = (operations: [Int: AutoencoderOperations], references: [Int: BasisReference])
+/// By place.
+private typealias LoadedAutoencoders = (operations: [Place: AutoencoderOperations], references: [Place: BasisReference])
 
 extension StrideScope: ExpressibleByArgument {}

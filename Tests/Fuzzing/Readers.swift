@@ -101,7 +101,7 @@ extension Reader {
   }
 
   private static func configuration(_ bytes: UnsafeRawBufferPointer) throws {
-    _ = try QwenConfiguration(JSON(parsing: bytes, allowsNonfinite: true))
+    _ = try DecoderDescription(JSON(parsing: bytes, allowsNonfinite: true))
   }
 
   // MARK: - Streams
@@ -264,8 +264,8 @@ extension Reader {
     if parts[1].isEmpty { unlink("\(scratch.folder)/model/\(names[1])") }
     let checkpoint = try Checkpoint("\(scratch.folder)/model")
     // Sizes that no file of this size has are refused before memory is taken for them.
-    let layers = min(checkpoint.configuration.layerCount, 2)
-    _ = try QwenModel(checkpoint, layers: 0..<layers, includingHead: true, operations: operations)
+    let layers = min(checkpoint.description.layerCount, 2)
+    _ = try DecoderModel(checkpoint, layers: 0..<layers, includingHead: true, operations: operations)
   }
 
   nonisolated(unsafe) private static let operations = try! CPUOperations(threads: 1)

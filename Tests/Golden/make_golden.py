@@ -12,6 +12,8 @@ numbers come from ../Parity/gradient_reference.py, the project's statement of wh
     f16/            head_dim not hidden_size / heads, as many key heads as query heads, rope_theta 1e6
     <model>.safetensors and demo.safetensors    the golden numbers of these models and of demo/model
 
+    places.safetensors    of the plain run of f32, for every site S and layer L, act.S.L and grad.S.L, F32 [rows, W]
+
 A golden file's tensors, for a run R of `plain` and `padded`, layer L, sample number i:
 
     R.input_ids, R.cu_seqlens, R.sample_index, R.valid_lengths   the tokens of all batches, as a tokens stream has them
@@ -75,6 +77,8 @@ def main():
         make_model(HERE / name, name, shape)
         batches = [[rng.integers(0, shape["vocab_size"], n).tolist() for n in batch] for batch in LENGTHS[name]]
         write_golden(name, HERE / name, batches, PAD_TO[name], pad_id=shape["vocab_size"] - 2, rows_per_sample=7)
+        if name == "f32":
+            write_places(HERE / name, batches, rows_per_sample=7)
     write_golden("demo", ROOT / "demo/model", demo_batches(), 136, pad_id=4095, rows_per_sample=4, logits=False)
 
 
@@ -136,6 +140,44 @@ def demo_batches():
     ids = [tokenizer.encode(line, add_special_tokens=False).ids for line in lines[:5]]
     cut = [sample[:n] for sample, n in zip(ids, [40, 1, 134, 25, 64])]
     return [cut[:3], cut[3:]]
+
+
+def write_places(folder, batches, rows_per_sample):
+    """Activations and the gradients of the summed loss at every place, from one backward pass of autograd a sample."""
+    model = reference.load_model(folder, torch.float64)
+    arrays, seen = {}, {}
+
+    def watch(site, layer, module, of_input):
+        def hook(_module, inputs, output=None):
+            tensor = inputs[0] if of_input else output[0] if isinstance(output, tuple) else output
+            tensor.retain_grad()
+            seen[f"{site}.{layer}"] = tensor
+        (module.register_forward_pre_hook if of_input else module.register_forward_hook)(hook)
+
+    for layer, block in enumerate(model.model.layers):
+        watch("resid_pre", layer, block, True)
+        watch("attn_z", layer, block.self_attn.o_proj, True)
+        watch("attn_out", layer, block.self_attn.o_proj, False)
+        watch("resid_mid", layer, block.post_attention_layernorm, True)
+        watch("mlp_out", layer, block.mlp, False)
+        watch("resid_post", layer, block, False)
+    kept = {}
+    for sample in [sample for batch in batches for sample in batch]:
+        ids = torch.tensor([sample])
+        embeddings = model.get_input_embeddings()(ids).detach().requires_grad_()
+        logits = model(inputs_embeds=embeddings).logits
+        loss = torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum")
+        loss.backward()
+        picked = sorted(set(np.linspace(0, len(sample) - 1, rows_per_sample).round().astype(int).tolist()))
+        for place, tensor in seen.items():
+            gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+            kept.setdefault(f"plain.act.{place}", []).append(tensor[0, picked].detach())
+            kept.setdefault(f"plain.grad.{place}", []).append(gradient[0, picked])
+    arrays = {key: torch.cat(values).float().numpy() for key, values in kept.items()}
+    save_arrays(arrays, HERE / "places.safetensors", metadata={
+        "magic": MAGIC, "version": VERSION, "model": str(folder.relative_to(ROOT)),
+        "layers": str(len(model.model.layers)), "command": "python Tests/Golden/make_golden.py",
+        "torch": torch.__version__, "transformers": transformers.__version__})
 
 
 def write_golden(name, folder, batches, pad_to, pad_id, rows_per_sample, logits=True):

@@ -47,7 +47,7 @@ import Testing
     var number = 0
     // Gradients of real positions only; the file's rows are counted over all, padding included.
     var rows: [Int: [Float]] = [:]
-    let width = try Checkpoint(golden.model).configuration.hiddenSize
+    let width = try Checkpoint(golden.model).description.width
     try GradientsStream(golden, run).forEachRecord { record in
       let tokens = batches[number]
       #expect(try record.batch == number)
@@ -60,7 +60,7 @@ import Testing
         #expect(Array(description.position[description.rows(of: sample)]) == (0..<Int32(valid)).map { $0 })
         let padding = [Float](repeating: .nan, count: (tokens.rows(of: sample).count - valid) * width)
         for layer in 0..<golden.layerCount {
-          let all = try record.tensor("grad.\(layer)", shape: [description.positionCount, width], of: Float.self)
+          let all = try record.tensor("grad.mlp_out.\(layer)", shape: [description.positionCount, width], of: Float.self)
           let range = description.rows(of: sample)
           rows[layer, default: []] += all[range.lowerBound * width..<range.upperBound * width] + padding
         }
@@ -85,7 +85,7 @@ import Testing
       let some = try GradientsStream(golden, "plain", captured: captured, start: start, layers: layers).tensors()
       #expect(
         some.map { $0.keys.filter { $0.hasPrefix("grad.") }.sorted() }
-          == Array(repeating: layers.map { "grad.\($0)" }, count: 2))
+          == Array(repeating: layers.map { "grad.mlp_out.\($0)" }, count: 2))
       for (batch, tensors) in some.enumerated() {
         for (name, values) in tensors { #expect(values == all[batch][name], "\(name) from \(captured)") }
       }
@@ -97,10 +97,10 @@ import Testing
     let golden = try GoldenFile("f32")
     let stream = try ActivationsStream(golden, "plain", layers: [0])
     let other = try Checkpoint("\(GoldenFile.folder)/bf16-sharded")
-    let model = try QwenModel(other, layers: 1..<2, includingHead: true, operations: try CPUOperations(threads: 1))
-    let pass = ActivationGradients(model: model, start: 0, layers: [0])
+    let model = try DecoderModel(other, layers: 1..<2, includingHead: true, operations: try CPUOperations(threads: 1))
+    let pass = ActivationGradients(model: model, start: Place(.mlpOut, 0), places: PlaceList([Place(.mlpOut, 0)]))
     let failure = #expect(throws: Failure.self) {
-      try stream.forEachGroup(model.configuration, pass.neededTensors) { _ = pass.records($0) }
+      try stream.forEachGroup(model.description, pass.neededPlaces) { _ = pass.records($0) }
     }
     #expect(failure?.kind == .malformed)
     #expect(failure?.description.contains("record 1") == true)
@@ -109,12 +109,12 @@ import Testing
   @Test func refusesALayerThatWasNotCaptured() throws {
     let golden = try GoldenFile("f32")
     let stream = try ActivationsStream(golden, "plain", layers: [0])
-    let model = try QwenModel(
+    let model = try DecoderModel(
       Checkpoint(golden.model), layers: 2..<3, includingHead: true, operations: try CPUOperations(threads: 1))
-    let pass = ActivationGradients(model: model, start: 1, layers: [1])
+    let pass = ActivationGradients(model: model, start: Place(.mlpOut, 1), places: PlaceList([Place(.mlpOut, 1)]))
     let failure = #expect(throws: Failure.self) {
-      try stream.forEachGroup(model.configuration, pass.neededTensors) { _ = pass.records($0) }
+      try stream.forEachGroup(model.description, pass.neededPlaces) { _ = pass.records($0) }
     }
-    #expect(failure?.description.contains("resid_mid.1 is missing") == true)
+    #expect(failure?.description.contains("rest.mlp_out.1 is missing") == true)
   }
 }

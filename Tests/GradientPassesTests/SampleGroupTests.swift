@@ -25,9 +25,9 @@ import Testing
 
   private func groups(_ passRows: Int) throws -> [SampleGroup] {
     let stream = try TokensStream(Self.batches)
-    let configuration = try Checkpoint(GoldenFile("f32").model).configuration
+    let description = try Checkpoint(GoldenFile("f32").model).description
     var groups: [SampleGroup] = []
-    try stream.forEachGroup(configuration, [], passRows: passRows) { groups.append($0) }
+    try stream.forEachGroup(description, [], passRows: passRows) { groups.append($0) }
     return groups
   }
 
@@ -57,7 +57,7 @@ import Testing
   /// The same model over the same records, alone and together, whole and sample by sample.
   @Test func gradientsDoNotDependOnTheGroups() throws {
     let golden = try GoldenFile("f32")
-    let model = try QwenModel(
+    let model = try DecoderModel(
       Checkpoint(golden.model), layers: 0..<golden.layerCount, includingHead: true,
       operations: try CPUOperations(threads: 2))
     func gradients(_ passRows: Int) throws -> [[String: [UInt8]]] {

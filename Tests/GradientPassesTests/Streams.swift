@@ -22,12 +22,12 @@ extension StoredStream {
 
   /// Shows every group of samples, valid during the call.
   func forEachGroup(
-    _ configuration: QwenConfiguration, _ tensors: [String], passRows: Int = 1024,
+    _ description: DecoderDescription, _ places: [Place], passRows: Int = 1024,
     _ body: (SampleGroup) throws -> Void
   ) throws {
     let reader = StreamReader(try InputFile(path: path))
     while try reader.nextSegment(kind) != nil {
-      let groups = SampleGroupReader(reader, configuration, tensors: tensors, passRows: passRows)
+      let groups = SampleGroupReader(reader, description, places: places, passRows: passRows)
       while let group = try groups.next() { try body(group) }
     }
   }
@@ -72,20 +72,21 @@ final class ActivationsStream: StoredStream {
   var path: String { folder.file("activations.ts") }
 
   convenience init(_ golden: GoldenFile, _ run: String, layers: [Int]) throws {
-    let model = try QwenModel(
+    let model = try DecoderModel(
       Checkpoint(golden.model), layers: 0..<layers.last! + 1, includingHead: false,
       operations: try CPUOperations(threads: 2))
     try self.init(TokensStream(golden, run), model, layers: layers)
   }
 
-  init(_ tokens: TokensStream, _ model: QwenModel, layers: [Int], passRows: Int = 1024) throws {
+  init(_ tokens: TokensStream, _ model: DecoderModel, layers: [Int], passRows: Int = 1024) throws {
     folder = try TemporaryFolder()
-    let capture = ActivationCapture(model: model, layers: layers)
+    let places = PlaceList(sites: [.mlpOut], layers: layers)
+    let capture = ActivationCapture(model: model, places: places)
     let writer = StreamWriter(try OutputFile(path: path))
     try writer.begin(.activations, provenance: [:])
-    try tokens.forEachGroup(model.configuration, [], passRows: passRows) { group in
+    try tokens.forEachGroup(model.description, [], passRows: passRows) { group in
       try capture.run(group)
-      try writer.write(group.members.map { capture.record(of: $0, in: group, layers: layers) }, of: group)
+      try writer.write(group.members.map { capture.record(of: $0, in: group, places: places) }, of: group)
     }
     try writer.end()
     try writer.finish()
@@ -105,7 +106,7 @@ final class GradientsStream: StoredStream {
   convenience init(
     _ golden: GoldenFile, _ run: String, captured: [Int] = [0], start: Int = 0, layers: [Int]? = nil
   ) throws {
-    let model = try QwenModel(
+    let model = try DecoderModel(
       Checkpoint(golden.model), layers: start + 1..<golden.layerCount, includingHead: true,
       operations: try CPUOperations(threads: 2))
     try self.init(
@@ -113,12 +114,13 @@ final class GradientsStream: StoredStream {
       layers: layers ?? Array(start..<golden.layerCount))
   }
 
-  init(_ activations: ActivationsStream, _ model: QwenModel, start: Int, layers: [Int], passRows: Int = 1024) throws {
+  init(_ activations: ActivationsStream, _ model: DecoderModel, start: Int, layers: [Int], passRows: Int = 1024) throws {
     folder = try TemporaryFolder()
-    let pass = ActivationGradients(model: model, start: start, layers: layers)
+    let pass = ActivationGradients(
+      model: model, start: Place(.mlpOut, start), places: PlaceList(sites: [.mlpOut], layers: layers))
     let writer = StreamWriter(try OutputFile(path: path))
     try writer.begin(.gradients, provenance: [:])
-    try activations.forEachGroup(model.configuration, pass.neededTensors, passRows: passRows) {
+    try activations.forEachGroup(model.description, pass.neededPlaces, passRows: passRows) {
       try writer.write(pass.records($0), of: $0)
     }
     try writer.end()

@@ -83,7 +83,7 @@ import Testing
     let model = try loadModel("\(GoldenFile.folder)/f16")
     expectRefusal(.malformed, "token id \(id)", "61 entries") {
       _ = try Batch(
-        TokenBatch(inputIDs: [60, 0, id], cuSeqlens: [0, 3], sampleIndex: [0]), model.configuration)
+        TokenBatch(inputIDs: [60, 0, id], cuSeqlens: [0, 3], sampleIndex: [0]), model.description)
     }
   }
 
@@ -98,7 +98,7 @@ import Testing
     let golden = try GoldenFile("bf16-sharded")
     let (sharded, whole) = (try loadModel(golden.model), try folder.load())
     for tokens in try golden.batches("plain") {
-      let batch = try Batch(tokens, whole.configuration)
+      let batch = try Batch(tokens, whole.description)
       #expect(try whole.logits(batch) == sharded.logits(batch))
     }
   }

@@ -27,30 +27,30 @@ import Testing
     return entries
   }()
 
-  static func read(_ entries: [String: String]) throws -> QwenConfiguration {
+  static func read(_ entries: [String: String]) throws -> DecoderDescription {
     let text =
       "{" + entries.sorted { $0.key < $1.key }.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ",") + "}"
-    return try QwenConfiguration(JSON(parsing: Array(text.utf8), allowsNonfinite: true))
+    return try DecoderDescription(JSON(parsing: Array(text.utf8), allowsNonfinite: true))
   }
 
   @Test func readsBothSpellings() throws {
     let configuration = try Self.read(Self.published)
-    #expect(configuration.hiddenSize == 896 && configuration.intermediateSize == 4864)
+    #expect(configuration.width == 896 && configuration.mlp == .swiGLU(width: 4864))
     #expect(configuration.layerCount == 24 && configuration.vocabularySize == 151_936)
     #expect(configuration.attention == AttentionShape(heads: 14, keyValueHeads: 2, headWidth: 64))
-    #expect(configuration.rmsNormEpsilon == 1e-6 && configuration.ropeTheta == 1e6)
-    #expect(configuration.tiesWordEmbeddings)
+    #expect(configuration.norm == .rms(epsilon: 1e-6) && configuration.rotary == .full(theta: 1e6))
+    #expect(configuration.tiesHead)
     #expect(try Self.read(Self.resaved) == configuration)
   }
 
   /// What transformers takes an entry to be that is not there: the defaults of its Qwen2Config.
   @Test func defaults() throws {
     let configuration = try Self.read(["model_type": "\"qwen2\""])
-    #expect(configuration.hiddenSize == 4096 && configuration.intermediateSize == 22_016)
+    #expect(configuration.width == 4096 && configuration.mlp == .swiGLU(width: 22_016))
     #expect(configuration.layerCount == 32 && configuration.vocabularySize == 151_936)
     #expect(configuration.attention == AttentionShape(heads: 32, keyValueHeads: 32, headWidth: 128))
-    #expect(configuration.ropeTheta == 10_000 && configuration.rmsNormEpsilon == 1e-6)
-    #expect(!configuration.tiesWordEmbeddings && configuration.warnings.isEmpty)
+    #expect(configuration.rotary == .full(theta: 10_000) && configuration.norm == .rms(epsilon: 1e-6))
+    #expect(!configuration.tiesHead && configuration.warnings.isEmpty)
   }
 
   /// Another spelling of the published model: the same computation.
@@ -88,7 +88,7 @@ import Testing
   func ropeTheta(top: String?, parameters: String?, scaling: String?, expected: Double) throws {
     var entries = Self.published
     (entries["rope_theta"], entries["rope_parameters"], entries["rope_scaling"]) = (top, parameters, scaling)
-    #expect(try Self.read(entries).ropeTheta == expected)
+    #expect(try Self.read(entries).rotary == .full(theta: expected))
   }
 
   /// A window that begins behind the last layer, or that has no size, is no window.

@@ -23,15 +23,15 @@ import Testing
     let model = try loadModel(golden.model)
     var captured: [String: [Float]] = [:]
     for tokens in try golden.batches(run) {
-      let batch = try Batch(tokens, model.configuration)
-      try model.forward(batch, through: golden.layerCount - 1) { layer, middle, mlpOutput in
-        captured["resid_mid.\(layer)", default: []] += middle.values
-        captured["mlp_out.\(layer)", default: []] += mlpOutput.values
+      let batch = try Batch(tokens, model.description)
+      let places = PlaceList(sites: [.residMid, .mlpOut], layers: 0..<golden.layerCount)
+      try model.capture(batch, at: Set(places.places)) { place, activation, _ in
+        captured["\(place)", default: []] += activation.values
       }
     }
     for layer in 0..<golden.layerCount {
       for key in ["resid_mid.\(layer)", "mlp_out.\(layer)"] {
-        let found = try golden.pick(run, of: try #require(captured[key]), width: model.configuration.hiddenSize)
+        let found = try golden.pick(run, of: try #require(captured[key]), width: model.description.width)
         let error = relativeL2(found, try golden.floats("\(run).\(key)"))
         try #require(error < Self.forwardTolerance, "the first bad activation is \(key)")
       }
@@ -42,8 +42,8 @@ import Testing
   func logits(name: String, run: String) throws {
     let golden = try GoldenFile(name)
     let model = try loadModel(golden.model)
-    let all = try golden.batches(run).flatMap { try model.logits(Batch($0, model.configuration)) }
-    let found = try golden.pick(run, of: all, width: model.configuration.vocabularySize)
+    let all = try golden.batches(run).flatMap { try model.logits(Batch($0, model.description)) }
+    let found = try golden.pick(run, of: all, width: model.description.vocabularySize)
     #expect(relativeL2(found, try golden.floats("\(run).logits")) < Self.forwardTolerance)
   }
 
@@ -54,10 +54,9 @@ import Testing
     var gradients: [Int: [Float]] = [:]
     var losses: [Double] = []
     for tokens in try golden.batches(run) {
-      let batch = try Batch(tokens, model.configuration)
-      let residual = try residualStream(model, batch, behind: 0)
-      losses += model.gradients(batch, after: 0, residual: residual, downTo: 0) { layer, gradient in
-        gradients[layer, default: []] += gradient.values
+      let batch = try Batch(tokens, model.description)
+      losses += try captured(model, batch, at: Place(.mlpOut, 0)).gradients(golden.mlpOutputs) { place, gradient in
+        gradients[place.layer, default: []] += gradient.values
       }
     }
     let expected = try golden.doubles("\(run).loss")
@@ -67,7 +66,7 @@ import Testing
     #expect(losses.count == expected.count)
     // The way back: from the last layer down.
     for layer in (0..<golden.layerCount).reversed() {
-      let found = try golden.pick(run, of: try #require(gradients[layer]), width: model.configuration.hiddenSize)
+      let found = try golden.pick(run, of: try #require(gradients[layer]), width: model.description.width)
       let error = relativeL2(found, try golden.floats("\(run).grad.\(layer)"))
       try #require(error < Self.gradientTolerance, "the first bad gradient is layer \(layer)'s")
     }
@@ -76,38 +75,40 @@ import Testing
 
 /// What holds without any golden number.
 @Suite struct ModelInvarianceTests {
-  /// Going on from a higher layer is the same computation with less of it, to the bit.
-  @Test func startLayerDoesNotMatter() throws {
+  /// Going on from a higher place is the same computation with less of it, to the bit; but what attention adds, cut
+  /// out and added again, rounds otherwise.
+  @Test func startDoesNotMatter() throws {
     let golden = try GoldenFile("f32")
     let model = try loadModel(golden.model)
-    let batch = try Batch(try golden.batches("plain")[0], model.configuration)
-    var byStart: [[Int: [Float]]] = []
-    var losses: [[Double]] = []
-    for start in 0..<golden.layerCount {
-      let residual = try residualStream(model, batch, behind: start)
-      var gradients: [Int: [Float]] = [:]
-      losses.append(
-        model.gradients(batch, after: start, residual: residual, downTo: start) { gradients[$0] = $1.values })
-      byStart.append(gradients)
-      #expect(gradients.keys.sorted() == Array(start..<golden.layerCount))
-      #expect(model.losses(batch, after: start, residual: residual) == losses[start])
-      for (layer, gradient) in gradients { #expect(gradient == byStart[0][layer]) }
+    let batch = try Batch(try golden.batches("plain")[0], model.description)
+    let all = PlaceList(sites: Site.allCases, layers: 0..<golden.layerCount)
+    func run(_ start: Place) throws -> (losses: [Double], gradients: [Place: [Float]]) {
+      var gradients: [Place: [Float]] = [:]
+      let captured = try captured(model, batch, at: start)
+      let losses = captured.gradients(all.places.filter { $0 >= start }) { gradients[$0] = $1.values }
+      #expect(gradients.keys.sorted() == all.places.filter { $0 >= start })
+      #expect(captured.losses() == losses)
+      return (losses, gradients)
     }
-    #expect(losses.allSatisfy { $0 == losses[0] })
+    let first = try run(all.places[0])
+    for start in all.places where start.site != .attnOut {
+      let found = try run(start)
+      #expect(found.losses == first.losses, "\(start)")
+      for (place, gradient) in found.gradients { #expect(gradient == first.gradients[place], "\(place) from \(start)") }
+    }
   }
 
-  /// A layer below which nothing is wanted is not gone back through.
-  @Test func stopsAtTheLowestLayerWanted() throws {
+  /// What comes before the lowest place wanted is not gone back through.
+  @Test func stopsAtTheLowestPlaceWanted() throws {
     let golden = try GoldenFile("f32")
     let model = try loadModel(golden.model)
-    let batch = try Batch(try golden.batches("plain")[0], model.configuration)
-    var seen: [Int] = []
-    _ = model.gradients(
-      batch, after: 0, residual: try residualStream(model, batch, behind: 0), downTo: 1
-    ) { layer, _ in
-      seen.append(layer)
+    let batch = try Batch(try golden.batches("plain")[0], model.description)
+    var seen: [Place] = []
+    let captured = try captured(model, batch, at: Place(.mlpOut, 0))
+    _ = captured.gradients([Place(.mlpOut, 2), Place(.residMid, 1), Place(.residPost, 1)]) { place, _ in
+      seen.append(place)
     }
-    #expect(seen == [2, 1])
+    #expect(seen == [Place(.mlpOut, 2), Place(.residPost, 1), Place(.residMid, 1)])
   }
 
   /// A sample's loss and gradients do not depend on what it is batched with; products of other heights round otherwise.
@@ -116,17 +117,14 @@ import Testing
     let model = try loadModel(golden.model)
     let tokens = try golden.batches("plain")[1]
     func run(_ tokens: TokenBatch) throws -> (losses: [Double], gradient: [Float]) {
-      let batch = try Batch(tokens, model.configuration)
+      let batch = try Batch(tokens, model.description)
       var gradient: [Float] = []
-      let losses = model.gradients(
-        batch, after: 0, residual: try residualStream(model, batch, behind: 0), downTo: 0
-      ) { layer, rows in
-        if layer == 0 { gradient = rows.values }
-      }
+      let place = Place(.mlpOut, 0)
+      let losses = try captured(model, batch, at: place).gradients([place]) { gradient = $1.values }
       return (losses, gradient)
     }
     let together = try run(tokens)
-    let width = model.configuration.hiddenSize
+    let width = model.description.width
     for sample in 0..<tokens.sampleCount {
       let rows = tokens.rows(of: sample)
       let alone = try run(
@@ -144,31 +142,120 @@ import Testing
     let batches = try golden.batches("padded") + golden.batches("plain")
     for tokens in batches {
       let fresh = try loadModel(golden.model)
-      let batch = try Batch(tokens, used.configuration)
-      let residual = try residualStream(fresh, batch, behind: 0)
-      #expect(try residualStream(used, batch, behind: 0) == residual)
+      let batch = try Batch(tokens, used.description)
+      let start = Place(.mlpOut, 0)
+      let (kept, fresher) = (try captured(used, batch, at: start), try captured(fresh, batch, at: start))
+      #expect(kept.activation == fresher.activation && kept.rest == fresher.rest)
       var (first, second): ([[Float]], [[Float]]) = ([], [])
-      let losses = used.gradients(batch, after: 0, residual: residual, downTo: 0) { first.append($1.values) }
-      #expect(fresh.gradients(batch, after: 0, residual: residual, downTo: 0) { second.append($1.values) } == losses)
+      let losses = kept.gradients(golden.mlpOutputs) { first.append($1.values) }
+      #expect(fresher.gradients(golden.mlpOutputs) { second.append($1.values) } == losses)
       #expect(first == second)
     }
   }
 }
 
-func loadModel(_ folder: String, threads: Int = 2) throws -> QwenModel {
-  let checkpoint = try Checkpoint(folder)
-  return try QwenModel(
-    checkpoint, layers: 0..<checkpoint.configuration.layerCount, includingHead: true,
-    operations: try CPUOperations(threads: threads))
+/// Every place of a model against autograd in float64.
+@Suite struct PlaceTests {
+  private let golden = try! GoldenFile("f32")
+  private let exact = try! GoldenFile("places")
+  private var places: [Place] { PlaceList(sites: Site.allCases, layers: 0..<golden.layerCount).places }
+
+  private func rows(_ values: [Float], _ model: DecoderModel, _ site: Site) throws -> [Float] {
+    try golden.pick("plain", of: values, width: model.description.width(of: site))
+  }
+
+  @Test func activations() throws {
+    let model = try loadModel(golden.model)
+    var found: [Place: [Float]] = [:]
+    var sums: [Place: [Float]] = [:]
+    for tokens in try golden.batches("plain") {
+      try model.capture(Batch(tokens, model.description), at: Set(places)) { place, activation, rest in
+        found[place, default: []] += activation.values
+        #expect((rest == nil) == place.site.isStream)
+        if [.attnOut, .mlpOut].contains(place.site) {
+          sums[place, default: []] += zip(activation.values, rest!.values).map { $0 + $1 }
+        }
+      }
+    }
+    for place in places {
+      let error = relativeL2(
+        try rows(try #require(found[place]), model, place.site), try exact.floats("plain.act.\(place)"))
+      #expect(error < GoldenTests.forwardTolerance, "\(place)")
+    }
+    // What is left of the residual stream is what adds up to it.
+    for layer in 0..<golden.layerCount {
+      for (part, whole) in [(Site.attnOut, Site.residMid), (.mlpOut, .residPost)] {
+        #expect(relativeL2(sums[Place(part, layer)]!, found[Place(whole, layer)]!) < 1e-6)
+      }
+    }
+  }
+
+  /// From every place to every one behind it.
+  @Test func gradients() throws {
+    let model = try loadModel(golden.model)
+    let batches = try golden.batches("plain")
+    for start in places {
+      var found: [Place: [Float]] = [:]
+      var losses: [Double] = []
+      for tokens in batches {
+        losses += try captured(model, Batch(tokens, model.description), at: start).gradients(
+          places.filter { $0 >= start }
+        ) { place, gradient in
+          found[place, default: []] += gradient.values
+        }
+      }
+      for (loss, expected) in zip(losses, try golden.doubles("plain.loss")) {
+        #expect(abs(loss - expected) <= GoldenTests.lossTolerance * expected, "from \(start)")
+      }
+      for place in places where place >= start {
+        let error = relativeL2(
+          try rows(try #require(found[place]), model, place.site), try exact.floats("plain.grad.\(place)"))
+        #expect(error < GoldenTests.gradientTolerance, "\(place) from \(start)")
+      }
+    }
+  }
 }
 
-/// The residual stream behind a layer, as a forward pass leaves it.
-func residualStream(_ model: QwenModel, _ batch: Batch, behind layer: Int) throws -> [Float] {
-  var residual: [Float] = []
-  try model.forward(batch, through: layer) { index, middle, mlpOutput in
-    if index == layer { residual = zip(middle.values, mlpOutput.values).map { $0 + $1 } }
+extension GoldenFile {
+  fileprivate var mlpOutputs: [Place] { (0..<layerCount).map { Place(.mlpOut, $0) } }
+}
+
+/// What a forward pass leaves at a place, to go on from.
+struct Captured {
+  let model: DecoderModel
+  let batch: Batch
+  let place: Place
+  let activation: [Float]
+  let rest: [Float]?
+
+  private func withStart<Result>(_ body: (DecoderModel.Start) throws -> Result) rethrows -> Result {
+    try activation.withUnsafeBufferPointer { activation in
+      try (rest ?? []).withUnsafeBufferPointer { rest in
+        try body(
+          DecoderModel.Start(
+            place, activation: activation.baseAddress!, rest: self.rest == nil ? nil : rest.baseAddress))
+      }
+    }
   }
-  return residual
+
+  func gradients(_ places: [Place], _ record: (Place, Tensor) -> Void) -> [Double] {
+    withStart { model.gradients(batch, from: $0, at: Set(places), record: record) }
+  }
+
+  func losses() -> [Double] { withStart { model.losses(batch, from: $0) } }
+}
+
+func captured(_ model: DecoderModel, _ batch: Batch, at place: Place) throws -> Captured {
+  var (activation, rest): ([Float], [Float]?) = ([], nil)
+  try model.capture(batch, at: [place]) { (activation, rest) = ($1.values, $2?.values) }
+  return Captured(model: model, batch: batch, place: place, activation: activation, rest: rest)
+}
+
+func loadModel(_ folder: String, threads: Int = 2) throws -> DecoderModel {
+  let checkpoint = try Checkpoint(folder)
+  return try DecoderModel(
+    checkpoint, layers: 0..<checkpoint.description.layerCount, includingHead: true,
+    operations: try CPUOperations(threads: threads))
 }
 
 extension Tensor {

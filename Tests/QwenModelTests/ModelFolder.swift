@@ -82,7 +82,7 @@ final class ModelFolder {
     try JSONSerialization.data(withJSONObject: object).write(to: URL(fileURLWithPath: path))
   }
 
-  func load() throws -> QwenModel { try loadModel(path) }
+  func load() throws -> DecoderModel { try loadModel(path) }
 
   /// What tells the weights apart.
   func weights() throws -> String { try #require(try Checkpoint(path).identity["model.weights.xxh64"]) }

@@ -1,6 +1,7 @@
 import Safetensors
 import SparseAutoencoders
 import SystemIO
+import TensorStream
 import TestSupport
 import Testing
 
@@ -102,12 +103,12 @@ let fixtures = packageRoot + "/Tests/SparseAutoencodersTests/Fixtures"
   @Test func whatSpeaksAgainstAPairing() throws {
     let autoencoder = try SparseAutoencoder("\(fixtures)/dictionary_learning_batch_top_k")
     #expect(try autoencoder.check(width: 6, modelName: "/models/Qwen2.5-0.5B/").isEmpty)
-    #expect(try autoencoder.check(width: 6).isEmpty && autoencoder.misplacement(layer: 3) == nil)
+    #expect(try autoencoder.check(width: 6).isEmpty && autoencoder.misplacement(at: Place(.mlpOut, 3)) == nil)
     let other = try autoencoder.check(width: 6, modelName: "Qwen/Qwen2.5-1.5B")
     #expect(
       other == ["\(autoencoder.path): trained on Qwen/Qwen2.5-0.5B, used with Qwen/Qwen2.5-1.5B"])
     #expect(
-      autoencoder.misplacement(layer: 5)
+      autoencoder.misplacement(at: Place(.mlpOut, 5))
         == "\(autoencoder.path): made for layer 3 (mlp_out_layer_3), used at the MLP output of layer 5")
     let failure = #expect(throws: Failure.self) { try autoencoder.check(width: 896) }
     #expect(failure?.description.hasSuffix("expected the activations' width of 896, found 6") == true)

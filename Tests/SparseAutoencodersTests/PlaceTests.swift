@@ -1,5 +1,6 @@
 import Foundation
 import SparseAutoencoders
+import TensorStream
 import TestSupport
 import Testing
 
@@ -7,17 +8,20 @@ import Testing
 /// of layer 3.
 @Suite struct PlaceTests {
   private func misplacement(
-    _ site: String? = nil, layer: Int? = nil, isInput: Bool = false, isOneHead: Bool = false
+    _ site: String? = nil, layer: Int? = nil, isInput: Bool = false, isOneHead: Bool = false,
+    at used: Place = Place(.mlpOut, 3)
   ) throws -> String? {
     var trainer: [String: Any] = ["dict_class": "AutoEncoder"]
     trainer["submodule_name"] = site
     trainer["layer"] = layer
     return try misplacement(
-      inFolder: "sae", configuration: ["trainer": trainer, "buffer": ["io": isInput ? "in" : "out"]])
+      inFolder: "sae", configuration: ["trainer": trainer, "buffer": ["io": isInput ? "in" : "out"]], at: used)
   }
 
   /// Of an autoencoder in a folder of that name.
-  private func misplacement(inFolder name: String, configuration: [String: Any]? = nil) throws -> String? {
+  private func misplacement(
+    inFolder name: String, configuration: [String: Any]? = nil, at used: Place = Place(.mlpOut, 3)
+  ) throws -> String? {
     let folder = try TemporaryFolder()
     try FileManager.default.createDirectory(at: folder.url(name), withIntermediateDirectories: true)
     let values = [
@@ -30,9 +34,10 @@ import Testing
       try JSONSerialization.data(withJSONObject: configuration).write(to: folder.url("\(name)/config.json"))
     }
     let path = folder.file("\(name)/ae.pt")
-    return try SparseAutoencoder(path).misplacement(layer: 3).map { message in
-      #expect(message.hasPrefix("\(path): made for ") && message.hasSuffix(", used at the MLP output of layer 3"))
-      return String(message.dropFirst("\(path): made for ".count).dropLast(", used at the MLP output of layer 3".count))
+    let end = ", used at \(used.site == .mlpOut ? "the MLP output of layer \(used.layer)" : "\(used)")"
+    return try SparseAutoencoder(path).misplacement(at: used).map { message in
+      #expect(message.hasPrefix("\(path): made for ") && message.hasSuffix(end))
+      return String(message.dropFirst("\(path): made for ".count).dropLast(end.count))
     }
   }
 
@@ -49,7 +54,7 @@ import Testing
     ("layers.3", "the residual stream of layer 3 (layers.3)"),
     ("model.layers.3.output", "the residual stream of layer 3 (model.layers.3.output)"),
     ("blocks.3.hook_attn_out", "the attention's output of layer 3 (blocks.3.hook_attn_out)"),
-    ("blocks.3.attn.hook_z", "the attention's output of layer 3 (blocks.3.attn.hook_z)"),
+    ("blocks.3.attn.hook_z", "the attention heads' outputs of layer 3 (blocks.3.attn.hook_z)"),
     ("model.layers.3.self_attn.o_proj", "the attention's output of layer 3 (model.layers.3.self_attn.o_proj)"),
     ("blocks.3.hook_mlp_in", "the MLP's input of layer 3 (blocks.3.hook_mlp_in)"),
     ("blocks.3.mlp.hook_post", "the inside of the MLP of layer 3 (blocks.3.mlp.hook_post)"),
@@ -64,6 +69,23 @@ import Testing
     ("hook_embed", "the embedding (hook_embed)"), ("embed_tokens", "the embedding (embed_tokens)"),
     ("mlp_out_layer_7", "layer 7 (mlp_out_layer_7)"), ("blocks.0.hook_mlp_out", "layer 0 (blocks.0.hook_mlp_out)"),
   ]) func otherPlaces(_ site: String, _ expected: String) throws { #expect(try misplacement(site) == expected) }
+
+  /// Used elsewhere than at an MLP's output. The stream before a layer is that behind the one before it.
+  @Test(
+    arguments: [
+      ("blocks.3.hook_resid_post", Place(.residPost, 3), true), ("model.layers.3", Place(.residPost, 3), true),
+      ("blocks.4.hook_resid_pre", Place(.residPost, 3), true), ("resid_post_layer_3", Place(.residPre, 4), true),
+      ("blocks.3.hook_resid_mid", Place(.residMid, 3), true), ("blocks.3.attn.hook_z", Place(.attnZ, 3), true),
+      ("blocks.3.hook_attn_out", Place(.attnOut, 3), true), ("layers.3.self_attn", Place(.attnOut, 3), true),
+      ("SAE-Res-Qwen3-1.7B-W32K-L0_50", Place(.residPost, 3), true), ("something_else", Place(.attnZ, 9), true),
+      ("blocks.3.hook_resid_pre", Place(.residPost, 3), false), ("blocks.3.hook_mlp_out", Place(.residPost, 3), false),
+      ("blocks.3.hook_resid_post", Place(.residPost, 4), false), ("blocks.3.attn.hook_z", Place(.attnOut, 3), false),
+      ("blocks.3.attn.hook_q", Place(.attnZ, 3), false), ("blocks.3.ln1.hook_normalized", Place(.residPre, 3), false),
+    ] as [(String, Place, Bool)])
+  func otherUses(_ site: String, _ used: Place, _ fits: Bool) throws {
+    let found = try misplacement(site, at: used)
+    #expect((found == nil) == fits, "\(found ?? "fits")")
+  }
 
   @Test func layersWithoutAPlace() throws {
     #expect(try misplacement(layer: 3) == nil)
@@ -103,6 +125,6 @@ import Testing
         {"architecture": "standard", "d_in": 4, "d_sae": 6,
         "metadata": {"sae_lens_version": "6.0.0", "hook_name": "blocks.3.hook_mlp_out", "hook_head_index": 2}}
         """)
-    #expect(try folder.open().misplacement(layer: 3)?.contains("one attention head (blocks.3.hook_mlp_out)") == true)
+    #expect(try folder.open().misplacement(at: Place(.mlpOut, 3))?.contains("one attention head (blocks.3.hook_mlp_out)") == true)
   }
 }

@@ -1,25 +1,21 @@
 import SystemIO
 import TensorStream
 
-extension LayerList {
-  /// `self`, every layer of which must be one of a model's `layerCount` layers.
-  public func checked(layerCount: Int) throws -> LayerList {
-    guard let last = layers.last, last >= layerCount else { return self }
-    throw Failure(.usage, "--layers: layer \(last): the model's last layer is \(layerCount - 1)")
-  }
-
-  /// The layers that a stream's provenance names.
-  public init(_ segment: Segment) throws {
-    guard let text = segment.provenance["layers"], let list = try? LayerList(text) else {
-      throw Failure(
-        .malformed,
-        "begin record: layers: expected a list such as 0-23, found \(segment.provenance["layers"] ?? "none")")
-    }
-    self = list
-  }
-}
-
 extension Segment {
+  /// The places that the provenance names.
+  ///
+  /// - Throws: `Failure` of kind malformed where it names none, or one that a model of `layerCount` layers lacks.
+  public func places(layerCount: Int) throws(Failure) -> PlaceList {
+    let text = provenance["places"]
+    guard let text, let list = PlaceList(text), let last = list.places.last else {
+      throw Failure(.malformed, "begin record: places: expected a list such as mlp_out.0-23, found \(text ?? "none")")
+    }
+    guard last.layer < layerCount else {
+      throw Failure(.malformed, "begin record: places: expected the model's layers, 0-\(layerCount - 1), found \(list)")
+    }
+    return list
+  }
+
   /// Refuses a stream whose captured activations come from another model than the one at hand, or do not say from
   /// which.
   public func check(identity: [String: String]) throws {

@@ -2,7 +2,7 @@ import JSON
 import SystemIO
 
 /// The entries that ask for another computation than this model's.
-extension QwenConfiguration {
+extension Qwen2 {
   /// Refuses what changes all of the model: quantised weights, other files, attention to what follows.
   static func checkWholeModel(_ reader: ConfigurationReader) throws(Failure) {
     for entry in ["quantization_config", "quantization", "compression_config"] {

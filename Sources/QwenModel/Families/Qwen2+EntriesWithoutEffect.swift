@@ -1,5 +1,5 @@
 /// What config.json files of published models carry and Qwen2's loss does not depend on.
-extension QwenConfiguration {
+extension Qwen2 {
   static let entriesWithoutEffect: Set<String> = names(
     // Where a file comes from and what it was saved as.
     """

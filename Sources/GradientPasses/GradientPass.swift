@@ -1,0 +1,10 @@
+import TensorStream
+
+/// What turns groups of captured samples into records of a gradients stream.
+public protocol GradientPass: AnyObject {
+  /// The captured places that every record must bring.
+  var neededPlaces: [Place] { get }
+
+  /// The gradients record of each of the group's members, valid until the next call.
+  func records(_ group: SampleGroup) -> [OutputRecord]
+}
