@@ -84,7 +84,9 @@ let package = Package(
     .testTarget(name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TestSupport"]),
     .testTarget(
       name: "QwenModelTests",
-      dependencies: ["QwenModel", "TensorOperations", "TensorStream", "Safetensors", "JSON", "SystemIO", "TestSupport"]),
+      dependencies: [
+        "QwenModel", "TensorOperations", "TensorStream", "StoredTensors", "Safetensors", "JSON", "SystemIO", "TestSupport",
+      ]),
     .testTarget(
       name: "GradientPassesTests",
       dependencies: [

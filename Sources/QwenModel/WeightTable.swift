@@ -45,9 +45,9 @@ public struct WeightTable: Equatable, Sendable {
   /// Before the names of all tensors but the head's; a file may have them without.
   private let prefix: String
   /// The shapes of all tensors by name; the head too where it is the embedding matrix.
-  let shapes: [String: [Int]]
+  package let shapes: [String: [Int]]
   /// Those of `shapes` that a model is complete without, taken for zeros where none of them is there.
-  let optionalNames: Set<String>
+  package let optionalNames: Set<String>
 
   /// - Parameter prefix: `model.`, which transformers puts before names or takes away, as a file has them.
   public init(_ sources: [WeightSlot: WeightSource], layerCount: Int, prefix: String) {
@@ -77,7 +77,7 @@ public struct WeightTable: Equatable, Sendable {
   /// it is no tensor of this model.
   ///
   /// HF: core_model_loading.py, rename_source_key.
-  func canonicalName(_ name: String) -> String? {
+  package func canonicalName(_ name: String) -> String? {
     if name.hasPrefix(prefix), shapes[String(name.dropFirst(prefix.count))] != nil {
       return String(name.dropFirst(prefix.count))
     }
