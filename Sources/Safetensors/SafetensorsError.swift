@@ -20,7 +20,7 @@ public enum SafetensorsError: Error, Equatable, CustomStringConvertible {
     case .headerTooLarge(let length, let limit):
       "safetensors header too large: expected at most \(limit) bytes, found \(length)"
     case .invalidHeaderLength(let length, let available):
-      "safetensors header length: expected \(length) bytes of header, found \(available): cut off, or another format"
+      "safetensors header length: expected \(length) bytes of header, found \(available)"
     case .invalidHeaderStart:
       "safetensors header start: expected '{'"
     case .invalidHeader(let reason):
@@ -38,7 +38,7 @@ public enum SafetensorsError: Error, Equatable, CustomStringConvertible {
     case .invalidOffset(let tensor, let expected, let found):
       "tensor \(tensor): data_offsets not contiguous: expected start \(expected), found \(found)"
     case .incompleteBuffer(let expected, let found):
-      "safetensors data: expected \(expected) bytes, found \(found)\(found < expected ? ": cut off" : "")"
+      "safetensors data: expected \(expected) bytes, found \(found)"
     }
   }
 }

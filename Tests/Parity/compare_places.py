@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Compares the programs with PyTorch in float64 at every place of a small model: activations, gradients of the loss, and
+feature gradients of a random autoencoder there, replaced and with the error term.
+
+    python Tests/Parity/compare_places.py --programs .build/release
+
+Prints the largest relative L2 error of each site and fails above 1e-5. Needs the packages of requirements.txt.
+"""
+import argparse
+import json
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import torch
+import zstandard
+
+import gradient_reference as reference
+
+ROOT = Path(__file__).resolve().parents[2]
+# Its heads are 54 wide together, its residual stream 40.
+MODEL = ROOT / "Tests/Golden/f16"
+SITES = ["resid_pre", "attn_z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
+HOOKS = {"resid_pre": "hook_resid_pre", "attn_z": "attn.hook_z", "attn_out": "hook_attn_out",
+         "resid_mid": "hook_resid_mid", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
+FEATURES, STRIDE, TOLERANCE = 96, 4, 1e-5
+LENGTHS = [[9, 2, 30], [41, 5]]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--programs", required=True, type=Path)
+    programs = p.parse_args().programs.resolve()
+    torch.manual_seed(3)
+    rng = np.random.default_rng(3)
+    model = reference.load_model(MODEL, torch.float64)
+    batches = [[rng.integers(0, model.config.vocab_size, n).tolist() for n in batch] for batch in LENGTHS]
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        (scratch / "tokens.ts").write_bytes(tokens_stream(batches))
+        layers = range(len(model.model.layers))
+        saes = {(site, layer): write_sae(scratch, model, site, layer) for site in SITES for layer in layers}
+
+        def run(program, *arguments, source):
+            with open(scratch / source, "rb") as stdin:
+                done = subprocess.run([programs / program, "--quiet", "--device", "cpu", "--model", MODEL, *arguments],
+                                      stdin=stdin, capture_output=True)
+            if done.returncode != 0:
+                sys.exit(f"{program} {' '.join(arguments)}: {done.stderr.decode()}")
+            return done.stdout
+
+        captured = run("qwen-capture", "--site", ",".join(SITES), source="tokens.ts")
+        (scratch / "captured.ts").write_bytes(captured)
+        activations = tensors(captured)
+        gradients = tensors(run("act-grad", "--site", ",".join(SITES), source="captured.ts"))
+        for site in SITES:
+            path = scratch / "saes" / "{site}.{layer}"
+            replaced = tensors(run("sae-grad", "--site", site, "--sae", path, "--dense", source="captured.ts"))
+            held = tensors(run("sae-grad", "--site", site, "--sae", path, "--dense", "--use-error-term",
+                               source="captured.ts"))
+            errors = {}
+            for layer in layers:
+                exact = exact_numbers(model, batches, site, layer, saes[site, layer])
+                place = f"{site}.{layer}"
+                for what, found in [("activation", activations[f"act.{place}"]),
+                                    ("gradient", gradients[f"grad.{place}"]),
+                                    ("replaced", replaced[f"grad.{place}"]), ("error term", held[f"grad.{place}"])]:
+                    error = np.linalg.norm(found - exact[what]) / np.linalg.norm(exact[what])
+                    errors[what] = max(errors.get(what, 0), error)
+            print(f"{site:10} " + ", ".join(f"{what} {error:.1e}" for what, error in errors.items()))
+            worst = max(worst, *errors.values())
+    print(f"worst relative L2 error: {worst:.1e}")
+    if not worst < TOLERANCE:
+        sys.exit(f"expected less than {TOLERANCE}")
+
+
+def exact_numbers(model, batches, site, layer, sae):
+    found = {}
+    for ids in [torch.tensor([sample]) for batch in batches for sample in batch]:
+        positions = torch.arange(0, ids.shape[1], STRIDE)
+        for what in ["gradient", "replaced", "error term"]:
+            kept = {}
+
+            def edit(x):
+                """The activation x (1,N,W) with a leaf in it: itself, or the features that rebuild some rows."""
+                x = x.detach()
+                kept["activation"] = x[0]
+                if what == "gradient":
+                    kept["leaf"] = leaf = x.clone().requires_grad_()
+                    return leaf
+                features = torch.relu(x[0, positions] @ sae["W_enc"] + sae["b_enc"])
+                kept["leaf"] = leaf = features.detach().requires_grad_()
+                rebuilt = leaf @ sae["W_dec"] + sae["b_dec"]
+                error = (x[0, positions] - rebuilt).detach() if what == "error term" else 0
+                return x.index_copy(1, positions, (rebuilt + error)[None])
+
+            handles = hooks(model.model.layers[layer], site, edit)
+            logits = model(input_ids=ids).logits[0]
+            for handle in handles:
+                handle.remove()
+            loss = torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:], reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, kept["leaf"])
+            found.setdefault(what, []).append(gradient[0] if what == "gradient" else gradient)
+        found.setdefault("activation", []).append(kept["activation"])
+    return {what: torch.cat(rows).numpy() for what, rows in found.items()}
+
+
+def hooks(block, site, edit):
+    """Registers what puts edit(x) in the place of the activation x at a site of a layer."""
+    def replace_input(_module, inputs):
+        return (edit(inputs[0]), *inputs[1:])
+
+    def replace_output(_module, _inputs, output):
+        return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+    if site == "resid_pre":
+        return [block.register_forward_pre_hook(replace_input)]
+    if site == "attn_z":
+        return [block.self_attn.o_proj.register_forward_pre_hook(replace_input)]
+    if site == "resid_mid":
+        # What attention adds is changed so that the sum is the one that is wanted.
+        before = {}
+        remember = block.register_forward_pre_hook(lambda _module, inputs: before.update(x=inputs[0]))
+        return [remember, block.self_attn.o_proj.register_forward_hook(
+            lambda _module, _inputs, output: edit(before["x"] + output) - before["x"])]
+    module = {"attn_out": block.self_attn.o_proj, "mlp_out": block.mlp, "resid_post": block}[site]
+    return [module.register_forward_hook(replace_output)]
+
+
+def write_sae(scratch, model, site, layer):
+    """A SAELens autoencoder of random numbers that says where it belongs."""
+    config = model.config
+    width = config.num_attention_heads * config.head_dim if site == "attn_z" else config.hidden_size
+    sae = {"W_enc": torch.randn(width, FEATURES) * 0.3, "b_enc": torch.randn(FEATURES) * 0.1,
+           "W_dec": torch.randn(FEATURES, width) * 0.1, "b_dec": torch.randn(width) * 0.1}
+    folder = scratch / "saes" / f"{site}.{layer}"
+    folder.mkdir(parents=True)
+    safetensors.numpy.save_file({name: t.numpy() for name, t in sae.items()}, folder / "sae_weights.safetensors")
+    (folder / "cfg.json").write_text(json.dumps({
+        "architecture": "standard", "d_in": width, "d_sae": FEATURES, "dtype": "float32",
+        "apply_b_dec_to_input": False, "normalize_activations": "none", "reshape_activations": "none",
+        "metadata": {"model_name": MODEL.name, "hook_name": f"blocks.{layer}.{HOOKS[site]}",
+                     "sae_lens_version": "6.0.0"}}))
+    return {name: t.double() for name, t in sae.items()}
+
+
+def tokens_stream(batches):
+    """As wt-tokenize writes it."""
+    def frame(metadata, tensors):
+        contents = safetensors.numpy.save(tensors, metadata=metadata)
+        compressor = zstandard.ZstdCompressor(write_checksum=True, write_content_size=True)
+        return compressor.compress(contents), len(contents)
+
+    out, sizes, first = [], [], 0
+    out.append(frame({"record": "begin", "format": "tensor-stream/2", "kind": "tokens"}, {})[0])
+    for number, batch in enumerate(batches):
+        data, size = frame({"record": "data", "batch": str(number)}, {
+            "input_ids": np.concatenate([np.array(s, np.int32) for s in batch]),
+            "cu_seqlens": np.cumsum([0] + [len(s) for s in batch]).astype(np.int32),
+            "sample_index": np.arange(first, first + len(batch), dtype=np.int64)})
+        first += len(batch)
+        out.append(data)
+        sizes.append(size)
+    out.append(frame({"record": "end", "records": str(len(sizes)), "bytes": str(sum(sizes))}, {})[0])
+    return b"".join(out)
+
+
+def tensors(data):
+    """The tensors of all data records, joined by name."""
+    joined = {}
+    while data:
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        contents, data = decompressor.decompress(data), decompressor.unused_data
+        (length,) = struct.unpack("<Q", contents[:8])
+        if json.loads(contents[8:8 + length]).get("__metadata__", {}).get("record") == "data":
+            for name, value in safetensors.numpy.load(contents).items():
+                joined.setdefault(name, []).append(value)
+    return {name: np.concatenate(values) for name, values in joined.items()}
+
+
+if __name__ == "__main__":
+    main()
