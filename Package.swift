@@ -49,10 +49,10 @@ let package = Package(
         "SparseAutoencoders", "TensorOperations", "GradientStatistics", "TensorStream", "Safetensors", "SystemIO",
         "CVectorMath",
       ]),
-    .target(name: "GradientStatistics"),
+    .target(name: "GradientStatistics", dependencies: ["TensorStream"]),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
     .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
-    .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
+    .target(name: "Plotting", dependencies: ["GradientStatistics", "TensorStream", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "JSON", "TensorStream", "HubCache", argumentParser]),
     .target(
       name: "ComputeSupport",
@@ -112,7 +112,8 @@ let package = Package(
       name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
     .testTarget(
-      name: "GradientStatisticsTests", dependencies: ["GradientStatistics", "JSON", "SystemIO", "TestSupport"],
+      name: "GradientStatisticsTests",
+      dependencies: ["GradientStatistics", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
     .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO", "TestSupport"]),
     .testTarget(

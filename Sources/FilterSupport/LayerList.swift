@@ -1,4 +1,5 @@
 import SystemIO
+import TensorStream
 
 /// `0-23`, `0,5,10` or a mix.
 public struct LayerList: CustomStringConvertible, Equatable, Sendable {
@@ -22,8 +23,7 @@ public struct LayerList: CustomStringConvertible, Equatable, Sendable {
       Failure(.usage, "expected layers such as 0-23, 0,5,10 or all, found '\(text)'\(why)")
     }
     if text.trimmed.isEmpty { throw failure("") }
-    // A list that a stream names may be long and repeat itself: memory is taken once.
-    var isListed = [Bool](repeating: false, count: 10_000)
+    var isListed = [Bool](repeating: false, count: Place.layers.count)
     for part in text.split(separator: ",", omittingEmptySubsequences: false).map(\.trimmed) {
       let ends = part.split(separator: "-", omittingEmptySubsequences: false).map(\.trimmed)
       guard let first = ends.first, let last = ends.last, !part.isEmpty else {
@@ -47,17 +47,10 @@ public struct LayerList: CustomStringConvertible, Equatable, Sendable {
     return Int(text)
   }
 
-  /// The list as flags and provenance spell it, ranges where there are some: `0-3,7`.
+  /// The list as flags spell it, ranges where there are some: `0-3,7`.
   public var description: String {
-    var runs: [ClosedRange<Int>] = []
-    for layer in layers {
-      if let run = runs.last, run.upperBound + 1 == layer {
-        runs[runs.count - 1] = run.lowerBound...layer
-      } else {
-        runs.append(layer...layer)
-      }
-    }
-    return runs.map { $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)" }.joined(separator: ",")
+    consecutiveRuns(layers).map { $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)" }
+      .joined(separator: ",")
   }
 }
 

@@ -8,15 +8,17 @@ extension LayerList {
     throw Failure(.usage, "--layers: layer \(last): the model's last layer is \(layerCount - 1)")
   }
 
-  /// The layers that a stream's provenance names.
-  public init(_ segment: Segment) throws {
-    guard let text = segment.provenance["layers"], let list = try? LayerList(text) else {
-      throw Failure(
-        .malformed,
-        "begin record: layers: expected a list such as 0-23, found \(segment.provenance["layers"] ?? "none")")
+  /// The layers whose values at `site` a stream has, by its provenance.
+  public init(_ segment: Segment, at site: Site) throws {
+    let places = try segment.places()
+    self.init(places.layers(at: site))
+    guard !layers.isEmpty else {
+      throw Failure(.malformed, "begin record: places: expected layers of \(site.rawValue), found \(places)")
     }
-    self = list
   }
+
+  /// What provenance says of these layers at `site`.
+  public func places(at site: Site) -> PlaceList { PlaceList(sites: [site], layers: layers) }
 }
 
 extension Segment {

@@ -52,8 +52,9 @@ public final class ActivationCapture {
     if let losses { record.add("loss", Array(losses[member.samples])) }
     let rows = group.rows(of: member.samples)
     for layer in layers {
-      record.add("resid_mid.\(layer)", captured[layer]!.middle, rows, columns: model.configuration.hiddenSize)
-      record.add("mlp_out.\(layer)", captured[layer]!.mlpOutput, rows, columns: model.configuration.hiddenSize)
+      for (value, tensor) in [(PlaceValue.rest, captured[layer]!.middle), (.activation, captured[layer]!.mlpOutput)] {
+        record.add(value.name(Place(.mlpOut, layer)), tensor, rows, columns: model.configuration.hiddenSize)
+      }
     }
     return record
   }

@@ -54,7 +54,9 @@ public final class ActivationGradients {
       var record = OutputRecord()
       positions.description(of: member, loss: losses).add(to: &record)
       for layer in layers {
-        record.add("grad.\(layer)", gradients[layer]!, positions.range(of: member.samples), columns: D)
+        record.add(
+          PlaceValue.gradient.name(Place(.mlpOut, layer)), gradients[layer]!, positions.range(of: member.samples),
+          columns: D)
       }
       return record
     }
@@ -63,7 +65,9 @@ public final class ActivationGradients {
 
 extension SampleGroup {
   /// What `sumResidual` adds up.
-  static func residualTensors(_ layer: Int) -> [String] { ["resid_mid.\(layer)", "mlp_out.\(layer)"] }
+  static func residualTensors(_ layer: Int) -> [String] {
+    [PlaceValue.rest, .activation].map { $0.name(Place(.mlpOut, layer)) }
+  }
 
   func rows(of samples: Range<Int>) -> Range<Int> {
     Int(tokens.cuSeqlens[samples.lowerBound])..<Int(tokens.cuSeqlens[samples.upperBound])
@@ -71,9 +75,10 @@ extension SampleGroup {
 
   /// Adds up the residual stream behind a captured layer, (rows, width).
   func sumResidual(after layer: Int, rows: Range<Int>, width: Int, in sum: HostTensor) {
-    let (middle, mlpOutput) = (tensor("resid_mid.\(layer)"), tensor("mlp_out.\(layer)"))
+    let place = Place(.mlpOut, layer)
+    let (rest, mlpOutput) = (tensor(PlaceValue.rest.name(place)), tensor(PlaceValue.activation.name(place)))
     let sum = sum.resize(rows.count * width)
     let first = rows.lowerBound * width
-    for i in 0..<rows.count * width { sum[i] = middle[first + i] + mlpOutput[first + i] }
+    for i in 0..<rows.count * width { sum[i] = rest[first + i] + mlpOutput[first + i] }
   }
 }

@@ -101,7 +101,7 @@ public final class FeatureGradients {
     let D = model.configuration.hiddenSize
     rebuild(layer, autoencoder, part)
     part.group.sumResidual(after: layer, rows: part.rows, width: D, in: residual)
-    let middle = part.group.tensor("resid_mid.\(layer)")
+    let middle = part.group.tensor(PlaceValue.rest.name(Place(.mlpOut, layer)))
     for (index, row) in part.positions.rows[part.recorded].enumerated() {
       let sum = residual.mutableValues.baseAddress! + (row - part.rows.lowerBound) * D
       for i in 0..<D { sum[i] = middle[row * D + i] + rebuilt.values[index * D + i] }
@@ -134,7 +134,7 @@ public final class FeatureGradients {
   /// Leaves the recorded positions' MLP outputs in `rows` and what the autoencoder makes of them in `rebuilt`.
   private func rebuild(_ layer: Int, _ autoencoder: AutoencoderOperations, _ part: Part) {
     let D = model.configuration.hiddenSize
-    let mlpOutput = part.group.tensor("mlp_out.\(layer)")
+    let mlpOutput = part.group.tensor(PlaceValue.activation.name(Place(.mlpOut, layer)))
     let count = part.recorded.count
     let recorded = rows.resize(count * D)
     for (index, row) in part.positions.rows[part.recorded].enumerated() {
@@ -165,8 +165,9 @@ public final class FeatureGradients {
     for (layer, autoencoder) in autoencoders {
       let values = options.isDense ? featureGradients[layer]! : gradients[layer]!
       let columns = options.isDense ? autoencoder.autoencoder.features : model.configuration.hiddenSize
-      record.add("grad.\(layer)", values, positions.range(of: member.samples), columns: columns)
-      if let losses = replacedLosses[layer] { record.add("loss.\(layer)", Array(losses[member.samples])) }
+      let place = Place(.mlpOut, layer)
+      record.add(PlaceValue.gradient.name(place), values, positions.range(of: member.samples), columns: columns)
+      if let losses = replacedLosses[layer] { record.add(PlaceValue.loss.name(place), Array(losses[member.samples])) }
     }
     return record
   }
@@ -176,7 +177,7 @@ public final class FeatureGradients {
     autoencoders.lazy.map { layer, autoencoder in
       var record = OutputRecord()
       record.add(
-        "basis.\(layer)", autoencoder.basis(),
+        PlaceValue.basis.name(Place(.mlpOut, layer)), autoencoder.basis(),
         shape: [autoencoder.autoencoder.features, autoencoder.autoencoder.width])
       return record
     }

@@ -13,9 +13,9 @@ struct ActGrad: Filter {
     commandName: "act-grad",
     abstract: "Gradients of the next-token loss with respect to every layer's MLP output.",
     discussion: """
-      Reads an activations stream, writes a gradients stream: grad.L, the gradient of the summed loss at layer L's MLP \
-      output, for every real position. One forward and one backward pass serve all layers, and only the lowest layer \
-      needs to be captured.
+      Reads an activations stream, writes a gradients stream: grad.mlp_out.L, the gradient of the summed loss at layer \
+      L's MLP output, for every real position. One forward and one backward pass serve all layers, and only the lowest \
+      layer needs to be captured.
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
@@ -46,7 +46,7 @@ struct ActGrad: Filter {
 
     while let segment = try reader.nextSegment(.activations) {
       try segment.check(identity: checkpoint.identity)
-      let captured = try LayerList(segment).checked(layerCount: layerCount)
+      let captured = try LayerList(segment, at: .mlpOut).checked(layerCount: layerCount)
       let layers = asked ?? LayerList(captured.layers[0]..<layerCount)
       guard let start = captured.layers.last(where: { $0 <= layers.layers[0] }) else {
         throw Failure(
@@ -59,8 +59,10 @@ struct ActGrad: Filter {
             checkpoint, layers: start + 1..<layerCount, includingHead: true, operations: operations)
         )
       }
-      let own = checkpoint.identity.merging(["unit": "activation", "layers": layers.description]) { _, own in own }
-        .merging(compute.provenance) { _, own in own }
+      let own = checkpoint.identity.merging(["unit": "activation", "places": layers.places(at: .mlpOut).description]) {
+        _, own in own
+      }
+      .merging(compute.provenance) { _, own in own }
       try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
       let pass = ActivationGradients(model: loaded!.model, start: start, layers: layers.layers)
       let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)

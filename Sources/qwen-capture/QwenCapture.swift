@@ -13,8 +13,8 @@ struct QwenCapture: Filter {
     commandName: "qwen-capture",
     abstract: "Run a Qwen2 model's layers over tokens and write their activations.",
     discussion: """
-      Reads a tokens stream, writes an activations stream: for each layer the residual stream between attention and \
-      MLP, resid_mid.L, and the MLP's output, mlp_out.L. Layers above the highest one asked for are not run.
+      Reads a tokens stream, writes an activations stream: for each layer L the MLP's output, act.mlp_out.L, and \
+      what the residual stream behind the layer is without it, rest.mlp_out.L. Layers above the highest one asked for are not run.
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
             qwen-capture --model demo/model --layers 0 < tokens.ts |
@@ -66,7 +66,8 @@ struct QwenCapture: Filter {
     while let segment = try reader.nextSegment(.tokens) {
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       for output in outputs {
-        let own = checkpoint.identity.merging(["layers": LayerList(output.layers).description]) { _, own in own }
+        let places = LayerList(output.layers).places(at: .mlpOut)
+        let own = checkpoint.identity.merging(["places": places.description]) { _, own in own }
           .merging(compute.provenance) { _, own in own }
         try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
       }

@@ -15,8 +15,8 @@ struct SAEGrad: Filter {
     abstract: "Gradients of the next-token loss with respect to the features of sparse autoencoders.",
     discussion: """
       Reads an activations stream, writes a gradients stream. At every --stride-th position of a sample the layer's MLP \
-      output is replaced by what the autoencoder makes of it; grad.L is the gradient there, which grad-aggregate \
-      multiplies with the decoder to the gradient of every feature.
+      output is replaced by what the autoencoder makes of it; grad.mlp_out.L is the gradient there, which \
+      grad-aggregate multiplies with the decoder to the gradient of every feature.
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model > acts.ts
@@ -91,7 +91,7 @@ struct SAEGrad: Filter {
 
     while let segment = try reader.nextSegment(.activations) {
       try segment.check(identity: checkpoint.identity)
-      let captured = try LayerList(segment).checked(layerCount: checkpoint.configuration.layerCount)
+      let captured = try LayerList(segment, at: .mlpOut).checked(layerCount: checkpoint.configuration.layerCount)
       let layers = asked ?? captured
       if let missing = layers.layers.first(where: { !captured.layers.contains($0) }) {
         throw Failure(.malformed, "expected layer \(missing) captured, found layers \(captured.description)")
@@ -181,11 +181,12 @@ struct SAEGrad: Filter {
   ) -> [String: String] {
     var own = checkpoint.identity.merging(compute.provenance) { _, own in own }
     own["unit"] = "feature"
-    own["layers"] = LayerList(references.keys).description
+    own["places"] = LayerList(references.keys).places(at: .mlpOut).description
     own["stride"] = String(stride)
     own["stride_scope"] = strideScope.rawValue
     own["error_term"] = String(useErrorTerm)
-    for (layer, reference) in references { own["\(dense ? "sae" : "basis").\(layer)"] = reference.text }
+    let value = dense ? PlaceValue.sae : .basis
+    for (layer, reference) in references { own[value.name(Place(.mlpOut, layer))] = reference.text }
     return Provenance.extending(segment.provenance, with: own)
   }
 
