@@ -48,15 +48,16 @@ let package = Package(
         "SparseAutoencoders", "TensorOperations", "GradientStatistics", "TensorStream", "Safetensors", "SystemIO",
         "CVectorMath",
       ]),
-    .target(name: "GradientStatistics"),
+    .target(name: "GradientStatistics", dependencies: ["TensorStream"]),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
     .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
-    .target(name: "Plotting", dependencies: ["GradientStatistics", "CCairo", "CPNG", "SystemIO"]),
+    .target(name: "Plotting", dependencies: ["GradientStatistics", "TensorStream", "CCairo", "CPNG", "SystemIO"]),
     .target(name: "FilterSupport", dependencies: ["SystemIO", "JSON", "TensorStream", "HubCache", argumentParser]),
     .target(
       name: "ComputeSupport",
       dependencies: [
-        "FilterSupport", "GradientPasses", "QwenModel", "TensorOperations", "TensorStream", "CUDAOperations", "SystemIO",
+        "FilterSupport", "GradientPasses", "QwenModel", "TensorOperations", "TensorStream", "CUDAOperations",
+        "SystemIO",
         argumentParser,
       ]),
 
@@ -85,7 +86,8 @@ let package = Package(
     .testTarget(
       name: "QwenModelTests",
       dependencies: [
-        "QwenModel", "TensorOperations", "TensorStream", "StoredTensors", "Safetensors", "JSON", "SystemIO", "TestSupport",
+        "QwenModel", "TensorOperations", "TensorStream", "StoredTensors", "Safetensors", "JSON", "SystemIO",
+        "TestSupport",
       ]),
     .testTarget(
       name: "GradientPassesTests",
@@ -100,7 +102,8 @@ let package = Package(
     .testTarget(
       name: "SparseAutoencodersTests",
       dependencies: [
-        "SparseAutoencoders", "GradientPasses", "TensorOperations", "TensorStream", "Safetensors", "SystemIO", "TestSupport",
+        "SparseAutoencoders", "GradientPasses", "TensorOperations", "TensorStream", "Safetensors", "SystemIO",
+        "TestSupport",
       ],
       exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
@@ -116,7 +119,8 @@ let package = Package(
       name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
     .testTarget(
-      name: "GradientStatisticsTests", dependencies: ["GradientStatistics", "JSON", "SystemIO", "TestSupport"],
+      name: "GradientStatisticsTests",
+      dependencies: ["GradientStatistics", "TensorStream", "JSON", "SystemIO", "TestSupport"],
       exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
     .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO", "TestSupport"]),
     .testTarget(

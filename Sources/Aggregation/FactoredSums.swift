@@ -17,7 +17,7 @@ public struct Basis {
   }
 }
 
-/// Sums of one layer's factored gradients, whose rows, of 65,536 features, never exist.
+/// Sums of one place's factored gradients, whose rows, of 65,536 features, never exist.
 ///
 /// The signed sum is W_dec · Σ w·c·g: one vector until the end. The absolute one needs every row; since
 /// w·c·|W_dec·g| = |W_dec·(w·c·g)|, rows of many records are gathered, scaled, into one product whose tiles are added up
@@ -75,7 +75,7 @@ final class FactoredSums {
       operations.addMagnitudes(
         ofProduct: rows, matrix: basis.decoder.transposed, to: $0)
     }
-    // One layer's decoder in memory at a time, however many there are.
+    // One place's decoder in memory at a time, however many there are.
     MappedFile.letGo(of: basis.decoder.bytes)
     gatheredRows = 0
   }

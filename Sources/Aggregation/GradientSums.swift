@@ -9,41 +9,37 @@ public final class GradientSums {
   public let choices: AggregationChoices
   /// NaN and infinite gradients are refused, with their place, unless this says otherwise.
   public let allowsNonfinite: Bool
-  public private(set) var layers: [Int: LayerSums] = [:]
-  private var factored: [Int: FactoredSums] = [:]
+  public private(set) var places: [Place: PlaceSums] = [:]
+  private var factored: [Place: FactoredSums] = [:]
 
   public init(_ choices: AggregationChoices, allowsNonfinite: Bool = false) {
     self.choices = choices
     self.allowsNonfinite = allowsNonfinite
   }
 
-  /// From here on gradients of `layer` are rows that this decoder multiplies.
-  public func use(_ basis: Basis, for layer: Int, operations: any TensorOperations) {
-    finishFactored(layer)
-    factored[layer] = FactoredSums(basis, modes: choices.modes, operations: operations)
+  /// From here on gradients at `place` are rows that this decoder multiplies.
+  public func use(_ basis: Basis, for place: Place, operations: any TensorOperations) {
+    finishFactored(place)
+    factored[place] = FactoredSums(basis, modes: choices.modes, operations: operations)
   }
 
   /// Multiplies out what is gathered. Call it before the sums are read.
   public func finishFactored() {
-    for layer in factored.keys.sorted() { finishFactored(layer) }
+    for place in factored.keys.sorted() { finishFactored(place) }
   }
 
-  private func finishFactored(_ layer: Int) {
-    guard let sums = factored.removeValue(forKey: layer)?.finish() else { return }
-    layers[layer]?.add(sums)
+  private func finishFactored(_ place: Place) {
+    guard let sums = factored.removeValue(forKey: place)?.finish() else { return }
+    places[place]?.add(sums)
   }
 
   // MARK: - Gradients
 
-  /// Adds the `grad.L` tensors of a gradients record, whose samples were taken from `text`.
+  /// Adds the gradients of a gradients record, whose samples were taken from `text`.
   public func add(gradients record: Record, of text: TextIdentity = .unknown) throws {
     let batch = try GradientBatch(record)
-    let names = record.header.tensors.map(\.name).filter { $0.hasPrefix("grad.") }
-    guard !names.isEmpty else { throw record.failure("expected tensors grad.L, found none") }
-    for name in names {
-      guard let layer = Int(name.dropFirst("grad.".count)) else {
-        throw record.failure("tensor \(name): expected a layer's number after grad.")
-      }
+    for place in try Self.places(of: .gradient, in: record) {
+      let name = PlaceValue.gradient.name(place)
       let rows = try record.tensor(name, shape: [batch.positionCount, nil], of: Float.self)
       let width = record.header[name]!.shape[1]
       guard width > 0 else { throw record.failure("tensor \(name): expected at least one column, found none") }
@@ -52,11 +48,11 @@ public final class GradientSums {
         throw record.failure("tensor \(name): expected at most \(1 << 20) columns without rows, found \(width)")
       }
       if !allowsNonfinite { try refuseNonfinite(rows, name, width, batch, record) }
-      let factored = factored[layer]
+      let factored = factored[place]
       if let expected = factored?.basis.decoder.columns, expected != width {
         throw record.failure("tensor \(name): expected \(expected) columns, as the decoder has, found \(width)")
       }
-      var sums = try take(layer, width: factored?.basis.decoder.rows ?? width, record)
+      var sums = try take(place, width: factored?.basis.decoder.rows ?? width, record)
       for (positions, factor) in try weigh(batch, of: text, into: &sums, record) {
         let first = rows.baseAddress! + positions.lowerBound * width
         if let factored {
@@ -65,7 +61,7 @@ public final class GradientSums {
           sums.add(first, rows: positions.count, factor: factor)
         }
       }
-      layers[layer] = sums
+      places[place] = sums
     }
   }
 
@@ -73,7 +69,7 @@ public final class GradientSums {
   ///
   /// - Returns: w·c of every sample's rows.
   private func weigh(
-    _ batch: GradientBatch, of text: TextIdentity, into sums: inout LayerSums, _ record: Record
+    _ batch: GradientBatch, of text: TextIdentity, into sums: inout PlaceSums, _ record: Record
   ) throws -> [(positions: Range<Int>, factor: Double)] {
     var factors: [(Range<Int>, Double)] = []
     let batchPredictions = batch.predictions.reduce(0) { $0 + Int($1) }
@@ -115,68 +111,72 @@ public final class GradientSums {
   private func refuseNonfinite(
     _ rows: UnsafeBufferPointer<Float>, _ name: String, _ width: Int, _ batch: GradientBatch, _ record: Record
   ) throws {
-    guard let place = firstNonfinite(rows) else { return }
-    let row = place / width
+    guard let index = firstNonfinite(rows) else { return }
+    let row = index / width
     let sample = (0..<batch.sampleCount).first { batch.rows(of: $0).contains(row) }!
     throw record.failure(
-      "tensor \(name): \(rows[place]) at sample \(batch.sampleIndex[sample]), position \(batch.position[row]), "
-        + "dimension \(place % width); --allow-nonfinite goes on")
+      "tensor \(name): \(rows[index]) at sample \(batch.sampleIndex[sample]), position \(batch.position[row]), "
+        + "dimension \(index % width); --allow-nonfinite goes on")
   }
 
   // MARK: - Partial aggregates
 
   /// Adds the sums of an aggregates record, which must come from the same choices, and whose begin record names `texts`.
   public func merge(partial record: Record, of texts: [TextIdentity] = [.unknown]) throws {
-    let names = record.header.tensors.map(\.name).filter { $0.hasPrefix("weight.") }
-    guard !names.isEmpty else { throw record.failure("expected tensors weight.L, found none") }
-    for name in names {
-      guard let layer = Int(name.dropFirst("weight.".count)) else {
-        throw record.failure("tensor \(name): expected a layer's number after weight.")
-      }
-      let sumNames = choices.modes.map { ($0, "\(Self.sumName($0)).\(layer)") }
+    for place in try Self.places(of: .weight, in: record) {
+      let sumNames = choices.modes.map { ($0, Self.sum($0).name(place)) }
       guard let width = record.header[sumNames[0].1]?.shape.first, width > 0 else {
         throw record.failure("tensor \(sumNames[0].1) is missing or empty")
       }
-      var sums = try take(layer, width: width, record)
+      var sums = try take(place, width: width, record)
       for (mode, name) in sumNames {
         let partial = try record.tensor(name, shape: [width], of: Double.self)
-        if !allowsNonfinite, let place = partial.firstIndex(where: { !$0.isFinite }) {
+        if !allowsNonfinite, let index = partial.firstIndex(where: { !$0.isFinite }) {
           throw record.failure(
-            "tensor \(name): \(partial[place]) at dimension \(place); --allow-nonfinite goes on")
+            "tensor \(name): \(partial[index]) at dimension \(index); --allow-nonfinite goes on")
         }
         sums.add([mode: Array(partial)])
       }
-      for (range, text) in try Self.samples(of: layer, in: record, texts) {
+      for (range, text) in try Self.samples(at: place, in: record, texts) {
         if let duplicate = sums.samples.insert(range, of: text) { throw Self.twice(duplicate, record) }
       }
-      let weight = try record.tensor(name, shape: [1], of: Double.self)[0]
+      let weightName = PlaceValue.weight.name(place)
+      let weight = try record.tensor(weightName, shape: [1], of: Double.self)[0]
       guard weight.isFinite, weight >= 0 else {
-        throw record.failure("tensor \(name): expected a weight, found \(weight)")
+        throw record.failure("tensor \(weightName): expected a weight, found \(weight)")
       }
       sums.weight += weight
-      try Self.count("positions.\(layer)", of: record, addingTo: &sums.positions)
-      sums.loss += try record.tensor("loss.\(layer)", shape: [1], of: Double.self)[0]
-      try Self.count("predictions.\(layer)", of: record, addingTo: &sums.predictions)
-      layers[layer] = sums
+      try Self.count(PlaceValue.positions.name(place), of: record, addingTo: &sums.positions)
+      sums.loss += try record.tensor(PlaceValue.loss.name(place), shape: [1], of: Double.self)[0]
+      try Self.count(PlaceValue.predictions.name(place), of: record, addingTo: &sums.predictions)
+      places[place] = sums
     }
   }
 
-  /// The ranges of sample numbers that went into a layer's sums, and the text of each.
+  /// The places that a record has values of that kind of, at least one.
+  private static func places(of value: PlaceValue, in record: Record) throws -> [Place] {
+    let places = try record.places(of: value)
+    guard !places.isEmpty else { throw record.failure("expected tensors \(value.rawValue).PLACE, found none") }
+    return places
+  }
+
+  /// The ranges of sample numbers that went into the sums at a place, and the text of each.
   private static func samples(
-    of layer: Int, in record: Record, _ texts: [TextIdentity]
+    at place: Place, in record: Record, _ texts: [TextIdentity]
   ) throws -> [(Range<Int64>, TextIdentity)] {
-    let ends = try record.tensor("samples.\(layer)", shape: [nil, 2], of: Int64.self)
+    let (samples, textNumbers) = (PlaceValue.samples.name(place), PlaceValue.texts.name(place))
+    let ends = try record.tensor(samples, shape: [nil, 2], of: Int64.self)
     let count = ends.count / 2
     // Where there is one text, it need not be told which.
-    let numbers = try texts.count == 1 ? nil : record.tensor("texts.\(layer)", shape: [count], of: Int64.self)
+    let numbers = try texts.count == 1 ? nil : record.tensor(textNumbers, shape: [count], of: Int64.self)
     return try (0..<count).map { range in
       let (start, end) = (ends[2 * range], ends[2 * range + 1])
       guard 0 <= start, start < end else {
-        throw record.failure("samples.\(layer): expected ranges, found \(start) to \(end)")
+        throw record.failure("\(samples): expected ranges, found \(start) to \(end)")
       }
       let number = numbers?[range] ?? 0
       guard 0 <= number, number < texts.count else {
-        throw record.failure("texts.\(layer): expected numbers from 0 to \(texts.count - 1), found \(number)")
+        throw record.failure("\(textNumbers): expected numbers from 0 to \(texts.count - 1), found \(number)")
       }
       return (start..<end, texts[Int(number)])
     }
@@ -187,22 +187,24 @@ public final class GradientSums {
   /// - Parameter texts: those that the begin record names, among them all that samples were added of.
   public func record(finished: Bool, of texts: [TextIdentity] = [.unknown]) -> OutputRecord {
     var record = OutputRecord()
-    for (layer, sums) in layers.sorted(by: { $0.key < $1.key }) {
+    for (place, sums) in places.sorted(by: { $0.key < $1.key }) {
       for mode in choices.modes.sorted() {
-        record.add("\(Self.sumName(mode)).\(layer)", sums.sums[mode]!)
-        if finished { record.add("\(mode.rawValue).\(layer)", sums.average(mode).map { Float($0) }) }
+        record.add(Self.sum(mode).name(place), sums.sums[mode]!)
+        if finished { record.add(Self.average(mode).name(place), sums.average(mode).map { Float($0) }) }
       }
       precondition(sums.samples.byText.keys.allSatisfy(texts.contains))
       let samples = texts.map { sums.samples.byText[$0]?.ranges ?? [] }
       let ends = samples.joined().flatMap { [$0.lowerBound, $0.upperBound] }
-      record.add("samples.\(layer)", ends, shape: [ends.count / 2, 2])
+      record.add(PlaceValue.samples.name(place), ends, shape: [ends.count / 2, 2])
       if texts.count > 1 {
-        record.add("texts.\(layer)", zip(Int64(0)..., samples).flatMap { number, ranges in ranges.map { _ in number } })
+        record.add(
+          PlaceValue.texts.name(place),
+          zip(Int64(0)..., samples).flatMap { number, ranges in ranges.map { _ in number } })
       }
-      record.add("weight.\(layer)", [sums.weight])
-      record.add("positions.\(layer)", [Int64(sums.positions)])
-      record.add("loss.\(layer)", [sums.loss])
-      record.add("predictions.\(layer)", [Int64(sums.predictions)])
+      record.add(PlaceValue.weight.name(place), [sums.weight])
+      record.add(PlaceValue.positions.name(place), [Int64(sums.positions)])
+      record.add(PlaceValue.loss.name(place), [sums.loss])
+      record.add(PlaceValue.predictions.name(place), [Int64(sums.predictions)])
     }
     return record
   }
@@ -214,20 +216,22 @@ public final class GradientSums {
     total = sum
   }
 
-  private static func sumName(_ mode: AveragingMode) -> String {
+  private static func sum(_ mode: AveragingMode) -> PlaceValue {
     switch mode {
-    case .mean: "sum"
-    case .meanAbsolute: "sum_abs"
+    case .mean: PlaceValue(rawValue: "sum")
+    case .meanAbsolute: PlaceValue(rawValue: "sum_abs")
     }
   }
 
+  private static func average(_ mode: AveragingMode) -> PlaceValue { PlaceValue(rawValue: mode.rawValue) }
+
   // MARK: -
 
-  /// A layer's sums, taken out while they change so that their arrays are not copied.
-  private func take(_ layer: Int, width: Int, _ record: Record) throws -> LayerSums {
-    let sums = layers.removeValue(forKey: layer) ?? LayerSums(width: width, modes: choices.modes)
+  /// A place's sums, taken out while they change so that their arrays are not copied.
+  private func take(_ place: Place, width: Int, _ record: Record) throws -> PlaceSums {
+    let sums = places.removeValue(forKey: place) ?? PlaceSums(width: width, modes: choices.modes)
     guard sums.width == width else {
-      throw record.failure("layer \(layer): expected \(sums.width) columns as before, found \(width)")
+      throw record.failure("\(place): expected \(sums.width) columns as before, found \(width)")
     }
     return sums
   }

@@ -1,5 +1,6 @@
 import SparseAutoencoders
 import SystemIO
+import TensorStream
 
 /// Joins the provenance of several segments that are averaged together, and refuses those that must not be.
 public struct ProvenanceAgreement {
@@ -60,7 +61,7 @@ public struct ProvenanceAgreement {
     for key in Set(all.keys).union(new.keys).sorted() where all[key] != new[key] {
       let (first, other) = (all[key], new[key])
       if let first, let other, isSameDecoder(key, first, other) { continue }
-      guard mayDiffer(key, new, choices) || (mayBeMissing(key) && (first == nil || other == nil)) else {
+      guard mayDiffer(key, new, choices) || (isOfPlace(key) && (first == nil || other == nil)) else {
         throw difference(key, first ?? "none", other ?? "none")
       }
       if let first, let other { all[key] = join(first, other) } else { all[key] = first ?? other }
@@ -70,7 +71,7 @@ public struct ProvenanceAgreement {
 
   /// Whether two values name copies of one autoencoder, which may lie at different paths.
   private static func isSameDecoder(_ key: String, _ first: String, _ other: String) -> Bool {
-    guard key.hasPrefix("basis.") || key.hasPrefix("sae."), let first = try? BasisReference(parsing: first),
+    guard isOfPlace(key), let first = try? BasisReference(parsing: first),
       let other = try? BasisReference(parsing: other)
     else { return false }
     return first.isSameDecoder(as: other)
@@ -88,19 +89,19 @@ public struct ProvenanceAgreement {
     return lines.joined(separator: "\n")
   }
 
-  /// What tells shards of one run apart: which samples and layers they hold and how they were called; and how many
+  /// What tells shards of one run apart: which samples and places they hold and how they were called; and how many
   /// samples a batch had, unless the averages, or the positions that were recorded, depend on it.
   private static func mayDiffer(
     _ key: String, _ provenance: [String: String], _ choices: AggregationChoices
   ) -> Bool {
     if key == "batch_size" { return !choices.dependOnBatchSize && provenance["stride_scope"] != "batch" }
-    return ["samples", "batches", "layers", "model", "tokenizer", "text", "skip"].contains(key)
+    return ["samples", "batches", "places", "model", "tokenizer", "text", "skip"].contains(key)
       || key.hasPrefix("history.")
   }
 
-  /// What belongs to a layer is known where that layer is.
-  private static func mayBeMissing(_ key: String) -> Bool {
-    key.hasPrefix("basis.") || key.hasPrefix("sae.")
+  /// What belongs to a place is known where that place is.
+  private static func isOfPlace(_ key: String) -> Bool {
+    [PlaceValue.basis, .sae].contains { $0.place(key) != nil }
   }
 
   private static func difference(_ key: String, _ first: String, _ other: String, _ remedy: String = "") -> Failure {

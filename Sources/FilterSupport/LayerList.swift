@@ -23,8 +23,7 @@ public struct LayerList: CustomStringConvertible, Equatable, Sendable {
       Failure(.usage, "expected layers such as 0-23, 0,5,10 or all, found '\(text)'\(why)")
     }
     if text.trimmed.isEmpty { throw failure("") }
-    // A list that a stream names may be long and repeat itself: memory is taken once.
-    var isListed = [Bool](repeating: false, count: 10_000)
+    var isListed = [Bool](repeating: false, count: Place.layers.count)
     for part in text.split(separator: ",", omittingEmptySubsequences: false).map(\.trimmed) {
       let ends = part.split(separator: "-", omittingEmptySubsequences: false).map(\.trimmed)
       guard let first = ends.first, let last = ends.last, !part.isEmpty else {
@@ -48,9 +47,10 @@ public struct LayerList: CustomStringConvertible, Equatable, Sendable {
     return Int(text)
   }
 
-  /// The list as flags and provenance spell it, ranges where there are some: `0-3,7`.
+  /// The list as flags spell it, ranges where there are some: `0-3,7`.
   public var description: String {
-    consecutiveRuns(layers).map { $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)" }.joined(separator: ",")
+    consecutiveRuns(layers).map { $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)" }
+      .joined(separator: ",")
   }
 }
 

@@ -36,10 +36,12 @@ public struct PlaceOptions: ParsableArguments {
   ///   - flag: the flag whose value `path` is.
   ///   - places: those that the path stands for.
   public static func check(_ flag: String, _ path: String, for places: PlaceList) throws(Failure) {
-    for (word, count) in [
-      ("{layer}", Set(places.places.map(\.layer)).count), ("{site}", Set(places.places.map(\.site)).count),
+    for (word, count, remedy) in [
+      ("{layer}", Set(places.places.map(\.layer)).count, "a single layer by --layers"),
+      ("{site}", Set(places.places.map(\.site)).count, "a single site by --site"),
     ] where count > 1 && !path.contains(word) {
-      throw Failure(.usage, "\(flag): one path for \(places): expected \(word) in it, found '\(path)'")
+      throw Failure(
+        .usage, "\(flag): one path for \(places): expected \(word) in it, or \(remedy), found '\(path)'")
     }
   }
 }

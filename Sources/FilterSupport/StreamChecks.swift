@@ -6,11 +6,8 @@ extension Segment {
   ///
   /// - Throws: `Failure` of kind malformed where it names none, or one that a model of `layerCount` layers lacks.
   public func places(layerCount: Int) throws(Failure) -> PlaceList {
-    let text = provenance["places"]
-    guard let text, let list = PlaceList(text), let last = list.places.last else {
-      throw Failure(.malformed, "begin record: places: expected a list such as mlp_out.0-23, found \(text ?? "none")")
-    }
-    guard last.layer < layerCount else {
+    let list = try places()
+    guard let last = list.places.last, last.layer < layerCount else {
       throw Failure(.malformed, "begin record: places: expected the model's layers, 0-\(layerCount - 1), found \(list)")
     }
     return list

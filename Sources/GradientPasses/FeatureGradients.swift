@@ -153,7 +153,8 @@ public final class FeatureGradients: GradientPass {
   }
 
   private func output(
-    _ member: SampleGroup.Member, _ positions: RecordedPositions, _ losses: [Double], _ replacedLosses: [Place: [Double]]
+    _ member: SampleGroup.Member, _ positions: RecordedPositions, _ losses: [Double],
+    _ replacedLosses: [Place: [Double]]
   ) -> OutputRecord {
     var record = OutputRecord()
     positions.description(of: member, loss: losses).add(to: &record)

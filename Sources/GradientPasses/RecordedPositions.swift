@@ -16,6 +16,8 @@ struct RecordedPositions {
   private let starts: [Int]
   /// Each row's position in its sample.
   private let positions: [Int32]
+  /// The token at each row.
+  private let tokens: [Int32]
 
   init(_ group: SampleGroup, stride: Int = 1, scope: StrideScope = .sample) {
     var rows: [Int] = []
@@ -40,6 +42,7 @@ struct RecordedPositions {
     self.rows = rows
     self.starts = starts
     self.positions = positions
+    tokens = rows.map { group.tokens.inputIDs[$0] }
   }
 
   /// Where the recorded positions of these samples lie in `rows`.
@@ -56,8 +59,8 @@ struct RecordedPositions {
     let kept = range(of: member.samples)
     return GradientBatch(
       cuPositions: starts[member.samples.lowerBound...member.samples.upperBound].map { Int32($0 - kept.lowerBound) },
-      position: Array(positions[kept]), sampleIndex: member.tokens.sampleIndex, predictions: member.tokens.predictions,
-      loss: Array(loss[member.samples]))
+      position: Array(positions[kept]), token: Array(tokens[kept]), sampleIndex: member.tokens.sampleIndex,
+      predictions: member.tokens.predictions, loss: Array(loss[member.samples]))
   }
 }
 

@@ -3,7 +3,7 @@ import NumPyFiles
 import SystemIO
 import TensorStream
 
-/// The averaged gradients of several files, each layer, mode and unit once.
+/// The averaged gradients of several files, each place, mode and unit once.
 public struct GradientCollection {
   /// What decides where a file does not say it.
   public struct Defaults: Sendable {
@@ -17,11 +17,11 @@ public struct GradientCollection {
   }
 
   /// In the order in which they came.
-  public private(set) var all: [LayerGradients] = []
+  public private(set) var all: [PlaceGradients] = []
   /// What the streams say of their origin, and which arrays were read.
   public private(set) var provenance: [String: String] = [:]
   private var defaults: Defaults
-  /// The file of each layer, mode and unit.
+  /// The file of each place, mode and unit.
   private var origins: [String: String] = [:]
 
   public init(_ defaults: Defaults = Defaults()) {
@@ -41,16 +41,16 @@ public struct GradientCollection {
       case .float64(let values): (values, .double)
       }
     let name = ArrayFileName(parsing: path)
-    let layer = name?.layer ?? defaults.nextLayer
+    let place = name?.place ?? Place(.mlpOut, defaults.nextLayer)
     if name == nil { defaults.nextLayer += 1 }
     let mode = name?.mode ?? defaults.mode ?? (values.contains { $0 < 0 } ? .mean : .meanAbsolute)
-    provenance["array.\(layer).\(mode.rawValue)"] = path
+    provenance["array.\(place).\(mode.rawValue)"] = path
     try add(
-      LayerGradients(
-        layer: layer, mode: mode, unit: defaults.unit ?? .feature, values: values, precision: precision), from: path)
+      PlaceGradients(
+        place: place, mode: mode, unit: defaults.unit ?? .feature, values: values, precision: precision), from: path)
   }
 
-  /// Reads the finished averages of every data record, the tensors `mean.L` and `mean_abs.L`.
+  /// Reads the finished averages of every data record, the tensors `mean.PLACE` and `mean_abs.PLACE`.
   public mutating func readStream(_ file: InputFile) throws {
     let reader = StreamReader(file)
     let before = all.count
@@ -59,36 +59,37 @@ public struct GradientCollection {
       let unit = defaults.unit ?? Self.unit(of: segment.provenance)
       while let record = try reader.nextRecord() {
         for tensor in record.header.tensors {
-          guard let (mode, layer) = Self.average(tensor.name) else { continue }
+          guard let (mode, place) = Self.average(tensor.name) else { continue }
           let values = try record.tensor(tensor.name, shape: [nil], of: Float.self)
           try add(
-            LayerGradients(
-              layer: layer, mode: mode, unit: unit, values: values.map(Double.init), precision: .single),
+            PlaceGradients(
+              place: place, mode: mode, unit: unit, values: values.map(Double.init), precision: .single),
             from: file.name)
         }
       }
     }
     guard all.count > before else {
-      throw Failure(.malformed, "\(file.name): no finished averages: expected tensors mean.L or mean_abs.L, found none")
+      throw Failure(
+        .malformed, "\(file.name): no finished averages: expected tensors mean.PLACE or mean_abs.PLACE, found none")
     }
   }
 
-  private mutating func add(_ gradients: LayerGradients, from file: String) throws {
+  private mutating func add(_ gradients: PlaceGradients, from file: String) throws {
     if let other = origins.updateValue(file, forKey: Self.key(gradients)) {
       throw Failure(
         .malformed,
-        "\(file): layer \(gradients.layer), \(gradients.mode.rawValue) was in \(other) already; grad-aggregate merges "
-          + "partial aggregates of one layer")
+        "\(file): \(gradients.place), \(gradients.mode.rawValue) was in \(other) already; grad-aggregate merges "
+          + "partial aggregates of one place")
     }
     all.append(gradients)
   }
 
-  private static func key(_ gradients: LayerGradients) -> String {
-    "\(gradients.layer) \(gradients.mode.rawValue) \(gradients.unit.rawValue)"
+  private static func key(_ gradients: PlaceGradients) -> String {
+    "\(gradients.place) \(gradients.mode.rawValue) \(gradients.unit.rawValue)"
   }
 
   /// Refuses `gradients` of features and activations in one call, whose histograms would have one name.
-  public func checkUnit(of gradients: [LayerGradients]) throws {
+  public func checkUnit(of gradients: [PlaceGradients]) throws {
     guard let first = gradients.first, let other = gradients.first(where: { $0.unit != first.unit }) else { return }
     let found = [first, other].map { "\($0.unit.rawValue)s of \(origins[Self.key($0)] ?? "")" }
     throw Failure(
@@ -97,31 +98,30 @@ public struct GradientCollection {
         + "folder each; --unit says what arrays hold")
   }
 
-  /// "mean_abs.11"
-  private static func average(_ name: String) -> (AveragingMode, layer: Int)? {
-    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 2, let mode = AveragingMode(rawValue: String(parts[0])), let layer = Int(parts[1]) else {
-      return nil
+  /// "mean_abs.mlp_out.11"
+  private static func average(_ name: String) -> (AveragingMode, Place)? {
+    for mode in AveragingMode.allCases {
+      if let place = PlaceValue(rawValue: mode.rawValue).place(name) { return (mode, place) }
     }
-    return (mode, layer)
+    return nil
   }
 
-  /// Gradients of features come with the decoder that multiplied them, in the begin record's `basis.L`.
+  /// Gradients of features come with the decoder that multiplied them, in the begin record's `basis.PLACE`.
   private static func unit(of provenance: [String: String]) -> GradientUnit {
     if let unit = provenance["unit"].flatMap(GradientUnit.init(rawValue:)) { return unit }
-    return provenance.keys.contains { $0.hasPrefix("basis.") } ? .feature : .activation
+    return provenance.keys.contains { PlaceValue.basis.place($0) != nil } ? .feature : .activation
   }
 
-  /// Those of `layers` in ascending order; of every layer the signed ones first.
-  public func sorted(layers: [Int]? = nil) throws -> [LayerGradients] {
-    let present = Set(all.map(\.layer)).sorted()
+  /// Those of `layers` in the order in which a model computes them; of every place the signed ones first.
+  public func sorted(layers: [Int]? = nil) throws -> [PlaceGradients] {
+    let present = Set(all.map(\.place.layer)).sorted()
     if let missing = layers?.first(where: { !present.contains($0) }) {
       throw Failure(
         .usage,
         "--layers: layer \(missing) is not in the input, whose last layer is \(present.last.map(String.init) ?? "none")"
       )
     }
-    return all.filter { layers?.contains($0.layer) ?? true }
-      .sorted { ($0.layer, $0.unit.rawValue, $0.mode) < ($1.layer, $1.unit.rawValue, $1.mode) }
+    return all.filter { layers?.contains($0.place.layer) ?? true }
+      .sorted { ($0.place, $0.unit.rawValue, $0.mode) < ($1.place, $1.unit.rawValue, $1.mode) }
   }
 }

@@ -3,23 +3,23 @@ public enum GradientTable {
   public enum Style: Sendable {
     /// Columns for the eye.
     case aligned
-    /// One header line, then one line a star with the layer's statistics repeated in it: for `cut`, `awk` and pandas.
+    /// One header line, then one line a star with the place's statistics repeated in it: for `cut`, `awk` and pandas.
     case tabSeparated
   }
 
-  /// - Parameter top: how many of the largest |values| of each layer are listed.
-  public static func text(_ gradients: [LayerGradients], top: Int, style: Style) -> String {
+  /// - Parameter top: how many of the largest |values| of each place are listed.
+  public static func text(_ gradients: [PlaceGradients], top: Int, style: Style) -> String {
     switch style {
     case .aligned: gradients.map { aligned($0, top: top) }.joined(separator: "\n")
     case .tabSeparated: tabSeparated(gradients, top: top)
     }
   }
 
-  private static func aligned(_ gradients: LayerGradients, top: Int) -> String {
+  private static func aligned(_ gradients: PlaceGradients, top: Int) -> String {
     let statistics = gradients.statistics
     let number = { DecimalText.scientific($0, digits: 6) }
     var lines = [
-      "layer \(gradients.layer)  \(gradients.mode.rawValue)  \(gradients.values.count) \(gradients.unit.rawValue)s",
+      "layer \(gradients.place.layer)\(gradients.place.site.remark)  \(gradients.mode.rawValue)  \(gradients.values.count) \(gradients.unit.rawValue)s",
       "  max |gradient| \(number(statistics.maximumMagnitude))  mean \(number(statistics.mean))"
         + "  std \(number(statistics.standardDeviation))"
         + "  min \(number(statistics.minimum))  max \(number(statistics.maximum))",
@@ -36,25 +36,26 @@ public enum GradientTable {
     return lines.joined(separator: "\n") + "\n"
   }
 
-  private static func tabSeparated(_ gradients: [LayerGradients], top: Int) -> String {
+  private static func tabSeparated(_ gradients: [PlaceGradients], top: Int) -> String {
     let names = [
       "layer", "mode", "unit", "count", "nan", "infinite", "max_abs", "mean", "std", "min", "max", "rank", "index",
-      "gradient",
+      "gradient", "site",
     ]
     var text = names.joined(separator: "\t") + "\n"
-    for layer in gradients {
-      let statistics = layer.statistics
-      var fields = [String(layer.layer), layer.mode.rawValue, layer.unit.rawValue]
+    for gradients in gradients {
+      let statistics = gradients.statistics
+      var fields = [String(gradients.place.layer), gradients.mode.rawValue, gradients.unit.rawValue]
       fields += [statistics.count, statistics.notANumber.count, statistics.infinite.count].map(String.init)
       // Shortest text that reads back as the same number.
       fields += [
         statistics.maximumMagnitude, statistics.mean, statistics.standardDeviation, statistics.minimum,
         statistics.maximum,
       ].map { "\($0)" }
-      let indices = layer.top(top)
-      if indices.isEmpty { text += (fields + ["", "", ""]).joined(separator: "\t") + "\n" }
+      let (indices, site) = (gradients.top(top), gradients.place.site.rawValue)
+      if indices.isEmpty { text += (fields + ["", "", "", site]).joined(separator: "\t") + "\n" }
       for (rank, index) in indices.enumerated() {
-        text += (fields + ["\(rank + 1)", "\(index)", "\(layer.values[index])"]).joined(separator: "\t") + "\n"
+        text +=
+          (fields + ["\(rank + 1)", "\(index)", "\(gradients.values[index])", site]).joined(separator: "\t") + "\n"
       }
     }
     return text

@@ -18,19 +18,19 @@ public struct PlotOptions: Sendable {
 private let inch = 72.0
 private let border = 10.0
 
-// MARK: One layer, one mode
+// MARK: One place, one mode
 
 extension Figure {
-  public static func histogram(_ gradients: LayerGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
-    let title = "Layer \(gradients.layer): \(gradients.unit.subject) Gradient Distribution (\(gradients.mode.title))"
+  public static func histogram(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+    let title = "\(gradients.place.title): \(gradients.unit.subject) Gradient Distribution (\(gradients.mode.title))"
     let panel = Panel.histogram(
       gradients, bins: options.bins, countScale: options.countScale, style: .page, title: title,
       subtitle: "\(gradients.total)    \(gradients.numbers)")
     return page(panel, width: 10 * inch, height: 5.6 * inch)
   }
 
-  public static func scatter(_ gradients: LayerGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
-    let title = "Layer \(gradients.layer): \(gradients.unit.subject) Gradient Scatter Plot (\(gradients.mode.title))"
+  public static func scatter(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+    let title = "\(gradients.place.title): \(gradients.unit.subject) Gradient Scatter Plot (\(gradients.mode.title))"
     let panel = Panel.scatter(
       gradients, top: options.top, style: .page, title: title, subtitle: "\(gradients.total)    \(gradients.numbers)")
     return page(panel, width: 11.6 * inch, height: 5.8 * inch)
@@ -43,10 +43,10 @@ extension Figure {
   }
 }
 
-// MARK: One layer, both modes
+// MARK: One place, both modes
 
 extension Figure {
-  public static func combinedHistogram(_ pair: [LayerGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func combinedHistogram(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.histogram(
@@ -55,7 +55,7 @@ extension Figure {
       }, of: pair)
   }
 
-  public static func combinedScatter(_ pair: [LayerGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func combinedScatter(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.scatter($0, top: options.top, style: .half, title: $0.mode.title, subtitle: $0.numbers)
@@ -63,22 +63,22 @@ extension Figure {
   }
 
   /// Only one of the two has signs, so each panel explains its own marks.
-  private static func combined(_ panels: [Panel], of pair: [LayerGradients]) -> Figure {
+  private static func combined(_ panels: [Panel], of pair: [PlaceGradients]) -> Figure {
     let first = pair[0]
     return rows(
       of: panels, columns: panels.count, cellWidth: 8.6 * inch, cellHeight: 5.4 * inch,
-      title: "Layer \(first.layer): \(first.unit.subject) Gradient Comparison", subtitle: first.total,
+      title: "\(first.place.title): \(first.unit.subject) Gradient Comparison", subtitle: first.total,
       legend: Legend(entries: []))
   }
 }
 
-// MARK: All layers
+// MARK: All layers at one site
 
 extension Figure {
-  public static func histograms(_ layers: [LayerGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func histograms(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     let panels = layers.map {
       Panel.histogram(
-        $0, bins: options.gridBins, countScale: options.countScale, style: .cell, title: "Layer \($0.layer)",
+        $0, bins: options.gridBins, countScale: options.countScale, style: .cell, title: "Layer \($0.place.layer)",
         subtitle: nil)
     }
     return allLayers(
@@ -86,9 +86,9 @@ extension Figure {
       legend: Panel.histogramLegend(mode: layers[0].mode, mean: "Mean"))
   }
 
-  public static func scatters(_ layers: [LayerGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func scatters(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     let panels = layers.map {
-      Panel.scatter($0, top: options.top, style: .cell, title: "Layer \($0.layer)", subtitle: nil)
+      Panel.scatter($0, top: options.top, style: .cell, title: "Layer \($0.place.layer)", subtitle: nil)
     }
     let largest = layers.max { $0.values.count < $1.values.count } ?? layers[0]
     let starred = layers.map { $0.starred(options.top).count }.max() ?? 0
@@ -98,14 +98,16 @@ extension Figure {
   }
 
   private static func allLayers(
-    _ panels: [Panel], of layers: [LayerGradients], kind: String, columns: Int, legend: Legend
+    _ panels: [Panel], of layers: [PlaceGradients], kind: String, columns: Int, legend: Legend
   ) -> Figure {
     let first = layers[0]
+    let site = first.place.site
     let sizes = Set(layers.map(\.values.count))
     let things = "\(DecimalText.grouped(first.values.count)) \(first.unit.shortThings) each"
     return rows(
       of: panels, columns: min(columns, panels.count), cellWidth: 4.6 * inch, cellHeight: 3.1 * inch,
-      title: "\(first.unit.subject) Gradient \(kind) – All Layers (\(first.mode.title))",
+      title:
+        "\(first.unit.subject) Gradient \(kind) – All Layers\(site == .mlpOut ? "" : " at \(site.rawValue)") (\(first.mode.title))",
       subtitle: "\(layers.count) layers" + (sizes.count == 1 ? " of \(things)" : ""), legend: legend)
   }
 

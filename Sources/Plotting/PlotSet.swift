@@ -2,6 +2,7 @@ import Dispatch
 import GradientStatistics
 import Synchronization
 import SystemIO
+import TensorStream
 
 /// All the pictures of a run.
 public struct PlotSet: Sendable {
@@ -14,30 +15,31 @@ public struct PlotSet: Sendable {
 
   public let plots: [Plot]
 
-  /// A histogram and a scatter plot of each layer and mode; both modes side by side where a layer has both; and all
-  /// layers on one page where a mode has several.
-  /// - Parameter gradients: all of one unit, each layer and mode once, in the order in which they shall appear on the
+  /// A histogram and a scatter plot of each place and mode; both modes side by side where a place has both; and all
+  /// layers of a site on one page where a mode has several.
+  /// - Parameter gradients: all of one unit, each place and mode once, in the order in which they shall appear on the
   ///   pages of many layers.
-  public init(_ gradients: [LayerGradients], _ options: PlotOptions = PlotOptions()) {
+  public init(_ gradients: [PlaceGradients], _ options: PlotOptions = PlotOptions()) {
     var plots: [Plot] = []
     // The pages of many layers take longest: first, they leave no thread waiting at the end.
-    for mode in AveragingMode.allCases {
-      let layers = gradients.filter { $0.mode == mode }
-      guard layers.count > 1 else { continue }
-      plots.append(Plot(name: PlotFileNames.allScatters(mode, layers[0].unit)) { .scatters(layers, options) })
-      plots.append(Plot(name: PlotFileNames.allHistograms(mode)) { .histograms(layers, options) })
+    for site in Site.allCases {
+      for mode in AveragingMode.allCases {
+        let layers = gradients.filter { $0.place.site == site && $0.mode == mode }
+        guard layers.count > 1 else { continue }
+        plots.append(Plot(name: PlotFileNames.allScatters(site, mode, layers[0].unit)) { .scatters(layers, options) })
+        plots.append(Plot(name: PlotFileNames.allHistograms(site, mode)) { .histograms(layers, options) })
+      }
     }
-    for layer in gradients {
-      plots.append(
-        Plot(name: PlotFileNames.scatter(layer: layer.layer, layer.mode, layer.unit)) { .scatter(layer, options) })
-      plots.append(Plot(name: PlotFileNames.histogram(layer: layer.layer, layer.mode)) { .histogram(layer, options) })
+    for one in gradients {
+      plots.append(Plot(name: PlotFileNames.scatter(one.place, one.mode, one.unit)) { .scatter(one, options) })
+      plots.append(Plot(name: PlotFileNames.histogram(one.place, one.mode)) { .histogram(one, options) })
     }
     for absolute in gradients where absolute.mode == .meanAbsolute {
-      guard let signed = gradients.first(where: { $0.mode == .mean && $0.layer == absolute.layer }) else { continue }
+      guard let signed = gradients.first(where: { $0.mode == .mean && $0.place == absolute.place }) else { continue }
       let pair = [signed, absolute]
-      plots.append(Plot(name: PlotFileNames.combinedScatter(layer: absolute.layer)) { .combinedScatter(pair, options) })
+      plots.append(Plot(name: PlotFileNames.combinedScatter(absolute.place)) { .combinedScatter(pair, options) })
       plots.append(
-        Plot(name: PlotFileNames.combinedHistogram(layer: absolute.layer)) { .combinedHistogram(pair, options) })
+        Plot(name: PlotFileNames.combinedHistogram(absolute.place)) { .combinedHistogram(pair, options) })
     }
     precondition(Set(plots.map(\.name)).count == plots.count, "two pictures of one name")
     self.plots = plots

@@ -74,7 +74,8 @@ struct NamedTensors {
     }
     if lacksBiases {
       warnings.append(
-        "\(path): has no biases of queries, keys and values: taken for zeros, as transformers does for \(description.family)")
+        "\(path): has no biases of queries, keys and values: taken for zeros, as transformers does for \(description.family)"
+      )
     }
   }
 

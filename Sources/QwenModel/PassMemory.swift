@@ -37,7 +37,8 @@ final class PassMemory {
     let rows = batch.rowCount
     prepare(rows: rows, layers: layers)
     return Pass(
-      operations: operations, batch: batch, workspace: workspace.first(rows: rows), residual: residual.first(rows: rows),
+      operations: operations, batch: batch, workspace: workspace.first(rows: rows),
+      residual: residual.first(rows: rows),
       dResidual: dResidual.first(rows: rows), kept: activations.prefix(max(layers, 1)).map { $0.first(rows: rows) },
       firstKept: layers > 0 ? description.layerCount - layers : nil)
   }

@@ -6,6 +6,8 @@ public struct GradientBatch: Equatable, Sendable {
   public var cuPositions: [Int32]
   /// [P]: each row's position in its sample, counted from 0.
   public var position: [Int32]
+  /// [P]: the id of the token at each row's position.
+  public var token: [Int32]
   /// [B]
   public var sampleIndex: [Int64]
   /// [B]: the predictions that a sample's loss sums over.
@@ -14,10 +16,12 @@ public struct GradientBatch: Equatable, Sendable {
   public var loss: [Double]?
 
   public init(
-    cuPositions: [Int32], position: [Int32], sampleIndex: [Int64], predictions: [Int32], loss: [Double]? = nil
+    cuPositions: [Int32], position: [Int32], token: [Int32], sampleIndex: [Int64], predictions: [Int32],
+    loss: [Double]? = nil
   ) {
     self.cuPositions = cuPositions
     self.position = position
+    self.token = token
     self.sampleIndex = sampleIndex
     self.predictions = predictions
     self.loss = loss
@@ -34,6 +38,7 @@ public struct GradientBatch: Equatable, Sendable {
   /// Reads and checks the tensors of a data record that describe its rows.
   public init(_ record: Record) throws {
     let position = try record.tensor("position", shape: [nil], of: Int32.self)
+    let token = try record.tensor("token", shape: [position.count], of: Int32.self)
     let samples = try record.sampleIndices()
     let predictions = try record.tensor("predictions", shape: [samples.count], of: Int32.self)
     if let negative = predictions.first(where: { $0 < 0 }) {
@@ -41,13 +46,14 @@ public struct GradientBatch: Equatable, Sendable {
     }
     self.init(
       cuPositions: try record.cumulativeLengths("cu_positions", samples: samples.count, total: position.count),
-      position: Array(position), sampleIndex: samples, predictions: Array(predictions))
+      position: Array(position), token: Array(token), sampleIndex: samples, predictions: Array(predictions))
     if record.has("loss") { loss = Array(try record.tensor("loss", shape: [samples.count], of: Double.self)) }
   }
 
   public func add(to record: inout OutputRecord) {
     record.add("cu_positions", cuPositions)
     record.add("position", position)
+    record.add("token", token)
     record.add("sample_index", sampleIndex)
     record.add("predictions", predictions)
     if let loss { record.add("loss", loss) }

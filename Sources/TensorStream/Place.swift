@@ -48,10 +48,13 @@ public struct Place: Hashable, Sendable, Comparable, CustomStringConvertible {
     self.init(site, layer)
   }
 
-  /// A layer's number as it is always written: digits without zeros before them, fewer than five, which no model exceeds.
+  /// The layers that a place can be in: no model has more.
+  public static let layers = 0..<10_000
+
+  /// A layer's number as it is always written: digits without zeros before them.
   static func layer(_ text: some StringProtocol) -> Int? {
-    guard (1...4).contains(text.utf8.count), let layer = Int(text), String(layer) == text else { return nil }
-    return layer < 0 ? nil : layer
+    guard let layer = Int(text), layers.contains(layer), String(layer) == text else { return nil }
+    return layer
   }
 
   public var description: String { "\(site.rawValue).\(layer)" }
@@ -59,28 +62,6 @@ public struct Place: Hashable, Sendable, Comparable, CustomStringConvertible {
   /// In the order in which a model computes them.
   public static func < (a: Place, b: Place) -> Bool {
     (a.layer, a.site) < (b.layer, b.site)
-  }
-}
-
-/// What a tensor of a stream, or an entry of its provenance, has of a place: its name is `grad.mlp_out.11`.
-public enum PlaceValue: String, CaseIterable, Sendable {
-  /// The activation.
-  case activation = "act"
-  /// What the residual stream is without the activation.
-  case rest
-  case gradient = "grad"
-  /// Each sample's loss with the activation replaced.
-  case loss
-  /// The decoder that multiplies the gradient.
-  case basis
-  /// The autoencoder whose features' gradients were written in full.
-  case sae
-
-  public func name(_ place: Place) -> String { "\(rawValue).\(place)" }
-
-  /// The place of a name of this kind; nil for any other name.
-  public func place(_ name: String) -> Place? {
-    name.hasPrefix("\(rawValue).") ? Place(name.dropFirst(rawValue.count + 1)) : nil
   }
 }
 
@@ -92,6 +73,9 @@ public struct PlaceList: Equatable, Sendable, CustomStringConvertible {
   public init(_ places: some Sequence<Place>) {
     self.places = Set(places).sorted()
   }
+
+  /// The layers of those places that are at `site`, ascending.
+  public func layers(at site: Site) -> [Int] { places.filter { $0.site == site }.map(\.layer) }
 
   /// Every one of these sites in every one of these layers.
   public init(sites: [Site], layers: some Sequence<Int>) {
@@ -109,8 +93,8 @@ public struct PlaceList: Equatable, Sendable, CustomStringConvertible {
         return nil
       }
       places += (first...last).map { Place(site, $0) }
-      // A list that a stream names may repeat itself: memory is taken once.
-      guard places.count <= Site.allCases.count * 10_000 else { return nil }
+      // More than there are: a stream's list that repeats itself must not exhaust memory.
+      guard places.count <= Site.allCases.count * Place.layers.count else { return nil }
     }
     self.init(places)
   }
@@ -118,8 +102,7 @@ public struct PlaceList: Equatable, Sendable, CustomStringConvertible {
   /// Runs of layers of one site after another.
   public var description: String {
     Site.allCases.flatMap { site in
-      let layers = places.filter { $0.site == site }.map(\.layer)
-      return consecutiveRuns(layers).map { run in
+      consecutiveRuns(layers(at: site)).map { run in
         "\(site.rawValue).\(run.lowerBound)" + (run.count > 1 ? "-\(run.upperBound)" : "")
       }
     }.joined(separator: ",")

@@ -44,9 +44,12 @@ public final class StreamReader {
       guard record.metadata["record"] == "begin" else {
         throw Failure(.malformed, "expected a begin record, found record=\(record.metadata["record"] ?? "(none)")")
       }
-      guard record.metadata["format"] == StreamFormat.version else {
-        throw Failure(
-          .malformed, "expected format \(StreamFormat.version), found \(record.metadata["format"] ?? "(none)")")
+      let format = record.metadata["format"]
+      guard format == StreamFormat.version else {
+        let remedy =
+          format == StreamFormat.formerVersion
+          ? ", of earlier programs: make the stream again with this version's programs" : ""
+        throw Failure(.malformed, "expected format \(StreamFormat.version), found \(format ?? "(none)")\(remedy)")
       }
       guard record.header.tensors.isEmpty else {
         throw Failure(.malformed, "expected a begin record without tensors, found \(record.header.tensors.count)")

@@ -51,7 +51,11 @@ struct GradAggregate: Filter {
   var mixTexts = false
 
   @Option(
-    help: ArgumentHelp("Also write layer_{i}_{mode}_gradients.npy into this folder.", valueName: "folder"),
+    help: ArgumentHelp(
+      """
+      Also write layer_{i}_{mode}_gradients.npy into this folder; at other sites than mlp_out \
+      layer_{i}_{site}_{mode}_gradients.npy.
+      """, valueName: "folder"),
     completion: .directory)
   var save: String?
 
@@ -157,33 +161,33 @@ struct GradAggregate: Filter {
   private func finish(
     _ sums: GradientSums, of texts: [TextIdentity], provenance: [String: String], to output: StreamWriter?
   ) throws {
-    let layers = sums.layers.sorted { $0.key < $1.key }
-    guard !layers.isEmpty else { throw Failure(.malformed, "no gradients: expected at least one record, found none") }
-    if let layer = layers.first(where: { $0.value.weight == 0 })?.key {
-      throw Failure(.malformed, "layer \(layer): no gradients: expected at least one recorded position, found none")
+    let places = sums.places.sorted { $0.key < $1.key }
+    guard !places.isEmpty else { throw Failure(.malformed, "no gradients: expected at least one record, found none") }
+    if let place = places.first(where: { $0.value.weight == 0 })?.key {
+      throw Failure(.malformed, "\(place): no gradients: expected at least one recorded position, found none")
     }
     if let save { try makeFolder(save) }
     if !partial {
-      for (layer, layerSums) in layers {
+      for (place, placeSums) in places {
         var statistics: [AveragingMode: Statistics] = [:]
         for mode in sums.choices.modes {
-          let average = layerSums.average(mode).map { Float($0) }
-          if !compute.allowNonfinite, let place = average.firstIndex(where: { !$0.isFinite }) {
+          let average = placeSums.average(mode).map { Float($0) }
+          if !compute.allowNonfinite, let index = average.firstIndex(where: { !$0.isFinite }) {
             throw Failure(
               .malformed,
-              "layer \(layer), \(mode.rawValue): \(average[place]) at dimension \(place), from finite gradients: look at "
+              "\(place), \(mode.rawValue): \(average[index]) at dimension \(index), from finite gradients: look at "
                 + "the decoder; --allow-nonfinite goes on")
           }
           statistics[mode] = Statistics(average)
-          if let save { try NumPyWriter.write(average, to: "\(save)/layer_\(layer)_\(mode.rawValue)_gradients.npy") }
+          if let save { try NumPyWriter.write(average, to: "\(save)/\(ArrayFileName(place, mode))") }
         }
-        if !messages.quiet { writeLine(LayerSummary.text(layer: layer, statistics)) }
+        if !messages.quiet { writeLine(PlaceSummary.text(place, statistics)) }
       }
     }
     guard let output else { return }
     let own = [
-      "layers": LayerList(layers.map(\.key)).description,
-      "samples": String(layers.map(\.value.samples.count).max()!),
+      "places": PlaceList(places.map(\.key)).description,
+      "samples": String(places.map(\.value.samples.count).max()!),
     ]
     try output.begin(
       .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))

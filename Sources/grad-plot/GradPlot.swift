@@ -104,9 +104,9 @@ struct GradPlot: Filter {
       return try out.finish()
     }
     try collection.checkUnit(of: gradients)
-    for layer in gradients {
-      guard let exclusions = layer.statistics.exclusions else { continue }
-      complain("layer \(layer.layer), \(layer.mode.rawValue): left out: \(exclusions)")
+    for gradients in gradients {
+      guard let exclusions = gradients.statistics.exclusions else { continue }
+      complain("\(gradients.place), \(gradients.mode.rawValue): left out: \(exclusions)")
     }
     try makeFolder(output)
     let set = PlotSet(gradients, options)

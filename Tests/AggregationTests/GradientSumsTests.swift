@@ -21,17 +21,17 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
   func everyChoiceAgainstTheDefinition(_ choices: AggregationChoices, _ width: Int) throws {
     let batches = RaggedBatch.examples(width: width, seed: UInt64(width))
     let sums = try aggregated(batches, choices)
-    #expect(sums.layers.keys.sorted() == [0, 3])
-    for (layer, layerSums) in sums.layers {
-      #expect(layerSums.width == width)
-      #expect(Set(layerSums.sums.keys) == choices.modes)
-      #expect(layerSums.positions == 34)
-      #expect(layerSums.samples.count == 13)
-      #expect(layerSums.predictions == batches.reduce(0) { $0 + $1.predictions.reduce(0, +) })
-      #expect(layerSums.loss == 34 + 13 * 0.25)
+    #expect(sums.places.keys.sorted() == [mlpOut, residPost])
+    for (place, placeSums) in sums.places {
+      #expect(placeSums.width == width)
+      #expect(Set(placeSums.sums.keys) == choices.modes)
+      #expect(placeSums.positions == 34)
+      #expect(placeSums.samples.count == 13)
+      #expect(placeSums.predictions == batches.reduce(0) { $0 + $1.predictions.reduce(0, +) })
+      #expect(placeSums.loss == 34 + 13 * 0.25)
       for mode in choices.modes {
-        let expected = oracle(batches, layer: layer, width: width, mode, choices)
-        #expect(relativeL2(layerSums.average(mode), expected) < 1e-13)
+        let expected = oracle(batches, place: place, width: width, mode, choices)
+        #expect(relativeL2(placeSums.average(mode), expected) < 1e-13)
       }
     }
   }
@@ -46,8 +46,8 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       let partial = try aggregated(Array(part), choices).record(finished: false)
       try reading(.aggregates, [partial]) { try merged.merge(partial: $0) }
     }
-    for (layer, expected) in whole.layers {
-      let found = try #require(merged.layers[layer])
+    for (place, expected) in whole.places {
+      let found = try #require(merged.places[place])
       #expect(found.samples == expected.samples)
       #expect(found.positions == expected.positions)
       #expect(found.predictions == expected.predictions)
@@ -61,27 +61,28 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     var names: [[String]] = []
     for finished in [true, false] {
       try reading(.aggregates, [sums.record(finished: finished)]) { (record) throws in
-        names.append(record.header.tensors.map(\.name).filter { $0.hasSuffix(".3") }.sorted())
-        #expect(try Array(record.tensor("samples.3", shape: [2, 2], of: Int64.self)) == [1, 7, 107, 114])
-        #expect(try Array(record.tensor("weight.3", shape: [1], of: Double.self)) == [34])
+        names.append(record.header.tensors.map(\.name).filter { $0.hasSuffix(".mlp_out.3") }.sorted())
+        #expect(try Array(record.tensor("samples.mlp_out.3", shape: [2, 2], of: Int64.self)) == [1, 7, 107, 114])
+        #expect(try Array(record.tensor("weight.mlp_out.3", shape: [1], of: Double.self)) == [34])
         #expect(
-          try Array(record.tensor("sum_abs.3", shape: [5], of: Double.self)) == sums.layers[3]!.sums[.meanAbsolute])
+          try Array(record.tensor("sum_abs.mlp_out.3", shape: [5], of: Double.self))
+            == sums.places[mlpOut]!.sums[.meanAbsolute])
         guard finished else { return }
         #expect(
-          try Array(record.tensor("mean.3", shape: [5], of: Float.self))
-            == sums.layers[3]!.average(.mean).map { Float($0) })
+          try Array(record.tensor("mean.mlp_out.3", shape: [5], of: Float.self))
+            == sums.places[mlpOut]!.average(.mean).map { Float($0) })
       }
     }
-    let partial = ["loss", "positions", "predictions", "samples", "sum", "sum_abs", "weight"].map { "\($0).3" }
-    #expect(names == [(partial + ["mean.3", "mean_abs.3"]).sorted(), partial])
+    let partial = ["loss", "positions", "predictions", "samples", "sum", "sum_abs", "weight"].map { "\($0).mlp_out.3" }
+    #expect(names == [(partial + ["mean.mlp_out.3", "mean_abs.mlp_out.3"]).sorted(), partial])
   }
 
   @Test func samplesWithoutLoss() throws {
     var batches = RaggedBatch.examples(width: 2, seed: 1)
     batches[0].loss = nil
     let sums = try aggregated(batches, plain)
-    #expect(sums.layers[0]!.loss == 34 + 13 * 0.25 - 12)
-    #expect(sums.layers[0]!.predictions == batches[1...].reduce(0) { $0 + $1.predictions.reduce(0, +) })
+    #expect(sums.places[residPost]!.loss == 34 + 13 * 0.25 - 12)
+    #expect(sums.places[residPost]!.predictions == batches[1...].reduce(0) { $0 + $1.predictions.reduce(0, +) })
   }
 
   // MARK: - Refusals
@@ -94,20 +95,20 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
   func nonfiniteGradients(_ value: Float) throws {
     for (sample, position, dimension) in [(0, 2, 0), (4, 8, 36), (4, 3, 17)] {
       var batches = RaggedBatch.examples(width: 37, seed: 4)
-      batches[4].layers[3]![sample][position][dimension] = value
+      batches[4].places[mlpOut]![sample][position][dimension] = value
       refuses(
-        "record 5: tensor grad.3: \(value) at sample \(batches[4].samples[sample]), position \(4 * position), "
+        "record 5: tensor grad.mlp_out.3: \(value) at sample \(batches[4].samples[sample]), position \(4 * position), "
           + "dimension \(dimension); --allow-nonfinite goes on"
       ) { _ = try aggregated(batches, plain) }
       let sums = try aggregated(batches, plain, allowsNonfinite: true)
-      #expect(sums.layers[3]!.average(.mean).map(\.isFinite) == (0..<37).map { $0 != dimension })
-      #expect(sums.layers[0]!.average(.mean).allSatisfy { $0.isFinite })
+      #expect(sums.places[mlpOut]!.average(.mean).map(\.isFinite) == (0..<37).map { $0 != dimension })
+      #expect(sums.places[residPost]!.average(.mean).allSatisfy { $0.isFinite })
     }
   }
 
   @Test func nonfinitePartialSums() throws {
     var batches = RaggedBatch.examples(width: 3, seed: 4)
-    batches[0].layers[0]![0][0][2] = .nan
+    batches[0].places[residPost]![0][0][2] = .nan
     let partial = try aggregated(batches, plain, allowsNonfinite: true).record(finished: false)
     for allows in [false, true] {
       let sums = GradientSums(plain, allowsNonfinite: allows)
@@ -141,7 +142,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     let batches = RaggedBatch.examples(width: 2, seed: 1)
     let whole = GradientSums(plain)
     for text in texts { try reading(.gradients, batches.map(\.record)) { try whole.add(gradients: $0, of: text) } }
-    #expect(whole.layers[0]!.samples.count == 39)
+    #expect(whole.places[residPost]!.samples.count == 39)
     let partials = try texts.map { text in
       let sums = GradientSums(plain)
       try reading(.gradients, batches.map(\.record)) { try sums.add(gradients: $0, of: text) }
@@ -158,13 +159,15 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       let record = two.record(finished: true, of: named)
       try reading(.aggregates, [record]) { (record) throws in
         #expect(
-          try Array(record.tensor("samples.3", shape: [4, 2], of: Int64.self)) == [1, 7, 107, 114, 1, 7, 107, 114])
-        #expect(try Array(record.tensor("texts.3", shape: [4], of: Int64.self)) == [0, 0, 1, 1])
+          try Array(record.tensor("samples.mlp_out.3", shape: [4, 2], of: Int64.self)) == [
+            1, 7, 107, 114, 1, 7, 107, 114,
+          ])
+        #expect(try Array(record.tensor("texts.mlp_out.3", shape: [4], of: Int64.self)) == [0, 0, 1, 1])
         try merged.merge(partial: record, of: named)
       }
-      #expect(merged.layers[0]!.samples == whole.layers[0]!.samples)
+      #expect(merged.places[residPost]!.samples == whole.places[residPost]!.samples)
       for mode in AveragingMode.allCases {
-        #expect(relativeL2(merged.layers[3]!.average(mode), whole.layers[3]!.average(mode)) < 1e-14)
+        #expect(relativeL2(merged.places[mlpOut]!.average(mode), whole.places[mlpOut]!.average(mode)) < 1e-14)
       }
       refuses("record 1: sample 1 was aggregated already: is an input given twice?") {
         try reading(.aggregates, [partials[1]]) { try merged.merge(partial: $0, of: [texts[1]]) }
@@ -178,23 +181,23 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
   @Test func textsOfOtherForms() throws {
     let texts = ["a", "b"].map { TextIdentity(whole: $0, start: nil) }
     var record = OutputRecord()
-    record.add("sum.0", [1.0])
-    record.add("sum_abs.0", [1.0])
-    record.add("weight.0", [1.0])
-    record.add("samples.0", [Int64](arrayLiteral: 0, 1, 0, 1), shape: [2, 2])
-    record.add("positions.0", [Int64(1)])
-    record.add("loss.0", [1.0])
-    record.add("predictions.0", [Int64(1)])
+    record.add("sum.mlp_out.0", [1.0])
+    record.add("sum_abs.mlp_out.0", [1.0])
+    record.add("weight.mlp_out.0", [1.0])
+    record.add("samples.mlp_out.0", [Int64](arrayLiteral: 0, 1, 0, 1), shape: [2, 2])
+    record.add("positions.mlp_out.0", [Int64(1)])
+    record.add("loss.mlp_out.0", [1.0])
+    record.add("predictions.mlp_out.0", [Int64(1)])
     let check = { (numbers: [Int64]?, message: String) -> Void in
       var record = record
-      if let numbers { record.add("texts.0", numbers) }
+      if let numbers { record.add("texts.mlp_out.0", numbers) }
       let sums = GradientSums(plain)
       refuses(message) { try reading(.aggregates, [record]) { try sums.merge(partial: $0, of: texts) } }
     }
-    check(nil, "record 1: tensor texts.0 is missing")
-    check([0, 1, 0], "record 1: tensor texts.0: expected I64 [2], found I64 [3]")
-    check([0, 2], "record 1: texts.0: expected numbers from 0 to 1, found 2")
-    check([0, -1], "record 1: texts.0: expected numbers from 0 to 1, found -1")
+    check(nil, "record 1: tensor texts.mlp_out.0 is missing")
+    check([0, 1, 0], "record 1: tensor texts.mlp_out.0: expected I64 [2], found I64 [3]")
+    check([0, 2], "record 1: texts.mlp_out.0: expected numbers from 0 to 1, found 2")
+    check([0, -1], "record 1: texts.mlp_out.0: expected numbers from 0 to 1, found -1")
     check([1, 1], "record 1: sample 0 was aggregated already: is an input given twice?")
   }
 
@@ -205,7 +208,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
 
   @Test func gradientTensorsOfOtherForms() throws {
     let adding = { (name: String, values: [Float], shape: [Int]) in
-      var record = RaggedBatch(width: 1, layers: [0: [[[1]]]], predictions: [1], samples: [1]).record
+      var record = RaggedBatch(width: 1, places: [mlpOut: [[[1]]]], predictions: [1], samples: [1]).record
       record.add(name, values, shape: shape)
       return record
     }
@@ -213,25 +216,31 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       let sums = GradientSums(plain)
       refuses(message) { try reading(.gradients, [record]) { try sums.add(gradients: $0) } }
     }
-    check(adding("grad.x", [1], [1, 1]), "record 1: tensor grad.x: expected a layer's number after grad.")
-    check(adding("grad.1", [1, 2], [2, 1]), "record 1: tensor grad.1: expected F32 [1, any], found F32 [2, 1]")
-    check(adding("grad.1", [1], [1]), "record 1: tensor grad.1: expected F32 [1, any], found F32 [1]")
-    check(adding("grad.1", [], [1, 0]), "record 1: tensor grad.1: expected at least one column, found none")
+    for name in ["grad.mlp_out.x", "grad.3", "grad.mlp_out.03", "grad.mlp_in.3"] {
+      check(
+        adding(name, [1], [1, 1]), "record 1: tensor \(name): expected a place such as mlp_out.11 after grad.")
+    }
+    check(
+      adding("grad.mlp_out.1", [1, 2], [2, 1]),
+      "record 1: tensor grad.mlp_out.1: expected F32 [1, any], found F32 [2, 1]")
+    check(adding("grad.mlp_out.1", [1], [1]), "record 1: tensor grad.mlp_out.1: expected F32 [1, any], found F32 [1]")
+    check(
+      adding("grad.mlp_out.1", [], [1, 0]), "record 1: tensor grad.mlp_out.1: expected at least one column, found none")
     var none = OutputRecord()
-    GradientBatch(cuPositions: [0, 1], position: [0], sampleIndex: [0], predictions: [1]).add(to: &none)
-    check(none, "record 1: expected tensors grad.L, found none")
+    GradientBatch(cuPositions: [0, 1], position: [0], token: [0], sampleIndex: [0], predictions: [1]).add(to: &none)
+    check(none, "record 1: expected tensors grad.PLACE, found none")
   }
 
   @Test func aggregateTensorsOfOtherForms() throws {
     func record(weight: Double = 1, samples: [Int64] = [0, 1], positions: Int64 = 1) -> OutputRecord {
       var record = OutputRecord()
-      record.add("sum.0", [1.0, 2])
-      record.add("sum_abs.0", [1.0, 2])
-      record.add("weight.0", [weight])
-      record.add("samples.0", samples, shape: [samples.count / 2, 2])
-      record.add("positions.0", [positions])
-      record.add("loss.0", [1.0])
-      record.add("predictions.0", [Int64(1)])
+      record.add("sum.mlp_out.0", [1.0, 2])
+      record.add("sum_abs.mlp_out.0", [1.0, 2])
+      record.add("weight.mlp_out.0", [weight])
+      record.add("samples.mlp_out.0", samples, shape: [samples.count / 2, 2])
+      record.add("positions.mlp_out.0", [positions])
+      record.add("loss.mlp_out.0", [1.0])
+      record.add("predictions.mlp_out.0", [Int64(1)])
       return record
     }
     let check = { (records: [OutputRecord], message: String) -> Void in
@@ -240,14 +249,15 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     }
     let sums = GradientSums(plain)
     try reading(.aggregates, [record()]) { try sums.merge(partial: $0) }
-    #expect(sums.layers[0]!.average(.mean) == [1, 2])
-    check([record(weight: .nan)], "record 1: tensor weight.0: expected a weight, found nan")
-    check([record(weight: -1)], "record 1: tensor weight.0: expected a weight, found -1.0")
-    check([record(samples: [5, 4])], "record 1: samples.0: expected ranges, found 5 to 4")
-    check([record(samples: [-1, 4])], "record 1: samples.0: expected ranges, found -1 to 4")
-    check([record(positions: -1)], "record 1: tensor positions.0: expected a count, found -1")
+    #expect(sums.places[Place(.mlpOut, 0)]!.average(.mean) == [1, 2])
+    check([record(weight: .nan)], "record 1: tensor weight.mlp_out.0: expected a weight, found nan")
+    check([record(weight: -1)], "record 1: tensor weight.mlp_out.0: expected a weight, found -1.0")
+    check([record(samples: [5, 4])], "record 1: samples.mlp_out.0: expected ranges, found 5 to 4")
+    check([record(samples: [-1, 4])], "record 1: samples.mlp_out.0: expected ranges, found -1 to 4")
+    check([record(positions: -1)], "record 1: tensor positions.mlp_out.0: expected a count, found -1")
     check(
-      [record(positions: .max), record(samples: [1, 2])], "record 2: tensor positions.0: expected a count, found 1")
-    check([OutputRecord()], "record 1: expected tensors weight.L, found none")
+      [record(positions: .max), record(samples: [1, 2])],
+      "record 2: tensor positions.mlp_out.0: expected a count, found 1")
+    check([OutputRecord()], "record 1: expected tensors weight.PLACE, found none")
   }
 }

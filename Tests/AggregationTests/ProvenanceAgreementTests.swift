@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct ProvenanceAgreementTests {
   private let run = [
-    "model": "demo", "model.config.xxh64": "1", "layers": "0-3", "stride": "4", "history.0": "a", "samples": "5",
+    "model": "demo", "model.config.xxh64": "1", "places": "mlp_out.0-3", "stride": "4", "history.0": "a",
+    "samples": "5",
   ]
 
   private func joined(
@@ -30,15 +31,16 @@ import Testing
   }
 
   @Test func whatTellsShardsApartIsJoined() throws {
-    let all = try joined(["layers": "4-7", "history.0": "b", "samples": "5", "model": "other/path"])
-    #expect(all["layers"] == "0-3\n4-7")
+    let all = try joined(["places": "mlp_out.4-7", "history.0": "b", "samples": "5", "model": "other/path"])
+    #expect(all["places"] == "mlp_out.0-3\nmlp_out.4-7")
     #expect(all["history.0"] == "a\nb")
     #expect(all["samples"] == "5")
     #expect(all["model"] == "demo\nother/path")
     #expect(all["stride"] == "4")
     let made = ["mode": "mean_abs", "loss_reduction": "sum", "weighting": "position"]
     #expect(
-      try joined(["history.0": nil, "basis.5": "x"]) == run.merging(["basis.5": "x"]) { $1 }.merging(made) { $1 })
+      try joined(["history.0": nil, "basis.mlp_out.5": "x"])
+        == run.merging(["basis.mlp_out.5": "x"]) { $1 }.merging(made) { $1 })
   }
 
   @Test func thousandsOfShards() throws {
@@ -55,10 +57,10 @@ import Testing
   /// What is joined already is joined with once more.
   @Test func linesAreJoinedOnce() throws {
     var agreement = ProvenanceAgreement()
-    for layers in ["0-3", "4-7\n8-9", "0-3\n4-7", "8-9\n10"] {
-      try agreement.add(run.merging(["layers": layers]) { $1 }, pooled)
+    for places in ["mlp_out.0-3", "4-7\n8-9", "mlp_out.0-3\n4-7", "8-9\n10"] {
+      try agreement.add(run.merging(["places": places]) { $1 }, pooled)
     }
-    #expect(agreement.joined!["layers"] == "0-3\n4-7\n8-9\n10")
+    #expect(agreement.joined!["places"] == "mlp_out.0-3\n4-7\n8-9\n10")
   }
 
   /// Batches of another size may be averaged together where the average does not depend on them.

@@ -4,11 +4,15 @@ import SystemIO
 import TensorStream
 import TestSupport
 
+/// Two sites of one layer, which nothing may take for each other.
+let mlpOut = Place(.mlpOut, 3)
+let residPost = Place(.residPost, 3)
+
 /// A gradients record in plain arrays, and the averages as design and README define them, in plain loops.
 struct RaggedBatch {
   var width: Int
-  /// By sample the gradients at its positions, by layer.
-  var layers: [Int: [[[Float]]]]
+  /// By sample the gradients at its positions, by place.
+  var places: [Place: [[[Float]]]]
   var predictions: [Int]
   var samples: [Int64]
   var loss: [Double]?
@@ -22,34 +26,35 @@ struct RaggedBatch {
         next += 1
         return next + (next > 6 ? 100 : 0)
       }
-      let layers = [0, 3].map { layer in
-        (layer, lengths.map { length in (0..<length).map { _ in numbers.floats(width, scale: Float(layer + 1)) } })
+      let places = [(residPost, 1), (mlpOut, 4)].map { place, scale in
+        (place, lengths.map { length in (0..<length).map { _ in numbers.floats(width, scale: scale) } })
       }
       return RaggedBatch(
         width: width,
-        layers: Dictionary(uniqueKeysWithValues: layers), predictions: lengths.map { $0 == 1 ? 0 : 2 * $0 + 1 },
+        places: Dictionary(uniqueKeysWithValues: places), predictions: lengths.map { $0 == 1 ? 0 : 2 * $0 + 1 },
         samples: samples, loss: lengths.map { Double($0) + 0.25 })
     }
   }
 
   var record: OutputRecord {
     var record = OutputRecord()
-    let lengths = layers.values.first!.map(\.count)
+    let lengths = places.values.first!.map(\.count)
     GradientBatch(
       cuPositions: lengths.reduce(into: [0]) { $0.append($0.last! + Int32($1)) },
-      position: lengths.flatMap { (0..<Int32($0)).map { $0 * 4 } }, sampleIndex: samples,
-      predictions: predictions.map(Int32.init), loss: loss
+      position: lengths.flatMap { (0..<Int32($0)).map { $0 * 4 } },
+      token: lengths.flatMap { 0..<Int32($0) }, sampleIndex: samples, predictions: predictions.map(Int32.init),
+      loss: loss
     ).add(to: &record)
-    for (layer, rows) in layers {
+    for (place, rows) in places {
       let flat = rows.flatMap { $0 }
-      record.add("grad.\(layer)", flat.flatMap { $0 }, shape: [flat.count, width])
+      record.add(PlaceValue.gradient.name(place), flat.flatMap { $0 }, shape: [flat.count, width])
     }
     return record
   }
 }
 
 /// The average of `batches` by the definition.
-func oracle(_ batches: [RaggedBatch], layer: Int, width: Int, _ mode: AveragingMode, _ choices: AggregationChoices)
+func oracle(_ batches: [RaggedBatch], place: Place, width: Int, _ mode: AveragingMode, _ choices: AggregationChoices)
   -> [Double]
 {
   /// The mean over vectors.
@@ -59,7 +64,7 @@ func oracle(_ batches: [RaggedBatch], layer: Int, width: Int, _ mode: AveragingM
   var groups: [[[Double]]] = []
   for batch in batches {
     var ofBatch: [[[Double]]] = []
-    for (sample, positions) in batch.layers[layer]!.enumerated() {
+    for (sample, positions) in batch.places[place]!.enumerated() {
       let c =
         switch choices.lossReduction {
         case .sum: 1.0

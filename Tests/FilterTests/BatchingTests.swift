@@ -36,16 +36,16 @@ import Testing
   }
 
   private func expectSame(_ found: [String: [Double]], _ expected: [String: [Double]], _ comment: Comment) {
-    for name in ["mean.1", "mean.3", "mean_abs.1", "mean_abs.3"] {
+    for name in ["mean.mlp_out.1", "mean.mlp_out.3", "mean_abs.mlp_out.1", "mean_abs.mlp_out.3"] {
       let error = relativeL2(found[name] ?? [], expected[name]!)
       #expect(error <= Self.tolerance, "\(comment): \(name): \(error)")
     }
-    #expect(found["weight.1"] == expected["weight.1"])
+    #expect(found["weight.mlp_out.1"] == expected["weight.mlp_out.1"])
   }
 
   @Test(arguments: Kind.allCases) func batchSizes(_ kind: Kind) throws {
     let expected = try aggregate(["--mode", "both"], kind.gradients(batchSize: 4))
-    #expect(expected["mean.1"]!.contains { $0 != 0 })
+    #expect(expected["mean.mlp_out.1"]!.contains { $0 != 0 })
     for size in [1, 3, 7] {
       expectSame(try aggregate(["--mode", "both"], kind.gradients(batchSize: size)), expected, "batches of \(size)")
     }
@@ -86,7 +86,7 @@ import Testing
       try aggregate([], partials.reversed().reduce(Data(), +)),
     ] {
       let scaled = padded.mapValues { $0.map { $0 * 4 * 39 } }
-      expectSame(scaled.merging(["weight.1": padded["weight.1"]!]) { $1 }, sums, "padded")
+      expectSame(scaled.merging(["weight.mlp_out.1": padded["weight.mlp_out.1"]!]) { $1 }, sums, "padded")
     }
   }
 

@@ -141,8 +141,9 @@ import Testing
         try streamBytes { writer in
           try writer.begin(.gradients, provenance: ["stride": stride])
           var record = OutputRecord()
-          GradientBatch(cuPositions: [0, 1], position: [0], sampleIndex: [sample], predictions: [1]).add(to: &record)
-          record.add("grad.0", [Float(1)], shape: [1, 1])
+          GradientBatch(cuPositions: [0, 1], position: [0], token: [0], sampleIndex: [sample], predictions: [1]).add(
+            to: &record)
+          record.add("grad.mlp_out.0", [Float(1)], shape: [1, 1])
           try writer.write(record, batch: 0)
           try writer.end()
         })

@@ -207,8 +207,8 @@ import Testing
       try DemoRun.output("sae-grad", DemoRun.modelFlag + sae, activations),
     ] {
       let result = try averages(DemoRun.output("grad-aggregate", ["--mode", "both"], gradients))
-      #expect(result["weight.0"] == [1] && result["loss.0"] == [0])
-      #expect(result["mean_abs.3"]!.allSatisfy { $0 == 0 } && result["mean.3"]!.allSatisfy { $0 == 0 })
+      #expect(result["weight.mlp_out.0"] == [1] && result["loss.mlp_out.0"] == [0])
+      #expect(result["mean_abs.mlp_out.3"]!.allSatisfy { $0 == 0 } && result["mean.mlp_out.3"]!.allSatisfy { $0 == 0 })
     }
   }
 
@@ -216,20 +216,21 @@ import Testing
   @Test func oneDimensionAndNoSample() throws {
     let gradients = Data(
       try streamBytes { writer in
-        try writer.begin(.gradients, provenance: ["layers": "0,0-0,0"])
+        try writer.begin(.gradients, provenance: ["places": "mlp_out.0"])
         for (batch, samples) in [[Int64(0)], []].enumerated() {
           var record = OutputRecord()
           let counts = samples.map { _ in Int32(1) }
           GradientBatch(
-            cuPositions: [0] + counts, position: samples.map { _ in 0 }, sampleIndex: samples, predictions: counts
+            cuPositions: [0] + counts, position: samples.map { _ in 0 }, token: samples.map { _ in 0 },
+            sampleIndex: samples, predictions: counts
           ).add(to: &record)
-          record.add("grad.0", samples.map { _ in Float(-2) }, shape: [samples.count, 1])
+          record.add("grad.mlp_out.0", samples.map { _ in Float(-2) }, shape: [samples.count, 1])
           try writer.write(record, batch: batch)
         }
         try writer.end()
       })
     let aggregates = try DemoRun.output("grad-aggregate", ["--mode", "both"], gradients)
-    #expect(try averages(aggregates)["mean.0"] == [-2] && averages(aggregates)["mean_abs.0"] == [2])
+    #expect(try averages(aggregates)["mean.mlp_out.0"] == [-2] && averages(aggregates)["mean_abs.mlp_out.0"] == [2])
     let folder = try TemporaryFolder()
     #expect(try Program("grad-plot").run(["--output", folder.path], input: aggregates).status == 0)
     for program in ["qwen-capture", "act-grad"] {
@@ -267,7 +268,7 @@ import Testing
 
   @Test func messagesObeyNoFile() throws {
     let begin = safetensors([
-      "record": "begin", "format": "tensor-stream/1", "kind": "tokens\u{1b}]0;title\u{7}\nnext line",
+      "record": "begin", "format": "tensor-stream/2", "kind": "tokens\u{1b}]0;title\u{7}\nnext line",
     ])
     let outcome = try Program("stream-info").run([], input: Data(HandmadeFrame(begin).bytes))
     #expect(outcome.failed(65, saying: "found tokens\\u{1b}]0;title\\u{7}\\nnext line"), "\(outcome.errors)")

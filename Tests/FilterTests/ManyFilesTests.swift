@@ -35,9 +35,9 @@ import Testing
       let stream = try streamBytes { writer in
         try writer.begin(.gradients, provenance: [:])
         var record = OutputRecord()
-        GradientBatch(cuPositions: [0, 1], position: [0], sampleIndex: [Int64(number)], predictions: [1])
+        GradientBatch(cuPositions: [0, 1], position: [0], token: [0], sampleIndex: [Int64(number)], predictions: [1])
           .add(to: &record)
-        record.add("grad.0", [Float(number)], shape: [1, 1])
+        record.add("grad.mlp_out.0", [Float(number)], shape: [1, 1])
         try writer.write(record, batch: 0)
         try writer.end()
       }

@@ -14,10 +14,11 @@ import Testing
         var record = OutputRecord()
         let numbers = samples.keys.sorted()
         GradientBatch(
-          cuPositions: Array(0...Int32(numbers.count)), position: numbers.map { _ in 0 }, sampleIndex: numbers,
+          cuPositions: Array(0...Int32(numbers.count)), position: numbers.map { _ in 0 }, token: numbers.map { _ in 0 },
+          sampleIndex: numbers,
           predictions: numbers.map { _ in 1 }
         ).add(to: &record)
-        record.add("grad.0", numbers.map { samples[$0]! }, shape: [numbers.count, 1])
+        record.add("grad.mlp_out.0", numbers.map { samples[$0]! }, shape: [numbers.count, 1])
         try writer.write(record, batch: 0)
         try writer.end()
       })
@@ -41,7 +42,7 @@ import Testing
 
     let mixed = ["--mix-texts"]
     let whole = try DemoRun.output("grad-aggregate", mixed, a + b + c)
-    #expect(try averages(whole)["mean_abs.0"] == [5])
+    #expect(try averages(whole)["mean_abs.mlp_out.0"] == [5])
     let sums = try [a, b, c].map { try DemoRun.output("grad-aggregate", ["--partial"], $0) }
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1]] {
       let two = try DemoRun.output("grad-aggregate", mixed + ["--partial"], sums[order[0]] + sums[order[1]])
@@ -66,7 +67,7 @@ import Testing
   @Test func aTextThatIsKnownByItsStart() throws {
     let (file, pipe) = try (gradients("1", "s", [0: 1]), { try gradients(nil, "s", $0) })
     for flags in [[], ["--mix-texts"]] {
-      #expect(try averages(DemoRun.output("grad-aggregate", flags, file + pipe([1: 3])))["mean_abs.0"] == [2])
+      #expect(try averages(DemoRun.output("grad-aggregate", flags, file + pipe([1: 3])))["mean_abs.mlp_out.0"] == [2])
       #expect(try run(flags, file + pipe([0: 3])).failed(65, saying: twice))
       #expect(try run(flags, pipe([0: 3]) + file).failed(65, saying: twice))
     }
@@ -74,7 +75,7 @@ import Testing
     let sums = try DemoRun.output("grad-aggregate", ["--partial"], file + pipe([1: 3]))
     let adding = { (gradients: Data) in try sums + DemoRun.output("grad-aggregate", ["--partial"], gradients) }
     let three = try DemoRun.output("grad-aggregate", [], adding(gradients("1", "s", [2: 8])))
-    #expect(try averages(three)["mean_abs.0"] == [4])
+    #expect(try averages(three)["mean_abs.mlp_out.0"] == [4])
     #expect(try run([], adding(pipe([0: 3]))).failed(65, saying: twice))
     #expect(try run([], adding(gradients("1", "s", [1: 3]))).failed(65, saying: "sample 1 was aggregated already"))
   }
@@ -91,14 +92,14 @@ import Testing
     }
   }
 
-  /// `samples.0` and `texts.0`.
+  /// `samples.mlp_out.0` and `texts.mlp_out.0`.
   private func numbers(_ aggregates: Data) throws -> [[Int64]] {
     let reader = StreamReader(try ReusedFile().opened(with: Array(aggregates)))
     _ = try reader.nextSegment(.aggregates)
     let record = try #require(try reader.nextRecord())
     return [
-      Array(try record.tensor("samples.0", shape: [nil, 2], of: Int64.self)),
-      Array(try record.tensor("texts.0", shape: [nil], of: Int64.self)),
+      Array(try record.tensor("samples.mlp_out.0", shape: [nil, 2], of: Int64.self)),
+      Array(try record.tensor("texts.mlp_out.0", shape: [nil], of: Int64.self)),
     ]
   }
 }

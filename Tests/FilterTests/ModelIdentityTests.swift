@@ -79,7 +79,7 @@ import Testing
     var metadata = try #require(try reader.nextSegment(.activations)).provenance
     metadata[key] = nil
     let begin = safetensors(
-      metadata.merging(["record": "begin", "format": "tensor-stream/1", "kind": "activations"]) { _, own in own })
+      metadata.merging(["record": "begin", "format": "tensor-stream/2", "kind": "activations"]) { _, own in own })
     let outcome = try Program("act-grad").run(DemoRun.modelFlag, input: Data(HandmadeFrame(begin).bytes))
     #expect(outcome.failed(65, saying: "\(key): expected"), "\(outcome.errors)")
     #expect(outcome.errors.contains("found none"), "\(outcome.errors)")

@@ -26,7 +26,7 @@ import Testing
     let results = try [1, 4, 8, 10].map { size in
       try aggregates(DemoRun.gradients(0..<DemoRun.samples.count, samplesPerBatch: size), choices)
     }
-    #expect(Set(results[0].keys).isSuperset(of: (0..<4).flatMap { ["mean.\($0)", "mean_abs.\($0)"] }))
+    #expect(Set(results[0].keys).isSuperset(of: (0..<4).flatMap { ["mean.mlp_out.\($0)", "mean_abs.mlp_out.\($0)"] }))
     for result in results.dropFirst() { compare(result, results[0], within: 1e-6) }
   }
 
@@ -36,7 +36,7 @@ import Testing
       try aggregates(
         DemoRun.gradients(0..<DemoRun.samples.count, samplesPerBatch: size), Self.both + ["--loss-reduction", "batch"])
     }
-    #expect(relativeL2(results[0]["mean_abs.0"]!, results[1]["mean_abs.0"]!) > 0.1)
+    #expect(relativeL2(results[0]["mean_abs.mlp_out.0"]!, results[1]["mean_abs.mlp_out.0"]!) > 0.1)
   }
 
   @Test func concatenatedHalvesEqualOneRun() throws {
@@ -77,7 +77,7 @@ import Testing
     #expect(provenance["history.1"] == "qwen-capture --model \(DemoRun.model) --layers 1,2 --quiet")
     #expect(provenance["history.2"] == "act-grad --model \(DemoRun.model) --layers 2-3 --quiet")
     #expect(provenance["history.3"] == "grad-aggregate --quiet")
-    #expect(provenance["layers"] == "2-3")
+    #expect(provenance["places"] == "mlp_out.2-3")
     #expect(provenance["unit"] == "activation")
     #expect(provenance["model"] == DemoRun.model)
     #expect(provenance["mode"] == "mean_abs")
@@ -94,15 +94,16 @@ import Testing
       "qwen-capture", DemoRun.modelFlag + ["--layers", "0"], Data(tokenStream([[[1, 2, 3]]])))
     let expected = try aggregates(DemoRun.output("act-grad", DemoRun.modelFlag, alone))
     compare(
-      ["m": result["mean_abs.0"]!.map { 5 * $0 }], ["m": expected["mean_abs.0"]!.map { 3 * $0 }], within: 1e-6)
-    #expect(result["weight.0"] == [5])
-    #expect(result["loss.0"]!.allSatisfy { $0.isFinite })
+      ["m": result["mean_abs.mlp_out.0"]!.map { 5 * $0 }], ["m": expected["mean_abs.mlp_out.0"]!.map { 3 * $0 }],
+      within: 1e-6)
+    #expect(result["weight.mlp_out.0"] == [5])
+    #expect(result["loss.mlp_out.0"]!.allSatisfy { $0.isFinite })
   }
 
   @Test func listing() throws {
     let text = try Program("stream-info").run([], input: DemoRun.aggregates.get()).text
     #expect(text.contains("-: segment 0: aggregates\n"))
-    #expect(text.contains("    mean_abs.3  F32 [128]\n"))
+    #expect(text.contains("    mean_abs.mlp_out.3  F32 [128]\n"))
     #expect(text.hasSuffix("  end: 1 data records\n"))
     let two = try DemoRun.tokens.get() + DemoRun.tokens.get()
     let check = try Program("stream-info").run(["--check"], input: two)

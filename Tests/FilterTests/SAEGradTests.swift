@@ -118,15 +118,15 @@ import Testing
   @Test func aStreamWithoutTheDecoderItPromisesIsRefused() throws {
     let reference = #"{"embedded":true,"features":8,"path":"ae.pt","width":2,"xxh64":"0"}"#
     var record = OutputRecord()
-    GradientBatch(cuPositions: [0, 1], position: [0], sampleIndex: [0], predictions: [1]).add(to: &record)
-    record.add("grad.0", [1, 2] as [Float], shape: [1, 2])
+    GradientBatch(cuPositions: [0, 1], position: [0], token: [0], sampleIndex: [0], predictions: [1]).add(to: &record)
+    record.add("grad.mlp_out.0", [1, 2] as [Float], shape: [1, 2])
     let stream = try streamBytes { writer in
-      try writer.begin(.gradients, provenance: ["basis.0": reference])
+      try writer.begin(.gradients, provenance: ["basis.mlp_out.0": reference])
       try writer.write(record, batch: 0)
       try writer.end()
     }
     let outcome = try Program("grad-aggregate").run([], input: Data(stream))
-    #expect(outcome.status == 65 && outcome.errors.contains("layer 0: its decoder"), "\(outcome.errors)")
+    #expect(outcome.status == 65 && outcome.errors.contains("mlp_out.0: its decoder"), "\(outcome.errors)")
   }
 
   /// The demo's autoencoder of layer 1, at another path and under the names of layers that it was not made for.
@@ -202,7 +202,7 @@ import Testing
     (["--sae", pattern, "--layers", "1", "--sae-k", "16"], 64, "--sae-k: 16 is not used by the BatchTopKSAE in "),
     (
       ["--sae", packageRoot + "/demo/saes/mlp_out_layer_1/trainer_0"], 64,
-      "--sae: one autoencoder for the captured layers 0-3: expected {layer} in the path, or --layers with its own layer"
+      "--sae: one path for mlp_out.0-3: expected {layer} in it, or a single layer by --layers"
     ),
     (
       ["--sae", packageRoot + "/demo/saes/mlp_out_layer_{layer}", "--layers", "1"], 66,

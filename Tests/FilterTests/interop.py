@@ -27,7 +27,7 @@ def records(data):
         record = metadata["record"]
         assert (record == "begin") != inside, record
         if record == "begin":
-            assert metadata["format"] == "tensor-stream/1", metadata["format"]
+            assert metadata["format"] == "tensor-stream/2", metadata["format"]
             inside, counted, size = True, 0, 0
         elif record == "data":
             counted, size = counted + 1, size + len(buffer)
@@ -45,7 +45,7 @@ def frame(metadata, tensors={}):
 
 
 def stream(kind, batches, **provenance):
-    begin = {"record": "begin", "format": "tensor-stream/1", "kind": kind, **provenance}
+    begin = {"record": "begin", "format": "tensor-stream/2", "kind": kind, **provenance}
     frames = [frame(begin)[1]]
     size = 0
     for number, tensors in enumerate(batches):
@@ -68,16 +68,17 @@ def batches():
         yield {
             "cu_positions": np.cumsum([0] + lengths, dtype=np.int32),
             "position": np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
+            "token": random.randint(0, 1000, count).astype(np.int32),
             "sample_index": np.arange(sample, sample + len(lengths), dtype=np.int64),
             "predictions": np.array([n + 2 for n in lengths], np.int32),
-            **{f"grad.{layer}": random.standard_normal((count, WIDTH)).astype(np.float32) for layer in LAYERS},
+            **{f"grad.mlp_out.{layer}": random.standard_normal((count, WIDTH)).astype(np.float32) for layer in LAYERS},
         }
         sample += len(lengths)
 
 
 def averages(layer):
     """mean and mean_abs as grad-aggregate defines them without flags."""
-    positions = np.concatenate([batch[f"grad.{layer}"].astype(np.float64) for batch in batches()])
+    positions = np.concatenate([batch[f"grad.mlp_out.{layer}"].astype(np.float64) for batch in batches()])
     return positions.mean(0), abs(positions).mean(0)
 
 
@@ -88,7 +89,7 @@ def main(command, *arguments):
             for name, tensor in sorted(tensors.items()):
                 print(number, name, tensor.dtype, list(tensor.shape), repr(float(tensor.sum(dtype=np.float64))))
     elif command == "write":
-        sys.stdout.buffer.write(stream("gradients", list(batches()), unit="activation", layers="0,7"))
+        sys.stdout.buffer.write(stream("gradients", list(batches()), unit="activation", places="mlp_out.0,mlp_out.7"))
     elif command == "check":
         for layer in LAYERS:
             for mode, expected in zip(["mean", "mean_abs"], averages(layer)):

@@ -131,9 +131,9 @@ extension Reader {
   /// All that the programs make of a stream's records.
   private static func read(_ reader: StreamReader) throws {
     while let segment = try reader.nextSegment() {
-      _ = try? LayerList(segment)
-      for (key, text) in segment.provenance where key.hasPrefix("basis.") {
-        _ = try? BasisReference(parsing: text)
+      if let list = try? segment.places() { precondition(PlaceList(list.description) == list, "\(list)") }
+      for place in (try? segment.places(of: .basis)) ?? [] {
+        _ = try? BasisReference(parsing: segment.provenance[PlaceValue.basis.name(place)]!)
       }
       let texts = (try? TextIdentity.texts(of: segment.provenance)) ?? [.unknown]
       var agreement = ProvenanceAgreement()
@@ -153,7 +153,7 @@ extension Reader {
           try table.add(gradients: record)
         case .aggregates:
           try sums.merge(partial: record, of: texts)
-          _ = sums.layers.values.map(\.samples.count)
+          _ = sums.places.values.map(\.samples.count)
         }
       }
     }

@@ -136,13 +136,14 @@ enum Seeds {
 
   static func streams() throws -> [[UInt8]] {
     let gradients = try streamBytes { writer in
-      try writer.begin(.gradients, provenance: ["layers": "0-1", "stride": "4"])
+      try writer.begin(.gradients, provenance: ["places": "mlp_out.0-1", "stride": "4"])
       var record = OutputRecord()
       GradientBatch(
-        cuPositions: [0, 1, 2], position: [0, 1], sampleIndex: [0, 1], predictions: [1, 2], loss: [1, 2]
+        cuPositions: [0, 1, 2], position: [0, 1], token: [5, 6], sampleIndex: [0, 1], predictions: [1, 2],
+        loss: [1, 2]
       )
       .add(to: &record)
-      record.add("grad.0", [Float](repeating: 0.5, count: 6), shape: [2, 3])
+      record.add("grad.mlp_out.0", [Float](repeating: 0.5, count: 6), shape: [2, 3])
       try writer.write(record, batch: 0)
       try writer.end()
     }
@@ -150,19 +151,20 @@ enum Seeds {
       try writer.begin(
         .aggregates, provenance: ["mode": "both", "text.xxh64": "1\n", "text.start.xxh64": "2\n3"])
       var record = OutputRecord()
-      record.add("sum.0", [Double](repeating: 1, count: 3))
-      record.add("sum_abs.0", [Double](repeating: 1, count: 3))
-      record.add("samples.0", [Int64](arrayLiteral: 0, 2, 5, 6), shape: [2, 2])
-      record.add("texts.0", [Int64](arrayLiteral: 0, 1))
-      record.add("weight.0", [3.0])
-      record.add("loss.0", [3.0])
-      record.add("positions.0", [Int64(3)])
-      record.add("predictions.0", [Int64(3)])
+      record.add("sum.mlp_out.0", [Double](repeating: 1, count: 3))
+      record.add("sum_abs.mlp_out.0", [Double](repeating: 1, count: 3))
+      record.add("samples.mlp_out.0", [Int64](arrayLiteral: 0, 2, 5, 6), shape: [2, 2])
+      record.add("texts.mlp_out.0", [Int64](arrayLiteral: 0, 1))
+      record.add("weight.mlp_out.0", [3.0])
+      record.add("loss.mlp_out.0", [3.0])
+      record.add("positions.mlp_out.0", [Int64(3)])
+      record.add("predictions.mlp_out.0", [Int64(3)])
       try writer.write(record, batch: 0)
       try writer.end()
     }
     let reference = "{\"path\":\"/a\",\"features\":3,\"width\":3,\"xxh64\":\"0\",\"embedded\":true}"
-    let tokens = try tokenStream([[[1, 2], [3]], [[4]]], provenance: ["layers": "0", "basis.0": reference])
+    let tokens = try tokenStream(
+      [[[1, 2], [3]], [[4]]], provenance: ["places": "mlp_out.0", "basis.mlp_out.0": reference])
     return [tokens, gradients, aggregates, tokens + tokens]
   }
 
@@ -171,7 +173,7 @@ enum Seeds {
     try streams().dropLast().map { stream in
       let reader = StreamReader(try ReusedFile().opened(with: stream))
       let segment = try reader.nextSegment()!
-      let fixed = ["record": "begin", "format": "tensor-stream/1", "kind": segment.kind.rawValue]
+      let fixed = ["record": "begin", "format": "tensor-stream/2", "kind": segment.kind.rawValue]
       var records = [TestSupport.safetensors(fixed.merging(segment.provenance) { fixed, _ in fixed })]
       while let record = try reader.nextRecord() { records.append(Array(record.bytes)) }
       return joined(records + [[]])

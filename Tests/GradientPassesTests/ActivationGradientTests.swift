@@ -24,7 +24,7 @@ import Testing
             modes: [.mean, .meanAbsolute], lossReduction: lossReduction, weighting: weighting, paddedPredictions: 508))
         try gradients.forEachRecord { try sums.add(gradients: $0) }
         for layer in 0..<golden.layerCount {
-          let found = try #require(sums.layers[layer])
+          let found = try #require(sums.places[Place(.mlpOut, layer)])
           // The padded loss is the summed one at another scale.
           let (stored, scale) = lossReduction == .padded ? (LossReduction.sum, 508.0) : (lossReduction, 1)
           let choice = "\(layer).\(stored.rawValue).\(weighting.rawValue)"
@@ -58,9 +58,12 @@ import Testing
       for sample in 0..<tokens.sampleCount {
         let valid = tokens.validLength(of: sample)
         #expect(Array(description.position[description.rows(of: sample)]) == (0..<Int32(valid)).map { $0 })
+        #expect(
+          description.token[description.rows(of: sample)] == tokens.inputIDs[tokens.rows(of: sample).prefix(valid)])
         let padding = [Float](repeating: .nan, count: (tokens.rows(of: sample).count - valid) * width)
         for layer in 0..<golden.layerCount {
-          let all = try record.tensor("grad.mlp_out.\(layer)", shape: [description.positionCount, width], of: Float.self)
+          let all = try record.tensor(
+            "grad.mlp_out.\(layer)", shape: [description.positionCount, width], of: Float.self)
           let range = description.rows(of: sample)
           rows[layer, default: []] += all[range.lowerBound * width..<range.upperBound * width] + padding
         }

@@ -114,7 +114,8 @@ final class GradientsStream: StoredStream {
       layers: layers ?? Array(start..<golden.layerCount))
   }
 
-  init(_ activations: ActivationsStream, _ model: DecoderModel, start: Int, layers: [Int], passRows: Int = 1024) throws {
+  init(_ activations: ActivationsStream, _ model: DecoderModel, start: Int, layers: [Int], passRows: Int = 1024) throws
+  {
     folder = try TemporaryFolder()
     let pass = ActivationGradients(
       model: model, start: Place(.mlpOut, start), places: PlaceList(sites: [.mlpOut], layers: layers))

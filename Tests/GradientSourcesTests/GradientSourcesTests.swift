@@ -9,17 +9,33 @@ import Testing
 
 @Suite struct ArrayFileNameTests {
   @Test(arguments: [
-    ("layer_11_mean_abs_gradients.npy", 11, AveragingMode.meanAbsolute),
-    ("a/b/layer_0_mean_gradients.npy", 0, .mean),
-    ("layer_7_gradients.npy", 7, nil),
-  ]) func tellsLayerAndMode(path: String, layer: Int, mode: AveragingMode?) {
-    #expect(ArrayFileName(parsing: path) == ArrayFileName(layer: layer, mode: mode))
-    #expect(path.hasSuffix(ArrayFileName(layer: layer, mode: mode).description))
+    ("layer_11_mean_abs_gradients.npy", Place(.mlpOut, 11), AveragingMode.meanAbsolute),
+    ("a/b/layer_0_mean_gradients.npy", Place(.mlpOut, 0), .mean),
+    ("layer_7_gradients.npy", Place(.mlpOut, 7), nil),
+    ("layer_7_attn_z_gradients.npy", Place(.attnZ, 7), nil),
+    ("x/layer_9999_resid_post_mean_abs_gradients.npy", Place(.residPost, 9999), .meanAbsolute),
+  ]) func tellsPlaceAndMode(path: String, place: Place, mode: AveragingMode?) {
+    #expect(ArrayFileName(parsing: path) == ArrayFileName(place, mode))
+    #expect(path.hasSuffix(ArrayFileName(place, mode).description))
+  }
+
+  @Test func everyNameIsReadAgain() {
+    let places = Site.allCases.flatMap { site in [0, 11, 9999].map { Place(site, $0) } }
+    let names = places.flatMap { place in ([nil] + AveragingMode.allCases).map { ArrayFileName(place, $0) } }
+    #expect(Set(names.map(\.description)).count == names.count)
+    for name in names { #expect(ArrayFileName(parsing: "\(name)") == name) }
+  }
+
+  /// Whose files are named without it.
+  @Test func theDefaultSiteMayBeNamed() {
+    #expect(ArrayFileName(parsing: "layer_2_mlp_out_mean_gradients.npy") == ArrayFileName(Place(.mlpOut, 2), .mean))
   }
 
   @Test(arguments: [
     "layer_gradients.npy", "layer_x_gradients.npy", "layer_1_median_gradients.npy", "layer_1mean_gradients.npy",
-    "layer_1_gradients.npz", "my_layer_1_gradients.npy", "layer_99999999999999999999_gradients.npy", "",
+    "layer_1_resid_gradients.npy", "layer_1_resid_postmean_gradients.npy", "layer_1_mean_resid_post_gradients.npy",
+    "layer_10000_gradients.npy", "layer_1_gradients.npz", "my_layer_1_gradients.npy",
+    "layer_99999999999999999999_gradients.npy", "",
   ]) func isNilForOtherNames(path: String) {
     #expect(ArrayFileName(parsing: path) == nil)
   }
@@ -35,7 +51,7 @@ extension TemporaryFolder {
     try writer.begin(kind, provenance: provenance)
     for (batch, tensors) in records.enumerated() {
       var record = OutputRecord()
-      record.add("weight.0", [1.0 as Double])
+      record.add("weight.mlp_out.0", [1.0 as Double])
       for tensor in tensors { record.add(tensor.name, tensor.values) }
       try writer.write(record, batch: batch)
     }
@@ -58,24 +74,39 @@ extension TemporaryFolder {
   @Test func readsTheAveragesOfAStream() throws {
     let stream = try folder.writeStream(
       "aggregates.ts", provenance: ["model": "demo"],
-      records: [[("mean.2", [1, -2]), ("mean_abs.2", [1, 2])], [("mean_abs.10", [3, 4]), ("mean_abs.x", [0])]])
+      records: [
+        [("mean.mlp_out.2", [1, -2]), ("mean_abs.mlp_out.2", [1, 2])],
+        [("mean_abs.mlp_out.10", [3, 4]), ("mean_abs.mlp_out.x", [0])],
+      ])
     var collection = GradientCollection()
     try collection.read(stream)
     let gradients = try collection.sorted()
-    #expect(gradients.map(\.layer) == [2, 2, 10])
+    #expect(gradients.map(\.place) == [Place(.mlpOut, 2), Place(.mlpOut, 2), Place(.mlpOut, 10)])
     #expect(gradients.map(\.mode) == [.mean, .meanAbsolute, .meanAbsolute])
     #expect(gradients.map(\.values) == [[1, -2], [1, 2], [3, 4]])
     #expect(gradients.allSatisfy { $0.unit == .activation && $0.precision == .single })
     #expect(collection.provenance["model"] == "demo")
-    #expect(try collection.sorted(layers: [10]).map(\.layer) == [10])
+    #expect(try collection.sorted(layers: [10]).map(\.place) == [Place(.mlpOut, 10)])
     #expect(
       throws: Failure(.usage, "--layers: layer 11 is not in the input, whose last layer is 10")
     ) { try collection.sorted(layers: [2, 11]) }
   }
 
+  /// One layer at two sites is two places; of several layers all sites are chosen.
+  @Test func readsSeveralSites() throws {
+    let names = ["mean.resid_post.2", "mean.mlp_out.2", "mean.attn_z.10", "mean.2", "mean.mlp.2"]
+    let stream = try folder.writeStream("aggregates.ts", records: [names.enumerated().map { ($1, [Float($0)]) }])
+    var collection = GradientCollection()
+    try collection.read(stream)
+    let places = [Place(.mlpOut, 2), Place(.residPost, 2), Place(.attnZ, 10)]
+    #expect(try collection.sorted().map(\.place) == places)
+    #expect(try collection.sorted().map(\.values) == [[1], [0], [2]])
+    #expect(try collection.sorted(layers: [2]).map(\.place) == Array(places[..<2]))
+  }
+
   @Test func takesTheUnitFromTheStreamUnlessItIsGiven() throws {
     let stream = try folder.writeStream(
-      "aggregates.ts", provenance: ["basis.2": "sae/ae.pt"], records: [[("mean.2", [1, -2])]])
+      "aggregates.ts", provenance: ["basis.mlp_out.2": "sae/ae.pt"], records: [[("mean.mlp_out.2", [1, -2])]])
     var collection = GradientCollection()
     try collection.read(stream)
     #expect(collection.all.map(\.unit) == [.feature])
@@ -87,26 +118,32 @@ extension TemporaryFolder {
   }
 
   @Test func refusesStreamsItCannotUse() throws {
-    let cut = try folder.writeStream("aggregates.ts", records: [[("mean.2", [1])]], isWhole: false)
+    let cut = try folder.writeStream("aggregates.ts", records: [[("mean.mlp_out.2", [1])]], isWhole: false)
     var collection = GradientCollection()
     #expect(throws: Failure.self) { try collection.read(cut) }
-    let gradients = try folder.writeStream("other.ts", kind: .gradients, records: [[("mean.2", [1])]])
+    let gradients = try folder.writeStream("other.ts", kind: .gradients, records: [[("mean.mlp_out.2", [1])]])
     collection = GradientCollection()
     #expect(throws: Failure.self) { try collection.read(gradients) }
-    let partial = try folder.writeStream("other.ts", records: [[("sum.2", [1])]])
+    let partial = try folder.writeStream("other.ts", records: [[("sum.mlp_out.2", [1])]])
     #expect(
-      throws: Failure(.malformed, "\(partial): no finished averages: expected tensors mean.L or mean_abs.L, found none")
+      throws: Failure(
+        .malformed, "\(partial): no finished averages: expected tensors mean.PLACE or mean_abs.PLACE, found none")
     ) { try collection.read(partial) }
   }
 
-  @Test func refusesALayerTwice() throws {
-    let stream = try folder.writeStream("aggregates.ts", records: [[("mean.2", [1])], [("mean.2", [2])]])
+  @Test func refusesAPlaceTwice() throws {
+    let stream = try folder.writeStream(
+      "aggregates.ts", records: [[("mean.mlp_out.2", [1])], [("mean.mlp_out.2", [2])]])
     var collection = GradientCollection()
-    #expect(throws: Failure.self) { try collection.read(stream) }
+    #expect(
+      throws: Failure(
+        .malformed,
+        "\(stream): mlp_out.2, mean was in \(stream) already; grad-aggregate merges partial aggregates of one place")
+    ) { try collection.read(stream) }
   }
 
   @Test func tellsTwoUnitsApart() throws {
-    let stream = try folder.writeStream("aggregates.ts", records: [[("mean.2", [1])]])
+    let stream = try folder.writeStream("aggregates.ts", records: [[("mean.mlp_out.2", [1])]])
     let array = "\(folder.path)/layer_2_mean_gradients.npy"
     try NumPyWriter.write([3, 4] as [Float], to: array)
     var collection = GradientCollection()
@@ -135,7 +172,7 @@ extension TemporaryFolder {
       try collection.read("\(folder.path)/\(name).npy")
     }
     let gradients = try collection.sorted()
-    #expect(gradients.map(\.layer) == [3, 4, 5, 20, 21])
+    #expect(gradients.map(\.place) == [3, 4, 5, 20, 21].map { Place(.mlpOut, $0) })
     // A negative value can only come from the signed mean.
     #expect(gradients.map(\.mode) == [.meanAbsolute, .mean, .mean, .meanAbsolute, .meanAbsolute])
     #expect(gradients.map(\.unit) == [GradientUnit](repeating: .feature, count: 5))

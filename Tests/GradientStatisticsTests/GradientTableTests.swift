@@ -1,10 +1,11 @@
 import GradientStatistics
+import TensorStream
 import Testing
 
 @Suite struct GradientTableTests {
   private let gradients = [
-    LayerGradients(layer: 3, mode: .mean, unit: .activation, values: [0.5, -2, 0.25, .nan]),
-    LayerGradients(layer: 4, mode: .meanAbsolute, unit: .feature, values: []),
+    PlaceGradients(place: Place(.mlpOut, 3), mode: .mean, unit: .activation, values: [0.5, -2, 0.25, .nan]),
+    PlaceGradients(place: Place(.attnOut, 4), mode: .meanAbsolute, unit: .feature, values: []),
   ]
 
   @Test func forTheEye() {
@@ -17,7 +18,7 @@ import Testing
              1           1   -2.00000e+00
              2           0    5.00000e-01
 
-        layer 4  mean_abs  0 features
+        layer 4 (attn_out)  mean_abs  0 features
           max |gradient| nan  mean nan  std nan  min nan  max nan
 
         """)
@@ -34,6 +35,7 @@ import Testing
     #expect(columns["rank"] == "1" && columns["index"] == "1" && columns["gradient"] == "-2.0")
     // Digits enough to get the same number back.
     #expect(Double(columns["mean"]!) == gradients[0].statistics.mean)
-    #expect(Array(rows[3].suffix(3)) == ["", "", ""])
+    #expect(columns["site"] == "mlp_out")
+    #expect(Array(rows[3].suffix(4)) == ["", "", "", "attn_out"])
   }
 }

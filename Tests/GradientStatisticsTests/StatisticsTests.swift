@@ -1,4 +1,5 @@
 import GradientStatistics
+import TensorStream
 import Testing
 
 @Suite struct StatisticsTests {
@@ -55,14 +56,17 @@ import Testing
   @Test func summaryLinesAreThoseOfThePythonScripts() {
     let absolute = Statistics([0.002, 0.004, 0.123456])
     #expect(
-      LayerSummary.text(layer: 0, [.meanAbsolute: absolute])
+      PlaceSummary.text(Place(.mlpOut, 0), [.meanAbsolute: absolute])
         == "Layer 0: Mean abs gradient = 0.043152, Max gradient = 0.123456, Std gradient = 0.056789")
     let signed = Statistics([-0.25, 0.05])
     #expect(
-      LayerSummary.text(layer: 7, [.mean: signed])
+      PlaceSummary.text(Place(.mlpOut, 7), [.mean: signed])
         == "Layer 7: Mean gradient = -0.100000, Max gradient = 0.250000, Std gradient = 0.150000")
     #expect(
-      LayerSummary.text(layer: 7, [.mean: signed, .meanAbsolute: absolute])
+      PlaceSummary.text(Place(.residPost, 0), [.meanAbsolute: absolute])
+        == "Layer 0 (resid_post): Mean abs gradient = 0.043152, Max gradient = 0.123456, Std gradient = 0.056789")
+    #expect(
+      PlaceSummary.text(Place(.mlpOut, 7), [.mean: signed, .meanAbsolute: absolute])
         == """
         Layer 7:
           Mean gradient (signed) = -0.100000, Max = 0.250000, Std = 0.150000

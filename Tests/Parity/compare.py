@@ -151,7 +151,7 @@ def write_tokens(path, batches, pad_to, pad_id):
     number = 0
     written = []
     with open(path, "wb") as file:
-        write_record(file, {}, {"record": "begin", "format": "tensor-stream/1", "kind": "tokens",
+        write_record(file, {}, {"record": "begin", "format": "tensor-stream/2", "kind": "tokens",
                                 "samples": str(sum(map(len, batches))), "batches": str(len(batches)),
                                 "batch_size": str(BATCH_SIZE), "max_length": str(MAX_LENGTH)})
         for b, batch in enumerate(batches):

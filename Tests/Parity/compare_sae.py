@@ -129,7 +129,7 @@ def compare(a, reference, model, folder, saes, pattern, batches, choice, work):
             loss_reduction="sum", weighting="position", pad_to=pad_to, pad_id=pad_id, stride=choice["stride"],
             stride_scope=choice["stride_scope"], use_error_term=choice["use_error_term"])
         *vectors, loss, _ = reference.analyse(model, sae, layer, batches, choices)
-        name = "loss" if choice["use_error_term"] else f"loss.{layer}"
+        name = "loss" if choice["use_error_term"] else f"loss.mlp_out.{layer}"
         found = sum(float(r[name].sum()) for r in read_records(work / "gradients.ts") if name in r)
         errors = [relative_l2(np.load(work / f"out/layer_{layer}_{mode}_gradients.npy"), vector)
                   for mode, vector in zip(MODES, vectors)]

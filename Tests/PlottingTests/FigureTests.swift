@@ -2,6 +2,7 @@ import CPNG
 import GradientStatistics
 import Plotting
 import SystemIO
+import TensorStream
 import Testing
 
 @Suite struct FigureLayoutTests {
@@ -23,7 +24,7 @@ import Testing
       [.leastNonzeroMagnitude, 0],
     ]
     let oddSamples = odd.flatMap { values in
-      AveragingMode.allCases.map { LayerGradients(layer: 7, mode: $0, unit: .feature, values: values) }
+      AveragingMode.allCases.map { PlaceGradients(place: Place(.mlpOut, 7), mode: $0, unit: .feature, values: values) }
     }
     var logarithmic = PlotOptions()
     logarithmic.countScale = .logarithmic
@@ -66,7 +67,8 @@ import Testing
   }
 
   @Test func titleAndStatisticsStandOnThePage() {
-    let gradients = LayerGradients(layer: 11, mode: .meanAbsolute, unit: .feature, values: [7.566e-5, 5.8632e-5, 0])
+    let gradients = PlaceGradients(
+      place: Place(.mlpOut, 11), mode: .meanAbsolute, unit: .feature, values: [7.566e-5, 5.8632e-5, 0])
     let texts = Figure.histogram(gradients).texts().map(\.text)
     #expect(texts.contains("Layer 11: SAE Feature Gradient Distribution (Mean Absolute)"))
     #expect(texts.contains("Total Features: 3    Max |gradient|: 7.57×10⁻⁵    Mean: 4.48×10⁻⁵    Std: 3.24×10⁻⁵"))
@@ -97,7 +99,7 @@ import Testing
     for (rank, index) in [17, 4000, 8999].enumerated() { values[index] = 50 + Double(rank) * 20 }
     var options = PlotOptions()
     options.top = 3
-    let gradients = LayerGradients(layer: 0, mode: .meanAbsolute, unit: .feature, values: values)
+    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: .meanAbsolute, unit: .feature, values: values)
     let texts = Figure.scatter(gradients, options).texts().map(\.text)
     #expect(["17", "4000", "8999", "Top 3 features"].allSatisfy(texts.contains))
   }
@@ -107,7 +109,9 @@ import Testing
     for (rank, index) in [17, 4000, 8999].enumerated() { values[index] = 50 + Double(rank) * 20 }
     var options = PlotOptions()
     options.top = 3
-    let layers = (0..<3).map { LayerGradients(layer: $0, mode: .meanAbsolute, unit: .feature, values: values) }
+    let layers = (0..<3).map {
+      PlaceGradients(place: Place(.mlpOut, $0), mode: .meanAbsolute, unit: .feature, values: values)
+    }
     let texts = Figure.scatters(layers, options).texts().map(\.text)
     for index in ["17", "4000", "8999"] { #expect(texts.count { $0 == index } == 3) }
     options.top = 0
@@ -124,8 +128,8 @@ import Testing
     for count in [1001, 5005] {
       let (signed, absolute) = (AveragingMode.mean, AveragingMode.meanAbsolute)
       let pair = [signed, absolute].map { mode in
-        LayerGradients(
-          layer: 1, mode: mode, unit: .feature, values: (0..<count).map { values[$0 % values.count] })
+        PlaceGradients(
+          place: Place(.mlpOut, 1), mode: mode, unit: .feature, values: (0..<count).map { values[$0 % values.count] })
       }
       for figure in [Figure.histogram(pair[1], options), .scatter(pair[1], options)] {
         let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
@@ -153,7 +157,7 @@ import Testing
     ] as [[Double]], AveragingMode.allCases) func nearlyEqualValuesShowABar(ends: [Double], mode: AveragingMode) throws
   {
     let values = (0..<1000).map { ends[$0 % 2] }
-    let gradients = LayerGradients(layer: 0, mode: mode, unit: .feature, values: values)
+    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: mode, unit: .feature, values: values)
     for figure in [Figure.histogram(gradients), .histograms([gradients, gradients])] {
       let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
       // Above the legend's swatches nothing is as tall.
@@ -167,18 +171,23 @@ import Testing
   }
 
   @Test func whatIsLeftOutIsNamed() {
-    let gradients = LayerGradients(layer: 0, mode: .mean, unit: .feature, values: [1, .nan, -.infinity])
+    let gradients = PlaceGradients(
+      place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: [1, .nan, -.infinity])
     for figure in [Figure.histogram(gradients), .scatter(gradients)] {
       #expect(figure.texts().contains { $0.text == "Left out: 1 NaN (at 1), 1 infinite (at 2)" })
     }
-    let empty = LayerGradients(layer: 0, mode: .mean, unit: .feature, values: [.nan])
+    let empty = PlaceGradients(place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: [.nan])
     #expect(Figure.scatter(empty).texts().contains { $0.text == "no finite values" })
   }
 }
 
 @Suite struct PlotSetTests {
-  private func layers(_ range: Range<Int>, _ modes: [AveragingMode], _ unit: GradientUnit) -> [LayerGradients] {
-    range.flatMap { layer in modes.map { LayerGradients(layer: layer, mode: $0, unit: unit, values: [1, 2]) } }
+  private func layers(_ range: Range<Int>, _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceGradients] {
+    places(range.map { Place(.mlpOut, $0) }, modes, unit)
+  }
+
+  private func places(_ places: [Place], _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceGradients] {
+    places.flatMap { place in modes.map { PlaceGradients(place: place, mode: $0, unit: unit, values: [1, 2]) } }
   }
 
   @Test func hasTheFilesOfThePythonScripts() {
@@ -192,6 +201,37 @@ import Testing
       }
     }
     #expect(names.count == 148 && Set(names) == expected)
+  }
+
+  /// Each site's layers are on pages of their own, and a site with one layer has no such page.
+  @Test func sitesAreDrawnApart() {
+    let several = [Place(.attnZ, 1), Place(.mlpOut, 0), Place(.residPost, 0), Place(.mlpOut, 1), Place(.residPost, 1)]
+    let plots = PlotSet(places(several, [.mean, .meanAbsolute], .activation)).plots
+    var expected: Set<String> = []
+    for stem in ["layer_0", "layer_1", "layer_1_attn_z", "layer_0_resid_post", "layer_1_resid_post"] {
+      expected.formUnion(["\(stem)_gradient_hist_combined", "\(stem)_gradient_scatter_combined"])
+      for mode in ["mean", "mean_abs"] {
+        expected.formUnion(["\(stem)_\(mode)_gradient_hist", "\(stem)_\(mode)_activation_scatter"])
+      }
+    }
+    for stem in ["all_layers", "all_layers_resid_post"] {
+      for mode in ["mean", "mean_abs"] {
+        expected.formUnion(["\(stem)_\(mode)_gradient_histograms", "\(stem)_\(mode)_activation_scatter"])
+      }
+    }
+    #expect(plots.count == expected.count && Set(plots.map(\.name)) == expected)
+    let title = { (name: String) in plots.first { $0.name == name }!.figure().title }
+    #expect(title("layer_1_mean_gradient_hist") == "Layer 1: Activation Gradient Distribution (Signed Mean)")
+    #expect(
+      title("layer_1_attn_z_mean_abs_activation_scatter")
+        == "Layer 1 (attn_z): Activation Gradient Scatter Plot (Mean Absolute)")
+    #expect(
+      title("layer_0_resid_post_gradient_hist_combined") == "Layer 0 (resid_post): Activation Gradient Comparison")
+    #expect(
+      title("all_layers_mean_gradient_histograms") == "Activation Gradient Distribution – All Layers (Signed Mean)")
+    #expect(
+      title("all_layers_resid_post_mean_gradient_histograms")
+        == "Activation Gradient Distribution – All Layers at resid_post (Signed Mean)")
   }
 
   @Test func oneModeOfOneLayerHasTwoFiles() {

@@ -22,8 +22,8 @@ import Testing
     try writer.begin(.aggregates, provenance: ["model": "demo", "history.0": "wt-tokenize x"])
     for layer in 0..<2 {
       var record = OutputRecord()
-      record.add("mean.\(layer)", [-1e-5, 2e-5, 3e-6] as [Float])
-      record.add("mean_abs.\(layer)", [1e-5, 2e-5, 3e-6] as [Float])
+      record.add("mean.mlp_out.\(layer)", [-1e-5, 2e-5, 3e-6] as [Float])
+      record.add("mean_abs.mlp_out.\(layer)", [1e-5, 2e-5, 3e-6] as [Float])
       try writer.write(record, batch: layer)
     }
     try writer.end()
@@ -113,7 +113,7 @@ import Testing
       "--output", folder.file("plots"), "--quiet", folder.file("layer_0_mean_gradients.npy"),
     ])
     #expect(outcome.status == 0)
-    #expect(outcome.errors == "grad-plot: layer 0, mean: left out: 1 NaN (at 1)\n")
+    #expect(outcome.errors == "grad-plot: mlp_out.0, mean: left out: 1 NaN (at 1)\n")
   }
 
   @Test(arguments: [

@@ -10,7 +10,7 @@ private let folder = sharedData + "/python-scripts-run"
 /// The 24 layers of a real run: 65,536 gradients each.
 @Suite(.enabled(if: exists(folder), "the arrays of a real run are not at ../shared/data/python-scripts-run"))
 struct RealArraysTests {
-  private let layers: [LayerGradients]
+  private let layers: [PlaceGradients]
 
   init() throws {
     var collection = GradientCollection()
@@ -19,7 +19,7 @@ struct RealArraysTests {
   }
 
   @Test func areComplete() {
-    #expect(layers.map(\.layer) == Array(0..<24))
+    #expect(layers.map(\.place.layer) == Array(0..<24))
     #expect(layers.allSatisfy { $0.mode == .meanAbsolute && $0.statistics.count == 65_536 })
     #expect(layers.allSatisfy { $0.histogram(bins: 100).counts.reduce(0, +) == 65_536 })
   }
@@ -28,7 +28,7 @@ struct RealArraysTests {
   @Test func haveTheirTopTwenty() {
     for layer in layers {
       let ranked = layer.values.enumerated().sorted { abs($0.element) > abs($1.element) }
-      #expect(layer.top(20) == ranked.prefix(20).map(\.offset), "layer \(layer.layer)")
+      #expect(layer.top(20) == ranked.prefix(20).map(\.offset), "\(layer.place)")
     }
   }
 

@@ -125,6 +125,8 @@ import Testing
         {"architecture": "standard", "d_in": 4, "d_sae": 6,
         "metadata": {"sae_lens_version": "6.0.0", "hook_name": "blocks.3.hook_mlp_out", "hook_head_index": 2}}
         """)
-    #expect(try folder.open().misplacement(at: Place(.mlpOut, 3))?.contains("one attention head (blocks.3.hook_mlp_out)") == true)
+    #expect(
+      try folder.open().misplacement(at: Place(.mlpOut, 3))?.contains("one attention head (blocks.3.hook_mlp_out)")
+        == true)
   }
 }

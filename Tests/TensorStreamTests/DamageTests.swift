@@ -13,15 +13,16 @@ import Testing
         .gradients,
         provenance: [
           "history.0": "wt-tokenize --tokenizer demo/model demo/sample.txt", "history.1": "act-grad --model demo/model",
-          "layers": "0-3", "model.config.xxh64": "0123456789abcdef",
+          "places": "mlp_out.0-3", "model.config.xxh64": "0123456789abcdef",
         ])
       for (batch, values) in [[Float](repeating: 0.5, count: 6), large].enumerated() {
         var record = OutputRecord()
         GradientBatch(
-          cuPositions: [0, 1, 2], position: [0, 1], sampleIndex: [Int64(2 * batch), Int64(2 * batch + 1)],
+          cuPositions: [0, 1, 2], position: [0, 1], token: [3, 4],
+          sampleIndex: [Int64(2 * batch), Int64(2 * batch + 1)],
           predictions: [1, 1], loss: [5.5, 4.25]
         ).add(to: &record)
-        record.add("grad.0", values, shape: [2, values.count / 2])
+        record.add("grad.mlp_out.0", values, shape: [2, values.count / 2])
         try writer.write(record, batch: batch)
       }
       try writer.end()

@@ -64,5 +64,5 @@ func handmade(_ records: [[UInt8]]) -> [UInt8] {
   records.flatMap { HandmadeFrame($0).bytes }
 }
 
-let begin = safetensors(["record": "begin", "format": "tensor-stream/1", "kind": "tokens"])
+let begin = safetensors(["record": "begin", "format": "tensor-stream/2", "kind": "tokens"])
 let emptyEnd = safetensors(["record": "end", "records": "0", "bytes": "0"])

@@ -130,7 +130,8 @@ import Testing
 
   @Test func notSafetensors() throws {
     try refuses([[1, 2]], "record 0: safetensors header too small: expected at least 8 bytes, found 2")
-    try refuses([begin, Array(data.dropLast())], "record 1: safetensors data: expected 16 bytes, found 15")
+    try refuses(
+      [begin, Array(data.dropLast())], "record 1: safetensors data: expected 16 bytes, found 15")
   }
 
   @Test func headerTooLarge() throws {
@@ -159,14 +160,18 @@ import Testing
     let format = { (format: String?) in
       safetensors(["record": "begin", "kind": "tokens"].merging(format.map { ["format": $0] } ?? [:]) { a, _ in a })
     }
-    try refuses([format("tensor-stream/2")], "record 0: expected format tensor-stream/1, found tensor-stream/2")
-    try refuses([format(nil)], "record 0: expected format tensor-stream/1, found (none)")
+    try refuses(
+      [format("tensor-stream/1")],
+      "record 0: expected format tensor-stream/2, found tensor-stream/1, of earlier programs: make the stream again with "
+        + "this version's programs")
+    try refuses([format("tensor-stream/3")], "record 0: expected format tensor-stream/2, found tensor-stream/3")
+    try refuses([format(nil)], "record 0: expected format tensor-stream/2, found (none)")
   }
 
   @Test func anotherKind() throws {
     let kind = { (kind: String?) in
       safetensors(
-        ["record": "begin", "format": "tensor-stream/1"].merging(kind.map { ["kind": $0] } ?? [:]) { a, _ in a })
+        ["record": "begin", "format": "tensor-stream/2"].merging(kind.map { ["kind": $0] } ?? [:]) { a, _ in a })
     }
     let all = "tokens or activations or gradients or aggregates"
     try refuses([kind("pictures")], "record 0: expected a stream of \(all), found pictures")
@@ -180,7 +185,7 @@ import Testing
   @Test func tensorsWhereNoneBelong() throws {
     let withTensor = { (metadata: [String: String]) in safetensors(metadata, [("x", .f32, [1])]) }
     try refuses(
-      [withTensor(["record": "begin", "format": "tensor-stream/1", "kind": "tokens"])],
+      [withTensor(["record": "begin", "format": "tensor-stream/2", "kind": "tokens"])],
       "record 0: expected a begin record without tensors, found 1")
     try refuses(
       [begin, withTensor(["record": "end", "records": "0", "bytes": "0"])],
@@ -291,12 +296,12 @@ import Testing
   }
 
   private func gradients(
-    ends: [Int32] = [0, 2, 3], position: [Int32] = [0, 1, 0], samples: [Int64] = [0, 1],
-    predictions: [Int32] = [1, 0], loss: [Double]? = nil
+    ends: [Int32] = [0, 2, 3], position: [Int32] = [0, 1, 0], token: [Int32] = [7, 8, 9],
+    samples: [Int64] = [0, 1], predictions: [Int32] = [1, 0], loss: [Double]? = nil
   ) throws -> [UInt8] {
     var record = OutputRecord()
     GradientBatch(
-      cuPositions: ends, position: position, sampleIndex: samples, predictions: predictions, loss: loss
+      cuPositions: ends, position: position, token: token, sampleIndex: samples, predictions: predictions, loss: loss
     ).add(to: &record)
     return try onlyDataRecord(record)
   }
@@ -336,6 +341,7 @@ import Testing
     let check = { (record: [UInt8], message: String) in try refuses(record, message) { _ = try GradientBatch($0) } }
     try check(gradients(ends: [0, 3]), "tensor cu_positions: expected I32 [3], found I32 [2]")
     try check(gradients(ends: [0, 2, 9]), "cu_positions: expected numbers that rise from 0 to 3, found 0 to 9")
+    try check(gradients(token: [7, 8]), "tensor token: expected I32 [3], found I32 [2]")
     try check(gradients(predictions: [1]), "tensor predictions: expected I32 [2], found I32 [1]")
     try check(gradients(predictions: [1, -1]), "predictions: expected no negative number, found -1")
     try check(gradients(loss: [1]), "tensor loss: expected F64 [2], found F64 [1]")

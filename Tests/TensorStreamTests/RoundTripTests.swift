@@ -82,8 +82,8 @@ import Testing
 
   @Test func gradientBatch() throws {
     var batch = GradientBatch(
-      cuPositions: [0, 2, 2, 3], position: [0, 4, 0], sampleIndex: [7, 3, .max - 1], predictions: [5, 0, 1],
-      loss: [1.25, 0, 2.5])
+      cuPositions: [0, 2, 2, 3], position: [0, 4, 0], token: [9, 151_935, 0], sampleIndex: [7, 3, .max - 1],
+      predictions: [5, 0, 1], loss: [1.25, 0, 2.5])
     for loss in [[1.25, 0, 2.5], nil] {
       batch.loss = loss
       var record = OutputRecord()

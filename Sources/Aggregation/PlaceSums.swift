@@ -1,8 +1,8 @@
 import CVectorMath
 import GradientStatistics
 
-/// The weighted sums of one layer's gradients, in Double: what partial aggregates are made of.
-public struct LayerSums: Sendable {
+/// The weighted sums of the gradients at one place, in Double: what partial aggregates are made of.
+public struct PlaceSums: Sendable {
   /// The number of dimensions or features.
   public let width: Int
   /// By mode: Σ w·c·g or Σ w·|c·g|, [width].

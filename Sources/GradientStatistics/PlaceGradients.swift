@@ -1,14 +1,16 @@
-/// What the values of a layer belong to.
+import TensorStream
+
+/// What the values at a place belong to.
 public enum GradientUnit: String, CaseIterable, Sendable {
   /// Features of a sparse autoencoder.
   case feature
-  /// Dimensions of the MLP output.
+  /// Dimensions of the activation.
   case activation
 }
 
-/// One layer's averaged gradients, and what is said of them.
-public struct LayerGradients: Sendable {
-  public let layer: Int
+/// The averaged gradients at one place, and what is said of them.
+public struct PlaceGradients: Sendable {
+  public let place: Place
   public let mode: AveragingMode
   public let unit: GradientUnit
   public let values: [Double]
@@ -17,9 +19,9 @@ public struct LayerGradients: Sendable {
   public let statistics: Statistics
 
   public init(
-    layer: Int, mode: AveragingMode, unit: GradientUnit, values: [Double], precision: Histogram.Precision = .double
+    place: Place, mode: AveragingMode, unit: GradientUnit, values: [Double], precision: Histogram.Precision = .double
   ) {
-    self.layer = layer
+    self.place = place
     self.mode = mode
     self.unit = unit
     self.values = values
