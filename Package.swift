@@ -99,7 +99,9 @@ let package = Package(
         "SparseAutoencoders", "GradientPasses", "TensorOperations", "Safetensors", "SystemIO", "TestSupport",
       ],
       exclude: ["Fixtures", "make_fixtures.py"]),
-    .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
+    .testTarget(
+      name: "AggregationTests",
+      dependencies: ["Aggregation", "GradientStatistics", "TensorOperations", "TensorStream", "TestSupport"]),
     .testTarget(
       name: "FilterTests",
       dependencies: [
