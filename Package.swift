@@ -106,7 +106,9 @@ let package = Package(
         "TestSupport",
       ],
       exclude: ["Fixtures", "make_fixtures.py"]),
-    .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),
+    .testTarget(
+      name: "AggregationTests",
+      dependencies: ["Aggregation", "GradientStatistics", "TensorOperations", "TensorStream", "TestSupport"]),
     .testTarget(
       name: "FilterTests",
       dependencies: [

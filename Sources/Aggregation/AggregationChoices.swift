@@ -44,11 +44,11 @@ public struct AggregationChoices: Equatable, Sendable {
   }
 
   /// `mean_abs`, `mean` or `both`, as `--mode` spells it.
-  public var modeName: String { modes.count > 1 ? "both" : modes.first!.rawValue }
+  public var modeName: String { modes.count > 1 ? "both" : modes.first!.names.flag }
 
   /// Reads what `modeName` writes.
   public static func modes(named name: String) -> Set<AveragingMode>? {
-    name == "both" ? Set(AveragingMode.allCases) : AveragingMode(rawValue: name).map { [$0] }
+    name == "both" ? Set(AveragingMode.allCases) : AveragingMode(\.flag, name).map { [$0] }
   }
 
   /// What a stream made by these choices says of them.

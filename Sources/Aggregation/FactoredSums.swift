@@ -17,11 +17,11 @@ public struct Basis {
   }
 }
 
-/// Sums of one place's factored gradients, whose rows, of 65,536 features, never exist.
+/// Totals of one place's factored gradients, whose rows, of 65,536 features, never exist.
 ///
-/// The signed sum is W_dec · Σ w·c·g: one vector until the end. The absolute one needs every row; since
+/// The signed total is W_dec · Σ w·c·g: one vector until the end. The absolute one needs every row; since
 /// w·c·|W_dec·g| = |W_dec·(w·c·g)|, rows of many records are gathered, scaled, into one product whose tiles are added up
-/// while they are in cache.
+/// while they are in cache. Where a statistic needs each unit's total by itself, products are of one unit's rows.
 final class FactoredSums {
   /// Rows gathered into one product: enough for the product's full speed.
   private static let capacity = 512
@@ -29,6 +29,10 @@ final class FactoredSums {
   let basis: Basis
   private let operations: any TensorOperations
   private let modes: Set<AveragingMode>
+  /// Whether a unit's total is asked for when it ends.
+  private let needsUnitsApart: Bool
+  /// Whether there are rows whose total was not given out yet.
+  private var hasRows = false
   /// Σ w·c·g, [D].
   private var sum: [Double]
   /// Rows in host memory, and where they are multiplied.
@@ -38,9 +42,12 @@ final class FactoredSums {
   /// Σ |W_dec · (w·c·g)| without the factors, [F].
   private var magnitudes: [Double]
 
-  init(_ basis: Basis, modes: Set<AveragingMode>, operations: any TensorOperations) {
+  init(
+    _ basis: Basis, modes: Set<AveragingMode>, statistics: [any Statistic.Type], operations: any TensorOperations
+  ) {
     self.basis = basis
     self.modes = modes
+    needsUnitsApart = statistics.contains { $0.needsUnitsApart }
     self.operations = operations
     sum = Array(repeating: 0, count: basis.decoder.columns)
     let needsRows = modes.contains(.meanAbsolute)
@@ -50,8 +57,15 @@ final class FactoredSums {
     hostRows = AlignedBuffer(capacity: rows * basis.decoder.columns * MemoryLayout<Float>.stride)
   }
 
-  /// Adds `rows` rows of g, [rows, D], each multiplied by `factor` ≥ 0.
-  func add(_ g: UnsafePointer<Float>, rows: Int, factor: Double) {
+  /// Adds a unit's rows of g, (rows, D), each multiplied by `factor` ≥ 0, to `sums`: now or later, as its statistics
+  /// allow.
+  func add(_ g: UnsafePointer<Float>, rows: Int, factor: Double, to sums: inout PlaceSums) {
+    add(g, rows: rows, factor: factor)
+    if needsUnitsApart { giveTotals(to: &sums) }
+  }
+
+  private func add(_ g: UnsafePointer<Float>, rows: Int, factor: Double) {
+    if rows > 0 { hasRows = true }
     let D = basis.decoder.columns
     if modes.contains(.mean) {
       sum.withUnsafeMutableBufferPointer { sum in
@@ -80,16 +94,18 @@ final class FactoredSums {
     gatheredRows = 0
   }
 
-  /// By mode the sums over all features, [F].
-  func finish() -> [AveragingMode: [Double]] {
+  /// Adds to `sums` all that was not added yet.
+  func giveTotals(to sums: inout PlaceSums) {
+    guard hasRows else { return }
     flush()
-    var sums: [AveragingMode: [Double]] = [:]
     if modes.contains(.mean) {
-      sums[.mean] = withFactors(operations.product(basis.decoder, sum))
+      sums.add(total: withFactors(operations.product(basis.decoder, sum)), .mean)
       MappedFile.letGo(of: basis.decoder.bytes)
     }
-    if modes.contains(.meanAbsolute) { sums[.meanAbsolute] = withFactors(magnitudes, \.magnitude) }
-    return sums
+    if modes.contains(.meanAbsolute) { sums.add(total: withFactors(magnitudes, \.magnitude), .meanAbsolute) }
+    for i in sum.indices { sum[i] = 0 }
+    for i in magnitudes.indices { magnitudes[i] = 0 }
+    hasRows = false
   }
 
   private func withFactors(_ values: [Double], _ sign: (Float) -> Float = { $0 }) -> [Double] {

@@ -6,13 +6,21 @@ import TensorStream
 
 /// Averages gradients of any number of records, and merges partial aggregates.
 public final class GradientSums {
+  /// What is gathered at every place unless others are asked for. The first gives the averages.
+  public static let statistics: [any Statistic.Type] = [WeightedSum.self]
+
   public let choices: AggregationChoices
   /// NaN and infinite gradients are refused, with their place, unless this says otherwise.
   public let allowsNonfinite: Bool
   public private(set) var places: [Place: PlaceSums] = [:]
+  private let statistics: [any Statistic.Type]
   private var factored: [Place: FactoredSums] = [:]
 
-  public init(_ choices: AggregationChoices, allowsNonfinite: Bool = false) {
+  public init(
+    _ choices: AggregationChoices, allowsNonfinite: Bool = false,
+    statistics: [any Statistic.Type] = GradientSums.statistics
+  ) {
+    self.statistics = statistics
     self.choices = choices
     self.allowsNonfinite = allowsNonfinite
   }
@@ -20,7 +28,8 @@ public final class GradientSums {
   /// From here on gradients at `place` are rows that this decoder multiplies.
   public func use(_ basis: Basis, for place: Place, operations: any TensorOperations) {
     finishFactored(place)
-    factored[place] = FactoredSums(basis, modes: choices.modes, operations: operations)
+    factored[place] = FactoredSums(
+      basis, modes: choices.modes, statistics: statistics, operations: operations)
   }
 
   /// Multiplies out what is gathered. Call it before the sums are read.
@@ -29,8 +38,11 @@ public final class GradientSums {
   }
 
   private func finishFactored(_ place: Place) {
-    guard let sums = factored.removeValue(forKey: place)?.finish() else { return }
-    places[place]?.add(sums)
+    guard let factored = factored.removeValue(forKey: place), var sums = places.removeValue(forKey: place) else {
+      return
+    }
+    factored.giveTotals(to: &sums)
+    places[place] = sums
   }
 
   // MARK: - Gradients
@@ -53,25 +65,33 @@ public final class GradientSums {
         throw record.failure("tensor \(name): expected \(expected) columns, as the decoder has, found \(width)")
       }
       var sums = try take(place, width: factored?.basis.decoder.rows ?? width, record)
-      for (positions, factor) in try weigh(batch, of: text, into: &sums, record) {
-        let first = rows.baseAddress! + positions.lowerBound * width
+      for unit in try weigh(batch, of: text, into: &sums, record) {
+        let first = rows.baseAddress! + unit.rows.lowerBound * width
         if let factored {
-          factored.add(first, rows: positions.count, factor: factor)
+          factored.add(first, rows: unit.rows.count, factor: unit.factor, to: &sums)
         } else {
-          sums.add(first, rows: positions.count, factor: factor)
+          sums.add(first, rows: unit.rows.count, factor: unit.factor)
         }
+        sums.endUnit(weight: unit.weight)
       }
       places[place] = sums
     }
   }
 
+  /// The rows of a sample that has any: what statistics take as independent of one another.
+  private struct Unit {
+    let rows: Range<Int>
+    /// w·c of every row.
+    let factor: Double
+    /// Σ w
+    let weight: Double
+  }
+
   /// Counts a batch's samples and weights.
-  ///
-  /// - Returns: w·c of every sample's rows.
   private func weigh(
     _ batch: GradientBatch, of text: TextIdentity, into sums: inout PlaceSums, _ record: Record
-  ) throws -> [(positions: Range<Int>, factor: Double)] {
-    var factors: [(Range<Int>, Double)] = []
+  ) throws -> [Unit] {
+    var units: [Unit] = []
     let batchPredictions = batch.predictions.reduce(0) { $0 + Int($1) }
     for sample in 0..<batch.sampleCount {
       let positions = batch.rows(of: sample)
@@ -91,7 +111,11 @@ public final class GradientSums {
         case .sample: 1 / Double(max(positions.count, 1))
         case .batch: 1 / Double(max(batch.positionCount, 1))
         }
-      if !positions.isEmpty { factors.append((positions, weight / Double(max(predictions, 1)))) }
+      if !positions.isEmpty {
+        units.append(
+          Unit(
+            rows: positions, factor: weight / Double(max(predictions, 1)), weight: weight * Double(positions.count)))
+      }
       sums.positions += positions.count
       if choices.weighting == .sample, !positions.isEmpty { sums.weight += 1 }
     }
@@ -104,7 +128,7 @@ public final class GradientSums {
       sums.loss += loss.reduce(0, +)
       sums.predictions += batchPredictions
     }
-    return factors
+    return units
   }
 
   /// Names the first NaN or infinite gradient.
@@ -124,18 +148,13 @@ public final class GradientSums {
   /// Adds the sums of an aggregates record, which must come from the same choices, and whose begin record names `texts`.
   public func merge(partial record: Record, of texts: [TextIdentity] = [.unknown]) throws {
     for place in try Self.places(of: .weight, in: record) {
-      let sumNames = choices.modes.map { ($0, Self.sum($0).name(place)) }
-      guard let width = record.header[sumNames[0].1]?.shape.first, width > 0 else {
-        throw record.failure("tensor \(sumNames[0].1) is missing or empty")
+      let sum = choices.modes.min()!.names.sum.name(place)
+      guard let width = record.header[sum]?.shape.first, width > 0 else {
+        throw record.failure("tensor \(sum) is missing or empty")
       }
       var sums = try take(place, width: width, record)
-      for (mode, name) in sumNames {
-        let partial = try record.tensor(name, shape: [width], of: Double.self)
-        if !allowsNonfinite, let index = partial.firstIndex(where: { !$0.isFinite }) {
-          throw record.failure(
-            "tensor \(name): \(partial[index]) at dimension \(index); --allow-nonfinite goes on")
-        }
-        sums.add([mode: Array(partial)])
+      for i in sums.statistics.indices {
+        try sums.statistics[i].merge { value, count in try numbers(value.name(place), count: count, record) }
       }
       for (range, text) in try Self.samples(at: place, in: record, texts) {
         if let duplicate = sums.samples.insert(range, of: text) { throw Self.twice(duplicate, record) }
@@ -151,6 +170,15 @@ public final class GradientSums {
       try Self.count(PlaceValue.predictions.name(place), of: record, addingTo: &sums.predictions)
       places[place] = sums
     }
+  }
+
+  /// A tensor of a statistic.
+  private func numbers(_ name: String, count: Int, _ record: Record) throws -> [Double] {
+    let numbers = try record.tensor(name, shape: [count], of: Double.self)
+    if !allowsNonfinite, let index = numbers.firstIndex(where: { !$0.isFinite }) {
+      throw record.failure("tensor \(name): \(numbers[index]) at dimension \(index); --allow-nonfinite goes on")
+    }
+    return Array(numbers)
   }
 
   /// The places that a record has values of that kind of, at least one.
@@ -182,15 +210,18 @@ public final class GradientSums {
     }
   }
 
-  /// The data record of an aggregates stream: every layer's sums and, where asked for, its averages.
+  /// The data record of an aggregates stream: every place's sums and, where asked for, its averages.
   ///
   /// - Parameter texts: those that the begin record names, among them all that samples were added of.
   public func record(finished: Bool, of texts: [TextIdentity] = [.unknown]) -> OutputRecord {
     var record = OutputRecord()
     for (place, sums) in places.sorted(by: { $0.key < $1.key }) {
-      for mode in choices.modes.sorted() {
-        record.add(Self.sum(mode).name(place), sums.sums[mode]!)
-        if finished { record.add(Self.average(mode).name(place), sums.average(mode).map { Float($0) }) }
+      for statistic in sums.statistics {
+        for (value, numbers) in statistic.tensors { record.add(value.name(place), numbers) }
+        guard finished else { continue }
+        for (value, numbers) in statistic.averages(weight: sums.weight) {
+          record.add(value.name(place), numbers.map { Float($0) })
+        }
       }
       precondition(sums.samples.byText.keys.allSatisfy(texts.contains))
       let samples = texts.map { sums.samples.byText[$0]?.ranges ?? [] }
@@ -216,20 +247,12 @@ public final class GradientSums {
     total = sum
   }
 
-  private static func sum(_ mode: AveragingMode) -> PlaceValue {
-    switch mode {
-    case .mean: PlaceValue(rawValue: "sum")
-    case .meanAbsolute: PlaceValue(rawValue: "sum_abs")
-    }
-  }
-
-  private static func average(_ mode: AveragingMode) -> PlaceValue { PlaceValue(rawValue: mode.rawValue) }
-
   // MARK: -
 
   /// A place's sums, taken out while they change so that their arrays are not copied.
   private func take(_ place: Place, width: Int, _ record: Record) throws -> PlaceSums {
-    let sums = places.removeValue(forKey: place) ?? PlaceSums(width: width, modes: choices.modes)
+    let sums =
+      places.removeValue(forKey: place) ?? PlaceSums(width: width, modes: choices.modes, statistics: statistics)
     guard sums.width == width else {
       throw record.failure("\(place): expected \(sums.width) columns as before, found \(width)")
     }

@@ -1,12 +1,12 @@
-import CVectorMath
 import GradientStatistics
+import TensorStream
 
-/// The weighted sums of the gradients at one place, in Double: what partial aggregates are made of.
+/// What is gathered of the gradients at one place, in Double: what partial aggregates are made of.
 public struct PlaceSums: Sendable {
   /// The number of dimensions or features.
   public let width: Int
-  /// By mode: Σ w·c·g or Σ w·|c·g|, [width].
-  public internal(set) var sums: [AveragingMode: [Double]]
+  /// Of the modes in their order, each.
+  public internal(set) var statistics: [any Statistic]
   /// Σ w
   public internal(set) var weight = 0.0
   public internal(set) var positions = 0
@@ -15,33 +15,33 @@ public struct PlaceSums: Sendable {
   public internal(set) var loss = 0.0
   public internal(set) var predictions = 0
 
-  init(width: Int, modes: Set<AveragingMode>) {
+  init(width: Int, modes: Set<AveragingMode>, statistics: [any Statistic.Type]) {
     self.width = width
-    sums = Dictionary(uniqueKeysWithValues: modes.map { ($0, [Double](repeating: 0, count: width)) })
+    self.statistics = modes.sorted().flatMap { mode in statistics.map { $0.init(mode, width: width) } }
   }
 
   /// The finished average of that mode.
   public func average(_ mode: AveragingMode) -> [Double] {
-    sums[mode]!.map { $0 / weight }
+    let averages = statistics.filter { $0.mode == mode }.flatMap { $0.averages(weight: weight) }
+    return averages.first { $0.value == mode.names.average }!.numbers
   }
 
-  mutating func add(_ other: [AveragingMode: [Double]]) {
-    for (mode, other) in other {
-      sums[mode]!.withUnsafeMutableBufferPointer { sums in
-        for i in 0..<sums.count { sums[i] += other[i] }
-      }
-    }
-  }
-
-  /// Adds `rows` rows of gradients, each element multiplied by `factor` ≥ 0.
+  /// Adds rows of the current unit, (rows, width), each element multiplied by `factor` ≥ 0.
   mutating func add(_ gradients: UnsafePointer<Float>, rows: Int, factor: Double) {
     for row in 0..<rows {
-      sums[.mean]?.withUnsafeMutableBufferPointer {
-        vector_accumulate($0.baseAddress!, gradients + row * $0.count, $0.count, factor)
-      }
-      sums[.meanAbsolute]?.withUnsafeMutableBufferPointer {
-        vector_accumulate_magnitude($0.baseAddress!, gradients + row * $0.count, $0.count, factor)
-      }
+      for i in statistics.indices { statistics[i].add(row: gradients + row * width, factor: factor) }
     }
+  }
+
+  /// Adds what rows came to in that mode, [width].
+  mutating func add(total: [Double], _ mode: AveragingMode) {
+    precondition(total.count == width)
+    total.withUnsafeBufferPointer { total in
+      for i in statistics.indices where statistics[i].mode == mode { statistics[i].add(total: total.baseAddress!) }
+    }
+  }
+
+  mutating func endUnit(weight: Double) {
+    for i in statistics.indices { statistics[i].endUnit(weight: weight) }
   }
 }

@@ -44,7 +44,7 @@ public struct GradientCollection {
     let place = name?.place ?? Place(.mlpOut, defaults.nextLayer)
     if name == nil { defaults.nextLayer += 1 }
     let mode = name?.mode ?? defaults.mode ?? (values.contains { $0 < 0 } ? .mean : .meanAbsolute)
-    provenance["array.\(place).\(mode.rawValue)"] = path
+    provenance["array.\(place).\(mode.names.flag)"] = path
     try add(
       PlaceGradients(
         place: place, mode: mode, unit: defaults.unit ?? .feature, values: values, precision: precision), from: path)
@@ -78,14 +78,14 @@ public struct GradientCollection {
     if let other = origins.updateValue(file, forKey: Self.key(gradients)) {
       throw Failure(
         .malformed,
-        "\(file): \(gradients.place), \(gradients.mode.rawValue) was in \(other) already; grad-aggregate merges "
+        "\(file): \(gradients.place), \(gradients.mode.names.flag) was in \(other) already; grad-aggregate merges "
           + "partial aggregates of one place")
     }
     all.append(gradients)
   }
 
   private static func key(_ gradients: PlaceGradients) -> String {
-    "\(gradients.place) \(gradients.mode.rawValue) \(gradients.unit.rawValue)"
+    "\(gradients.place) \(gradients.mode.names.flag) \(gradients.unit.rawValue)"
   }
 
   /// Refuses `gradients` of features and activations in one call, whose histograms would have one name.
@@ -101,7 +101,7 @@ public struct GradientCollection {
   /// "mean_abs.mlp_out.11"
   private static func average(_ name: String) -> (AveragingMode, Place)? {
     for mode in AveragingMode.allCases {
-      if let place = PlaceValue(rawValue: mode.rawValue).place(name) { return (mode, place) }
+      if let place = mode.names.average.place(name) { return (mode, place) }
     }
     return nil
   }

@@ -28,13 +28,13 @@ public struct ArrayFileName: Equatable, Sendable, CustomStringConvertible {
       self.init(place, nil)
       return
     }
-    guard rest.first == "_", let mode = AveragingMode(rawValue: String(rest.dropFirst())) else { return nil }
+    guard rest.first == "_", let mode = AveragingMode(\.file, String(rest.dropFirst())) else { return nil }
     self.init(place, mode)
   }
 
   private static let suffix = "_gradients.npy"
 
   public var description: String {
-    "\(place.fileName)\(mode.map { "_\($0.rawValue)" } ?? "")\(Self.suffix)"
+    "\(place.fileName)\(mode.map { "_\($0.names.file)" } ?? "")\(Self.suffix)"
   }
 }

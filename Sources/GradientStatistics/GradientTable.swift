@@ -19,7 +19,7 @@ public enum GradientTable {
     let statistics = gradients.statistics
     let number = { DecimalText.scientific($0, digits: 6) }
     var lines = [
-      "layer \(gradients.place.layer)\(gradients.place.site.remark)  \(gradients.mode.rawValue)  \(gradients.values.count) \(gradients.unit.rawValue)s",
+      "layer \(gradients.place.layer)\(gradients.place.site.remark)  \(gradients.mode.names.flag)  \(gradients.values.count) \(gradients.unit.rawValue)s",
       "  max |gradient| \(number(statistics.maximumMagnitude))  mean \(number(statistics.mean))"
         + "  std \(number(statistics.standardDeviation))"
         + "  min \(number(statistics.minimum))  max \(number(statistics.maximum))",
@@ -44,7 +44,7 @@ public enum GradientTable {
     var text = names.joined(separator: "\t") + "\n"
     for gradients in gradients {
       let statistics = gradients.statistics
-      var fields = [String(gradients.place.layer), gradients.mode.rawValue, gradients.unit.rawValue]
+      var fields = [String(gradients.place.layer), gradients.mode.names.flag, gradients.unit.rawValue]
       fields += [statistics.count, statistics.notANumber.count, statistics.infinite.count].map(String.init)
       // Shortest text that reads back as the same number.
       fields += [

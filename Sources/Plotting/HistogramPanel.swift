@@ -21,7 +21,7 @@ extension Panel {
         ? .mean("Mean: \(PlotText.number(statistics.mean))")
         : histogramLegend(mode: gradients.mode, mean: "Mean: \(PlotText.number(statistics.mean))"),
       xText: AxisText(
-        axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
+        axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.names.title) Gradient",
         showsLossDirection: isCentred && !isCell),
       yText: AxisText(
         axis: yAxis,

@@ -22,7 +22,8 @@ private let border = 10.0
 
 extension Figure {
   public static func histogram(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
-    let title = "\(gradients.place.title): \(gradients.unit.subject) Gradient Distribution (\(gradients.mode.title))"
+    let title =
+      "\(gradients.place.title): \(gradients.unit.subject) Gradient Distribution (\(gradients.mode.names.title))"
     let panel = Panel.histogram(
       gradients, bins: options.bins, countScale: options.countScale, style: .page, title: title,
       subtitle: "\(gradients.total)    \(gradients.numbers)")
@@ -30,7 +31,8 @@ extension Figure {
   }
 
   public static func scatter(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
-    let title = "\(gradients.place.title): \(gradients.unit.subject) Gradient Scatter Plot (\(gradients.mode.title))"
+    let title =
+      "\(gradients.place.title): \(gradients.unit.subject) Gradient Scatter Plot (\(gradients.mode.names.title))"
     let panel = Panel.scatter(
       gradients, top: options.top, style: .page, title: title, subtitle: "\(gradients.total)    \(gradients.numbers)")
     return page(panel, width: 11.6 * inch, height: 5.8 * inch)
@@ -50,7 +52,7 @@ extension Figure {
     combined(
       pair.map {
         Panel.histogram(
-          $0, bins: options.bins, countScale: options.countScale, style: .half, title: $0.mode.title,
+          $0, bins: options.bins, countScale: options.countScale, style: .half, title: $0.mode.names.title,
           subtitle: $0.numbers)
       }, of: pair)
   }
@@ -58,7 +60,7 @@ extension Figure {
   public static func combinedScatter(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
-        Panel.scatter($0, top: options.top, style: .half, title: $0.mode.title, subtitle: $0.numbers)
+        Panel.scatter($0, top: options.top, style: .half, title: $0.mode.names.title, subtitle: $0.numbers)
       }, of: pair)
   }
 
@@ -107,7 +109,7 @@ extension Figure {
     return rows(
       of: panels, columns: min(columns, panels.count), cellWidth: 4.6 * inch, cellHeight: 3.1 * inch,
       title:
-        "\(first.unit.subject) Gradient \(kind) – All Layers\(site == .mlpOut ? "" : " at \(site.rawValue)") (\(first.mode.title))",
+        "\(first.unit.subject) Gradient \(kind) – All Layers\(site == .mlpOut ? "" : " at \(site.rawValue)") (\(first.mode.names.title))",
       subtitle: "\(layers.count) layers" + (sizes.count == 1 ? " of \(things)" : ""), legend: legend)
   }
 

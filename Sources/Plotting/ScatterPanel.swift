@@ -30,7 +30,7 @@ extension Panel {
         axis: Axis(low: -room, high: Double(max(count - 1, 0)) + room),
         label: isCell ? "Index" : gradients.unit.indexLabel, areIntegers: true),
       yText: AxisText(
-        axis: yAxis, label: isCell ? "Gradient" : "\(gradients.mode.title) Gradient",
+        axis: yAxis, label: isCell ? "Gradient" : "\(gradients.mode.names.title) Gradient",
         showsLossDirection: isCentred && !isCell),
       emptyNote: statistics.count == 0 ? "no finite values" : nil
     ) { canvas, plot in

@@ -175,7 +175,7 @@ struct GradAggregate: Filter {
           if !compute.allowNonfinite, let index = average.firstIndex(where: { !$0.isFinite }) {
             throw Failure(
               .malformed,
-              "\(place), \(mode.rawValue): \(average[index]) at dimension \(index), from finite gradients: look at "
+              "\(place), \(mode.names.flag): \(average[index]) at dimension \(index), from finite gradients: look at "
                 + "the decoder; --allow-nonfinite goes on")
           }
           statistics[mode] = Statistics(average)
@@ -199,7 +199,7 @@ struct GradAggregate: Filter {
 
 /// The values of `--mode`.
 struct Modes: ExpressibleByArgument {
-  static let allValueStrings = ["mean_abs", "mean", "both"]
+  static let allValueStrings = [AveragingMode.meanAbsolute, .mean].map(\.names.flag) + ["both"]
   static let defaultCompletionKind = CompletionKind.list(allValueStrings)
 
   let modes: Set<AveragingMode>

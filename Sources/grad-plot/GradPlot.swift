@@ -106,7 +106,7 @@ struct GradPlot: Filter {
     try collection.checkUnit(of: gradients)
     for gradients in gradients {
       guard let exclusions = gradients.statistics.exclusions else { continue }
-      complain("\(gradients.place), \(gradients.mode.rawValue): left out: \(exclusions)")
+      complain("\(gradients.place), \(gradients.mode.names.flag): left out: \(exclusions)")
     }
     try makeFolder(output)
     let set = PlotSet(gradients, options)
@@ -134,4 +134,10 @@ struct GradPlot: Filter {
 
 extension PlotFormat: ExpressibleByArgument {}
 extension GradientUnit: ExpressibleByArgument {}
-extension AveragingMode: ExpressibleByArgument {}
+
+extension AveragingMode: ExpressibleByArgument {
+  public static var allValueStrings: [String] { allCases.map(\.names.flag) }
+  public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
+
+  public init?(argument: String) { self.init(\.flag, argument) }
+}

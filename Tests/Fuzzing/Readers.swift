@@ -197,7 +197,8 @@ extension Reader {
     options.k = 2
     options.acceptsTranscoders = true
     let autoencoder = try SparseAutoencoder(path, layer: 0, options: options)
-    _ = try? autoencoder.check(width: autoencoder.width, layer: 0, modelName: "model")
+    _ = try? autoencoder.check(width: autoencoder.width, modelName: "model")
+    _ = autoencoder.misplacement(layer: 0)
     for matrix in [autoencoder.computation.encoder, autoencoder.computation.decoder] {
       let floats = try matrix.floats()
       let lines = floats.order == .rowMajor ? floats.rows : floats.columns
