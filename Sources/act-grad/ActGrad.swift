@@ -41,7 +41,7 @@ struct ActGrad: Filter {
     let asked = try layers?.checked(layerCount: layerCount)
     let output = try StreamWriter.toStandardOutput()
     let operations = try compute.makeOperations(quiet: messages.quiet)
-    let reader = StreamReader(.standardInput())
+    let reader = StreamReader(try .standardInput())
     var loaded: (start: Int, model: QwenModel)?
 
     while let segment = try reader.nextSegment(.activations) {

@@ -55,7 +55,7 @@ struct QwenCapture: Filter {
     let layers = try (layers ?? LayerList(0..<layerCount)).checked(layerCount: layerCount).layers
     let outputs = try outputs(layers)
     let operations = try compute.makeOperations(quiet: messages.quiet)
-    let reader = StreamReader(.standardInput())
+    let reader = StreamReader(try .standardInput())
     let model = try QwenModel(
       checkpoint, layers: 0..<(loss ? layerCount : layers.last! + 1), includingHead: loss,
       operations: operations)

@@ -86,7 +86,7 @@ struct SAEGrad: Filter {
     let asked = try layers?.checked(layerCount: checkpoint.configuration.layerCount)
     let output = try StreamWriter.toStandardOutput()
     let operations = try compute.makeOperations(quiet: messages.quiet)
-    let reader = StreamReader(.standardInput())
+    let reader = StreamReader(try .standardInput())
     var loaded: (layers: LayerList, model: QwenModel, autoencoders: LoadedAutoencoders)?
 
     while let segment = try reader.nextSegment(.activations) {
