@@ -38,7 +38,7 @@ public enum SafetensorsError: Error, Equatable, CustomStringConvertible {
     case .invalidOffset(let tensor, let expected, let found):
       "tensor \(tensor): data_offsets not contiguous: expected start \(expected), found \(found)"
     case .incompleteBuffer(let expected, let found):
-      "safetensors data: expected \(expected) bytes, found \(found)\(found < expected ? ": the file is cut off" : "")"
+      "safetensors data: expected \(expected) bytes, found \(found)"
     }
   }
 }
