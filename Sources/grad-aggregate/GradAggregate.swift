@@ -162,22 +162,14 @@ struct GradAggregate: Filter {
     if let layer = layers.first(where: { $0.value.weight == 0 })?.key {
       throw Failure(.malformed, "layer \(layer): no gradients: expected at least one recorded position, found none")
     }
-    if let save { try makeFolder(save) }
     if !partial {
-      for (layer, layerSums) in layers {
-        var statistics: [AveragingMode: Statistics] = [:]
-        for mode in sums.choices.modes {
-          let average = layerSums.average(mode).map { Float($0) }
-          if !compute.allowNonfinite, let place = average.firstIndex(where: { !$0.isFinite }) {
-            throw Failure(
-              .malformed,
-              "layer \(layer), \(mode.rawValue): \(average[place]) at dimension \(place), from finite gradients: look at "
-                + "the decoder; --allow-nonfinite goes on")
-          }
-          statistics[mode] = Statistics(average)
-          if let save { try NumPyWriter.write(average, to: "\(save)/layer_\(layer)_\(mode.rawValue)_gradients.npy") }
+      // Whatever is wrong with one of them shows before the first is saved.
+      let averages = try layers.map { layer, sums in (layer: layer, byMode: try self.averages(sums, of: layer)) }
+      if let save { try write(averages, into: save) }
+      if !messages.quiet {
+        for (layer, byMode) in averages {
+          writeLine(LayerSummary.text(layer: layer, byMode.mapValues { Statistics($0) }))
         }
-        if !messages.quiet { writeLine(LayerSummary.text(layer: layer, statistics)) }
       }
     }
     guard let output else { return }
@@ -190,6 +182,30 @@ struct GradAggregate: Filter {
     try output.write(sums.record(finished: !partial, of: texts), batch: 0)
     try output.end()
     try output.finish()
+  }
+
+  private func averages(_ sums: LayerSums, of layer: Int) throws -> [AveragingMode: [Float]] {
+    var averages: [AveragingMode: [Float]] = [:]
+    for mode in sums.sums.keys {
+      let average = sums.average(mode).map { Float($0) }
+      if !compute.allowNonfinite, let place = average.firstIndex(where: { !$0.isFinite }) {
+        throw Failure(
+          .malformed,
+          "layer \(layer), \(mode.rawValue): \(average[place]) at dimension \(place), from finite gradients: look at "
+            + "the decoder; --allow-nonfinite goes on")
+      }
+      averages[mode] = average
+    }
+    return averages
+  }
+
+  private func write(_ averages: [(layer: Int, byMode: [AveragingMode: [Float]])], into folder: String) throws {
+    try makeFolder(folder)
+    let arrays = averages.flatMap { layer, byMode in
+      byMode.map { (path: "\(folder)/layer_\(layer)_\($0.key.rawValue)_gradients.npy", values: $0.value) }
+    }
+    for array in arrays { try OutputFile.checkName(array.path) }
+    for array in arrays { try NumPyWriter.write(array.values, to: array.path) }
   }
 }
 
