@@ -79,7 +79,12 @@ public struct BasisFiles {
     var options = SparseAutoencoder.Options()
     options.normalizesDecoder = !reference.keepsDecoderNorms
     options.k = 1  // The decoder does not depend on it.
-    let autoencoder = try SparseAutoencoder(override ?? reference.path, layer: place.layer, options: options)
+    let autoencoder: SparseAutoencoder
+    do { autoencoder = try SparseAutoencoder(override ?? reference.path, layer: place.layer, options: options) } catch {
+      guard override == nil, let failure = error as? Failure, failure.kind == .cannotOpen else { throw error }
+      throw Failure(
+        .cannotOpen, "\(reference.path): the autoencoder is not where the stream says; --sae says where it lies now")
+    }
     let hash = try autoencoder.contentHash()
     guard hash == reference.hash else {
       throw Failure(

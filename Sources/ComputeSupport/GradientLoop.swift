@@ -37,7 +37,7 @@ public func writeGradients(
   for warning in checkpoint.warnings { complain("warning: \(warning)") }
   let output = try StreamWriter.toStandardOutput()
   let operations = try compute.makeOperations(quiet: messages.quiet)
-  let reader = StreamReader(.standardInput())
+  let reader = StreamReader(try .standardInput())
   while let segment = try reader.nextSegment(.activations) {
     try segment.check(identity: checkpoint.identity)
     let captured = try segment.places(layerCount: checkpoint.description.layerCount)

@@ -17,7 +17,9 @@ extension Filter {
     takeChargeOfProcess()
     var filter: Self
     do {
-      let command = try parseAsRoot(dashed(Array(CommandLine.arguments.dropFirst())))
+      let arguments = Array(CommandLine.arguments.dropFirst())
+      if let wrong = emptyValue(arguments) { throw ValidationError(wrong) }
+      let command = try parseAsRoot(dashed(arguments))
       guard let parsed = command as? Self else {
         // What ArgumentParser supplies itself, such as the help command.
         var other = command
@@ -32,17 +34,40 @@ extension Filter {
         Glibc.exit(Failure.Kind.usage.rawValue)
       }
       // Help, the version or completions.
-      print(completingInBash(fullMessage(for: error)))
-      Glibc.exit(0)
+      let text = completingInBash(fullMessage(for: error))
+      runAndExit {
+        let output = OutputFile.standardOutput()
+        try output.write("\(text)\n")
+        try output.finish()
+      }
     }
-    do {
-      try filter.filter()
-    } catch {
+    runAndExit { try filter.filter() }
+  }
+
+  /// Ends the process after `work`: with 0, or by what it throws.
+  private static func runAndExit(_ work: () throws -> Void) -> Never {
+    do { try work() } catch {
       let failure = error as? Failure ?? Failure(.bug, "\(error)")
       if failure.kind == .brokenPipe { dieOfBrokenPipe() }
       complain(failure.description)
       Glibc.exit(failure.kind.rawValue)
     }
+    Glibc.exit(0)
+  }
+
+  /// What is wrong where a value is empty, as a variable of a shell is that was never set: no file and no folder has
+  /// that name, and the parser would take the next argument for what `--flag=` says.
+  static func emptyValue(_ arguments: [String]) -> String? {
+    // Of a shell that asks for completions, what is yet to be typed.
+    guard arguments.first != "---completion" else { return nil }
+    let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+    if let flag = arguments[..<end].first(where: { $0.hasPrefix("--") && $0.firstIndex(of: "=") == $0.indices.last }) {
+      return "\(flag.dropLast()): expected a value, found an empty one"
+    }
+    guard let index = arguments.firstIndex(of: "") else { return nil }
+    let isValue = index > 0 && index <= end && arguments[index - 1].hasPrefix("-")
+    return
+      "\(isValue ? "\(arguments[index - 1]): expected a value" : "expected the name of a file"), found an empty one"
   }
 
   /// The Python scripts' spelling of a flag, `--num_samples`, means `--num-samples`; values are left alone. A number

@@ -35,6 +35,8 @@ public struct LayerList: CustomStringConvertible, Equatable, Sendable {
       case (2, let first?, let last?): throw failure(": the first layer of \(first)-\(last) is larger than the last")
       case (2, nil, _?) where first.isEmpty: throw failure(": layers are counted from 0, so that \(part) is none")
       case (2, _?, nil) where last.isEmpty: throw failure(": the last layer of \(part) is missing")
+      case (1...2, _, _) where ends.allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isWholeNumber) }):
+        throw failure(": layers go up to 9999")
       default: throw failure(": '\(part)' is neither a layer nor a range of layers")
       }
     }

@@ -51,7 +51,8 @@ private func invalidValue(_ text: Substring) -> String? {
 private func kindOfNumber(insteadOf value: Substring) -> String {
   guard let number = Double(value) else { return "a number" }
   if number.rounded() != number { return "a whole number" }
-  return number < 0 ? "a whole number of at least 0" : "a smaller whole number"
+  if number < 0 { return "a whole number of at least 0" }
+  return value.utf8.allSatisfy { (0x30...0x39).contains($0) } ? "a smaller whole number" : "a whole number in digits"
 }
 
 /// "The option '--loss' does not take any value, but 'x' was specified"

@@ -55,6 +55,7 @@ public struct GradientCollection {
     let reader = StreamReader(file)
     let before = all.count
     while let segment = try reader.nextSegment(.aggregates) {
+      try checkModel(segment, of: file.name)
       provenance.merge(segment.provenance) { first, _ in first }
       let unit = defaults.unit ?? Self.unit(of: segment.provenance)
       while let record = try reader.nextRecord() {
@@ -70,7 +71,21 @@ public struct GradientCollection {
     }
     guard all.count > before else {
       throw Failure(
-        .malformed, "\(file.name): no finished averages: expected tensors mean.PLACE or mean_abs.PLACE, found none")
+        .malformed,
+        "\(file.name): no finished averages: expected tensors mean.PLACE or mean_abs.PLACE, found none; of sums that --partial "
+          + "wrote, grad-aggregate makes them")
+    }
+  }
+
+  /// Refuses gradients of another model than those that were read: they would share pages.
+  private func checkModel(_ segment: Segment, of file: String) throws {
+    for key in ["model.config.xxh64", "model.weights.xxh64"] {
+      guard let expected = provenance[key], let found = segment.provenance[key], found != expected else { continue }
+      throw Failure(
+        .malformed,
+        "\(file): gradients of another model: \(key): expected \(expected) (\(provenance["model"] ?? "unnamed")) as "
+          + "before, found \(found) (\(segment.provenance["model"] ?? "unnamed")): draw each model into a folder of its own"
+      )
     }
   }
 

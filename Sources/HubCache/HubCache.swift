@@ -9,6 +9,9 @@ public enum HubCache {
   /// - Throws: `Failure` of kind cannotOpen that gives the one command that brings it.
   public static func folder(_ name: String, what: String) throws -> String {
     if isFolder(name) { return name }
+    guard kindOfFile(at: name) == "nothing" else {
+      throw Failure(.cannotOpen, "\(name): cannot open: expected a \(what)'s folder, found \(kindOfFile(at: name))")
+    }
     guard isHubID(name) else {
       throw Failure(.cannotOpen, "\(name): no such \(what): expected a folder or a hub id such as Qwen/Qwen2.5-0.5B")
     }

@@ -52,7 +52,8 @@ public struct NumPyHeader: Equatable, Sendable {
   /// Reads the header at the start of `bytes`, and says where it ends.
   public static func parse(_ bytes: UnsafeRawBufferPointer) throws -> (header: NumPyHeader, end: Int) {
     guard bytes.count >= magic.count, bytes.prefix(magic.count).elementsEqual(magic) else {
-      throw Failure(.malformed, "not a .npy file: it does not begin with \\x93NUMPY")
+      let found = knownForeignContent(bytes) ?? "another format: it does not begin with \\x93NUMPY"
+      throw Failure(.malformed, "expected a .npy file, found \(found)")
     }
     guard bytes.count >= 10 else { throw Failure(.malformed, "truncated in the header") }
     let version = (bytes[6], bytes[7])

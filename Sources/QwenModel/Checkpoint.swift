@@ -50,14 +50,11 @@ public final class Checkpoint {
     }
     let path = "\(folder)/config.json"
     let map = try MappedFile(path: path)
-    if let other = knownForeignContent(map.bytes) {
-      throw Failure(.malformed, "\(path): expected JSON, found \(other)")
-    }
     guard map.bytes.count <= 16 << 20 else {
       throw Failure(.malformed, "\(path): too large: expected at most \(16 << 20) bytes")
     }
     let json: JSON
-    do { json = try JSON(parsing: map.bytes, allowsNonfinite: true) } catch { throw error.at(path) }
+    do { json = try JSON(file: map.bytes, allowsNonfinite: true) } catch { throw error.at(path) }
     do { return (try DecoderDescription(json), ContentHash.of(map.bytes)) } catch { throw error.at(folder) }
   }
 

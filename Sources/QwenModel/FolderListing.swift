@@ -1,4 +1,3 @@
-import Glibc
 import HubCache
 import SystemIO
 
@@ -19,24 +18,7 @@ struct FolderListing {
     guard names.contains(name) else { return false }
     let path = "\(folder)/\(name)"
     if HubCache.isFile(path) { return true }
-    let found = Self.kind(of: path)
-    throw Failure(.cannotOpen, "\(path): cannot open: expected a file, found \(found)")
-  }
-
-  private static func kind(of path: String) -> String {
-    var status = stat()
-    guard stat(path, &status) == 0 else {
-      var target = [UInt8](repeating: 0, count: 4096)
-      let count = target.withUnsafeMutableBytes { readlink(path, $0.baseAddress!, $0.count) }
-      return count > 0
-        ? "a link to \(String(decoding: target[..<count], as: UTF8.self)), which is not there" : "nothing"
-    }
-    switch status.st_mode & S_IFMT {
-    case S_IFDIR: return "a folder"
-    case S_IFIFO: return "a pipe"
-    case S_IFSOCK: return "a socket"
-    default: return "a device"
-    }
+    throw Failure(.cannotOpen, "\(path): cannot open: expected a file, found \(kindOfFile(at: path))")
   }
 
   /// An adapter changes the model that it lies beside: transformers with peft applies it.

@@ -40,24 +40,27 @@ struct WeightFiles {
   /// them, as in transformers.
   private static func files(ofIndex path: String, in folder: String) throws -> [String] {
     let map = try MappedFile(path: path)
-    if let other = knownForeignContent(map.bytes) {
-      throw Failure(.malformed, "\(path): expected JSON, found \(other)")
-    }
     let index: JSON
-    do { index = try JSON(parsing: map.bytes, allowsNonfinite: true) } catch { throw error.at(path) }
+    do { index = try JSON(file: map.bytes, allowsNonfinite: true) } catch { throw error.at(path) }
     guard let entries = index["weight_map"]?.members, !entries.isEmpty else {
       throw Failure(.malformed, "\(path): expected an object weight_map, found none")
     }
     var files: Set<String> = []
     for entry in entries {
-      guard let file = entry.value.text, !file.contains("/"), file != "..", file != ".", !file.isEmpty else {
+      guard let file = entry.value.text, isBelowFolder(file) else {
         let tensor = String(decoding: entry.key, as: UTF8.self)
         let found = entry.value.text.map(JSON.quote) ?? "no text"
-        throw Failure(.malformed, "\(path): \(tensor): expected the name of a file beside the index, found \(found)")
+        throw Failure(
+          .malformed,
+          "\(path): \(tensor): expected the name of a file beside the index or in a folder beside it, found \(found)")
       }
       files.insert(file)
     }
     return files.sorted().map { "\(folder)/\($0)" }
+  }
+
+  private static func isBelowFolder(_ file: String) -> Bool {
+    file.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !["", ".", ".."].contains($0) }
   }
 
   /// What a file holds is told by its name, as in transformers.

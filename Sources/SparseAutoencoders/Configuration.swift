@@ -15,14 +15,11 @@ struct Configuration {
   /// - Throws: `Failure` that begins with the path where it is no JSON object, or no regular file.
   init(path: String) throws {
     let file = try MappedFile(path: path)
-    if let other = knownForeignContent(file.bytes) {
-      throw Failure(.malformed, "\(path): expected a configuration in JSON, found \(other)")
-    }
     guard file.bytes.count <= Self.maximumSize else {
       throw Failure(
         .malformed, "\(path): expected a configuration of at most \(Self.maximumSize) bytes, found \(file.bytes.count)")
     }
-    do { json = try JSON(parsing: file.bytes, allowsNonfinite: true) } catch { throw error.at(path) }
+    do { json = try JSON(file: file.bytes, allowsNonfinite: true) } catch { throw error.at(path) }
     guard json.members != nil else { throw Failure(.malformed, "\(path): expected an object, found \(shown(json))") }
     self.path = path
     place = []

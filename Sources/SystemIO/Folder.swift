@@ -18,7 +18,12 @@ public func makeFolder(_ path: String) throws {
 public func checkOutputFolder(_ path: String) throws(Failure) {
   var folder = path.isEmpty ? "." : path
   var status = stat()
-  while stat(folder, &status) != 0, errno == ENOENT { folder = SystemIO.folder(of: folder) }
+  while stat(folder, &status) != 0, errno == ENOENT {
+    if let found = socketOrLinkToNowhere(at: folder) {
+      throw Failure(.inputOutput, "\(path): cannot create: expected a folder or nothing of that name, found \(found)")
+    }
+    folder = SystemIO.folder(of: folder)
+  }
   let (descriptor, trial) = try TemporaryName.create(beside: "\(folder)/.\(programName)", as: path)
   trial.remove(descriptor)
   close(descriptor)

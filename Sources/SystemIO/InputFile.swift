@@ -25,7 +25,11 @@ public final class InputFile {
     self.state = state
   }
 
-  public static func standardInput() -> InputFile { InputFile(name: "-", .open(STDIN_FILENO)) }
+  /// - Throws: `Failure` of kind cannotOpen where it is a folder.
+  public static func standardInput() throws -> InputFile {
+    try check("-")
+    return InputFile(name: "-", .open(STDIN_FILENO))
+  }
 
   /// The files at `paths`, `-` meaning standard input, which is also what no path at all means.
   ///
@@ -40,8 +44,9 @@ public final class InputFile {
       throw Failure(.usage, "-: standard input can be read once, and is named twice")
     }
     return try names.map { name in
+      if name == "-" { return try standardInput() }
       try check(name)
-      return name == "-" ? standardInput() : InputFile(name: name, .unopened)
+      return InputFile(name: name, .unopened)
     }
   }
 

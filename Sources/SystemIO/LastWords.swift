@@ -45,7 +45,8 @@ private var addressSpaceInUse: Int? {
 /// - `stop` says the failure and exits with its code;
 /// - a mapped file that loses its pages ends the process with a message and exit code 74, memory that Swift does not get
 ///   with exit code 71, and nothing is finished after a mapped file was written to;
-/// - SIGINT, SIGTERM, SIGHUP and SIGPIPE remove unfinished files before they end the process.
+/// - signals that end the process from outside, such as SIGTERM, remove unfinished files first;
+/// - a write beyond the limit of a file's size fails as others do.
 public func takeChargeOfProcess() {
   lastResort = { failure in
     complain(failure.description)
@@ -72,42 +73,70 @@ private let lastingTexts = Mutex<[String: UInt]>([:])
 
 /// The files that this process is writing, so that its end can take them away.
 enum UnfinishedFiles {
+  /// Lives as long as the process, as a signal's handler may read it at any moment.
+  private struct Entry {
+    let path: UnsafeMutablePointer<CChar>
+    /// Which file it is: that of another process may have taken the name.
+    let device: dev_t
+    let inode: ino_t
+  }
+
   private static let capacity = 4096
   private static let lock = Mutex(())
-  nonisolated(unsafe) private static let paths: UnsafeMutablePointer<Atomic<UnsafeMutablePointer<CChar>?>> = {
-    let paths = UnsafeMutablePointer<Atomic<UnsafeMutablePointer<CChar>?>>.allocate(capacity: capacity)
-    for slot in 0..<capacity { (paths + slot).initialize(to: Atomic(nil)) }
-    return paths
+  nonisolated(unsafe) private static let entries: UnsafeMutablePointer<Atomic<UnsafeMutablePointer<Entry>?>> = {
+    let entries = UnsafeMutablePointer<Atomic<UnsafeMutablePointer<Entry>?>>.allocate(capacity: capacity)
+    for slot in 0..<capacity { (entries + slot).initialize(to: Atomic(nil)) }
+    return entries
   }()
 
-  static func add(_ path: String) {
+  /// - Parameter descriptor: what the file is open on.
+  static func add(_ path: String, _ descriptor: Int32) {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { return }
+    let entry = UnsafeMutablePointer<Entry>.allocate(capacity: 1)
+    entry.initialize(to: Entry(path: lastingText(path), device: status.st_dev, inode: status.st_ino))
     lock.withLock { _ in
       // Where there are more, a process that dies leaves them behind.
-      guard let slot = (0..<capacity).first(where: { paths[$0].load(ordering: .relaxed) == nil }) else { return }
-      paths[slot].store(lastingText(path), ordering: .releasing)
+      guard let slot = (0..<capacity).first(where: { entries[$0].load(ordering: .relaxed) == nil }) else { return }
+      entries[slot].store(entry, ordering: .releasing)
     }
   }
 
   static func remove(_ path: String) {
     let path = lastingText(path)
     lock.withLock { _ in
-      guard let slot = (0..<capacity).first(where: { paths[$0].load(ordering: .relaxed) == path }) else { return }
-      paths[slot].store(nil, ordering: .releasing)
+      let slot = (0..<capacity).first { entries[$0].load(ordering: .relaxed)?.pointee.path == path }
+      if let slot { entries[slot].store(nil, ordering: .releasing) }
     }
   }
 
+  /// Calls what a signal's handler may call and nothing else.
   static func removeAll() {
     for slot in 0..<capacity {
-      if let path = paths[slot].load(ordering: .acquiring) { unlink(path) }
+      guard let entry = entries[slot].load(ordering: .acquiring)?.pointee else { continue }
+      var status = stat()
+      guard lstat(entry.path, &status) == 0, status.st_dev == entry.device, status.st_ino == entry.inode else {
+        continue
+      }
+      unlink(entry.path)
     }
   }
 
+  /// Those that end a process from outside: of a terminal, of a scheduler whose time is up, of a limit.
+  private static let signals = [
+    SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU, SIGALRM, SIGVTALRM, SIGUSR1, SIGUSR2,
+  ]
+
   static func installHandlers() {
-    _ = paths
-    for number in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] {
+    _ = entries
+    // A file that grows beyond its limit is then a failed write, which has a message.
+    signal(SIGXFSZ, SIG_IGN)
+    for number in signals {
       var former = sigaction()
-      // What a parent had ignored, as nohup does, stays ignored.
-      guard sigaction(number, nil, &former) == 0, former.__sigaction_handler.sa_handler == nil else { continue }
+      guard sigaction(number, nil, &former) == 0 else { continue }
+      let handler = former.__sigaction_handler.sa_handler
+      // What a parent had ignored, as nohup does, stays ignored. Swift's own handler of SIGQUIT prints a backtrace.
+      guard handler == nil || number == SIGQUIT && unsafeBitCast(handler, to: Int.self) != ignored else { continue }
       signal(number) { number in
         UnfinishedFiles.removeAll()
         signal(number, SIG_DFL)
@@ -115,6 +144,8 @@ enum UnfinishedFiles {
       }
     }
   }
+
+  private static let ignored = unsafeBitCast(SIG_IGN, to: Int.self)
 }
 
 /// The files that are mapped.

@@ -20,7 +20,7 @@ public final class MappedFile: @unchecked Sendable {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw Failure.cannotOpen(path) }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      throw Failure(.cannotOpen, "\(path): cannot open: not a regular file")
+      throw Failure(.cannotOpen, "\(path): cannot open: expected a file, found \(kindOfFile(status))")
     }
     let size = Int(status.st_size)
     guard size > 0 else {

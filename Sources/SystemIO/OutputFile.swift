@@ -28,9 +28,7 @@ public final class OutputFile {
   ///   final name.
   public init(path: String) throws {
     name = path
-    if let other = Self.kindOfOther(path) {
-      throw Failure(.inputOutput, "\(path): cannot create: expected a file or nothing of that name, found \(other)")
-    }
+    try Self.checkName(path)
     (descriptor, temporary) = try TemporaryName.create(beside: path, as: path)
   }
 
@@ -41,11 +39,15 @@ public final class OutputFile {
     }
   }
 
-  /// What is at `path`, where that is neither a file, nor a link, which the rename replaces, nor nothing.
-  private static func kindOfOther(_ path: String) -> String? {
+  /// Refuses a path that has something which is neither a file nor a link, which the rename replaces.
+  ///
+  /// - Throws: `Failure` of kind inputOutput.
+  public static func checkName(_ path: String) throws(Failure) {
     var status = stat()
-    guard lstat(path, &status) == 0 else { return nil }
-    return [S_IFREG, S_IFLNK].contains(status.st_mode & S_IFMT) ? nil : kindOfFile(status)
+    guard lstat(path, &status) == 0, ![S_IFREG, S_IFLNK].contains(status.st_mode & S_IFMT) else { return }
+    throw Failure(
+      .inputOutput,
+      "\(path): cannot create: expected a file or nothing of that name, found \(kindOfFile(status))")
   }
 
   /// Writes all of `bytes`, however many calls that takes.

@@ -17,18 +17,17 @@ public func readRegularFile(_ name: String, _ body: (UnsafeRawBufferPointer) thr
   defer { if !isStandardInput { close(descriptor) } }
   var offset = isStandardInput ? lseek(descriptor, 0, SEEK_CUR) : 0
   guard offset >= 0 else { return false }
-  try withUnsafeTemporaryAllocation(byteCount: 1 << 20, alignment: 16) { buffer in
-    var isFirst = true
-    while true {
-      let count = retryingOnInterrupt { pread(descriptor, buffer.baseAddress, buffer.count, offset) }
-      guard count >= 0 else { throw Failure.inputOutput(name, "read") }
-      guard count > 0 || isFirst else { return }
-      try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-      isFirst = false
-      offset += count
-    }
+  // Not on the stack, of which a limit may leave little.
+  let buffer = AlignedBuffer(capacity: 1 << 20)
+  var isFirst = true
+  while true {
+    let count = retryingOnInterrupt { pread(descriptor, buffer.address, buffer.capacity, offset) }
+    guard count >= 0 else { throw Failure.inputOutput(name, "read") }
+    guard count > 0 || isFirst else { return true }
+    try body(UnsafeRawBufferPointer(start: buffer.address, count: count))
+    isFirst = false
+    offset += count
   }
-  return true
 }
 
 private func isRegular(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFREG }

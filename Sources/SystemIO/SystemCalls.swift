@@ -13,22 +13,15 @@ func retryingOnInterrupt<T: SignedInteger>(_ call: () -> T) -> T {
   }
 }
 
-/// What a file is that is no regular one, for messages.
-func kindOfFile(_ status: stat) -> String {
-  switch status.st_mode & S_IFMT {
-  case S_IFDIR: "a folder"
-  case S_IFIFO: "a named pipe"
-  case S_IFSOCK: "a socket"
-  case S_IFCHR, S_IFBLK: "a device"
-  case S_IFREG: "a file"
-  default: "something else"
-  }
-}
-
 extension Failure {
   /// `path: cannot open: No such file or directory`, exit code 66.
   static func cannotOpen(_ path: String) -> Failure {
-    Failure(.cannotOpen, "\(path): cannot open: \(lastSystemError())")
+    let reason = lastSystemError()
+    // The system's words for these, such as "No such device or address", do not tell what is wrong.
+    if let found = socketOrLinkToNowhere(at: path) {
+      return Failure(.cannotOpen, "\(path): cannot open: expected a file, found \(found)")
+    }
+    return Failure(.cannotOpen, "\(path): cannot open: \(reason)")
   }
 
   /// `path: action failed: Input/output error`, exit code 74.

@@ -19,7 +19,7 @@ struct TemporaryName {
         continue
       }
       guard descriptor >= 0 else { throw Failure(.inputOutput, "\(name): cannot create: \(lastSystemError())") }
-      UnfinishedFiles.add(temporary)
+      UnfinishedFiles.add(temporary, descriptor)
       return (descriptor, TemporaryName(path: temporary))
     }
   }

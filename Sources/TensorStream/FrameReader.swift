@@ -72,7 +72,8 @@ final class FrameReader {
     var start = input.address + pending.lowerBound
     let magic = UInt32(littleEndian: start.loadUnaligned(as: UInt32.self))
     guard magic == ZSTD_MAGICNUMBER else {
-      throw Failure(.malformed, "not a tensor stream: expected a zstd frame (28b52ffd), found \(hexadecimal(start, 4))")
+      let found = otherContent(UnsafeRawBufferPointer(start: start, count: pending.count))
+      throw Failure(.malformed, "not a tensor stream: expected a zstd frame, found \(found)")
     }
     let descriptor = start.load(fromByteOffset: 4, as: UInt8.self)
     let sizeFlag = Int(descriptor >> 6)
@@ -132,6 +133,16 @@ final class FrameReader {
       pending = pending.lowerBound..<pending.upperBound + count
     }
     return true
+  }
+
+  /// What stands where a frame should, in words.
+  private func otherContent(_ bytes: UnsafeRawBufferPointer) -> String {
+    if let known = knownForeignContent(bytes) { return known }
+    let start = bytes.prefix(24)
+    let line = start.prefix { ![0x0a, 0x0d].contains($0) }
+    let isText = start.allSatisfy { (0x20..<0x7f).contains($0) || [0x09, 0x0a, 0x0d].contains($0) }
+    guard isText else { return "the bytes \(hexadecimal(bytes.baseAddress!, 4))" }
+    return line.isEmpty ? "text" : "text that begins with '\(String(decoding: line, as: UTF8.self))'"
   }
 
   private func hexadecimal(_ bytes: UnsafeRawPointer, _ count: Int) -> String {

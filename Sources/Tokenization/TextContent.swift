@@ -42,6 +42,9 @@ enum TextContent {
 
   /// What a person may not have meant where lines are samples.
   static func warning(_ start: UnsafeRawBufferPointer) -> String? {
+    if start.starts(with: [0xef, 0xbb, 0xbf]) {
+      return "begins with a byte-order mark, which is part of the first sample: tail -c +4 takes it away"
+    }
     let lines = start.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     // Behind the last line feed may be the start of a line that goes on.
     let whole = lines.dropLast()
@@ -52,6 +55,9 @@ enum TextContent {
     }
     if !whole.isEmpty, whole.allSatisfy({ $0.last == UInt8(ascii: "\r") }) {
       return "its lines end in CR LF, and the CR is part of each sample: tr -d '\\r' takes it away"
+    }
+    if whole.isEmpty, first.dropLast().contains(UInt8(ascii: "\r")) {
+      return "has CR alone between its lines, which ends no sample here: tr '\\r' '\\n' makes lines of them"
     }
     return nil
   }

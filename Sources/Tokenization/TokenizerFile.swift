@@ -37,7 +37,7 @@ struct TokenizerFile {
     var hash = ContentHash()
     let json = try reading(path) {
       hash.update($0)
-      return try parsed($0)
+      return try JSON(file: $0)
     }
     let model = json["model"] ?? .null
     // First of all: another kind of model has another kind of vocabulary.
@@ -70,7 +70,7 @@ struct TokenizerFile {
     var hash = ContentHash()
     vocabulary = try reading(folder + "vocab.json") {
       hash.update($0)
-      return try Vocabulary(parsed($0))
+      return try Vocabulary(JSON(file: $0))
     }
     merges = try reading(folder + "merges.txt") { [vocabulary] in
       hash.update($0)

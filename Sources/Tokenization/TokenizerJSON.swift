@@ -15,28 +15,13 @@ func reading<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> 
   return try withExtendedLifetime(file) { try of(path) { try body(file.bytes) } }
 }
 
-/// A file of JSON, or what it is instead.
-///
-/// - Parameter allowsNonfinite: as Python's json reads it, and the Rust of Hugging Face's tokenizers does not.
-func parsed(_ bytes: UnsafeRawBufferPointer, allowsNonfinite: Bool = false) throws -> JSON {
-  if let content = knownForeignContent(bytes) { throw Failure(.malformed, "expected JSON, found \(content)") }
-  // Hugging Face's libraries do not read such a file either.
-  if bytes.starts(with: [0xef, 0xbb, 0xbf]) {
-    throw Failure(.malformed, "expected JSON, found a byte-order mark before it: tail -c +4 takes it away")
-  }
-  do { return try JSON(parsing: bytes, allowsNonfinite: allowsNonfinite) } catch {
-    // All of these files are objects.
-    let last = bytes.last { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }
-    guard bytes.first == UInt8(ascii: "{"), last != UInt8(ascii: "}") else { throw error }
-    throw Failure(.malformed, "cut short: it does not end in \"}\" (\(error.description))")
-  }
-}
-
 /// A file of a JSON object that need not be there.
 func optionalJSON(_ path: String) throws -> JSON? {
-  guard access(path, F_OK) == 0 else { return nil }
+  var status = stat()
+  // A link that leads nowhere was meant to be read.
+  guard lstat(path, &status) == 0 else { return nil }
   return try reading(path) { bytes in
-    let json = try parsed(bytes, allowsNonfinite: true)
+    let json = try JSON(file: bytes, allowsNonfinite: true)
     guard json.members != nil else {
       throw Failure(.malformed, "expected a JSON object, found \(kind(of: json))")
     }

@@ -166,22 +166,13 @@ struct GradAggregate: Filter {
     if let place = places.first(where: { $0.value.weight == 0 })?.key {
       throw Failure(.malformed, "\(place): no gradients: expected at least one recorded position, found none")
     }
-    if let save { try makeFolder(save) }
     if !partial {
-      for (place, placeSums) in places {
-        var statistics: [AveragingMode: Statistics] = [:]
-        for mode in sums.choices.modes {
-          let average = placeSums.average(mode).map { Float($0) }
-          if !compute.allowNonfinite, let index = average.firstIndex(where: { !$0.isFinite }) {
-            throw Failure(
-              .malformed,
-              "\(place), \(mode.names.flag): \(average[index]) at dimension \(index), from finite gradients: look at "
-                + "the decoder; --allow-nonfinite goes on")
-          }
-          statistics[mode] = Statistics(average)
-          if let save { try NumPyWriter.write(average, to: "\(save)/\(ArrayFileName(place, mode))") }
-        }
-        if !messages.quiet { writeLine(PlaceSummary.text(place, statistics)) }
+      // Whatever is wrong with one of them shows before the first is saved.
+      let modes = sums.choices.modes
+      let finished = try places.map { (place: $0.key, byMode: try averages($0.value, of: $0.key, modes)) }
+      if let save { try write(finished, into: save) }
+      if !messages.quiet {
+        for (place, byMode) in finished { writeLine(PlaceSummary.text(place, byMode.mapValues { Statistics($0) })) }
       }
     }
     guard let output else { return }
@@ -194,6 +185,32 @@ struct GradAggregate: Filter {
     try output.write(sums.record(finished: !partial, of: texts), batch: 0)
     try output.end()
     try output.finish()
+  }
+
+  private func averages(
+    _ sums: PlaceSums, of place: Place, _ modes: Set<AveragingMode>
+  ) throws -> [AveragingMode: [Float]] {
+    var averages: [AveragingMode: [Float]] = [:]
+    for mode in modes {
+      let average = sums.average(mode).map { Float($0) }
+      if !compute.allowNonfinite, let index = average.firstIndex(where: { !$0.isFinite }) {
+        throw Failure(
+          .malformed,
+          "\(place), \(mode.names.flag): \(average[index]) at dimension \(index), from finite gradients: look at "
+            + "the decoder; --allow-nonfinite goes on")
+      }
+      averages[mode] = average
+    }
+    return averages
+  }
+
+  private func write(_ averages: [(place: Place, byMode: [AveragingMode: [Float]])], into folder: String) throws {
+    try makeFolder(folder)
+    let arrays = averages.flatMap { place, byMode in
+      byMode.map { (path: "\(folder)/\(ArrayFileName(place, $0.key))", values: $0.value) }
+    }
+    for array in arrays { try OutputFile.checkName(array.path) }
+    for array in arrays { try NumPyWriter.write(array.values, to: array.path) }
   }
 }
 

@@ -55,7 +55,7 @@ struct QwenCapture: Filter {
       try placeOptions.places(layerCount: layerCount) ?? PlaceList(sites: placeOptions.sites, layers: 0..<layerCount)
     let outputs = try outputs(places)
     let operations = try compute.makeOperations(quiet: messages.quiet)
-    let reader = StreamReader(.standardInput())
+    let reader = StreamReader(try .standardInput())
     let model = try DecoderModel(
       checkpoint, layers: 0..<(loss ? layerCount : places.places.last!.layer + 1), includingHead: loss,
       operations: operations)

@@ -58,13 +58,14 @@ struct StreamInfo: Filter {
     if check {
       let kind = Set(kinds).sorted().joined(separator: "+")
       try output.write(
-        "\(file.name): whole: \(kind), segments \(kinds.count), data records \(dataRecords), bytes \(bytes)\n")
+        "\(printable(file.name)): whole: \(kind), segments \(kinds.count), data records \(dataRecords), bytes \(bytes)\n"
+      )
     }
   }
 
   private func heading(_ segment: Segment, number: Int, of name: String) -> String {
     let pairs = segment.provenance.sorted { $0.key < $1.key }
-    return "\(name): segment \(number): \(segment.kind.rawValue)\n"
+    return "\(printable(name)): segment \(number): \(segment.kind.rawValue)\n"
       + pairs.map { "  \(printable($0.key))  \(printable($0.value))\n" }.joined()
   }
 

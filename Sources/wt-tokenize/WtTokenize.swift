@@ -145,6 +145,15 @@ struct WtTokenize: Filter {
     return zeroTerminated ? .zeroTerminated : .line
   }
 
+  /// What, beside the length, decides which number a sample has.
+  private var formName: String {
+    switch form {
+    case .line: "line"
+    case .zeroTerminated: "zero-terminated"
+    case .jsonField(let key): "json field \(key)"
+    }
+  }
+
   /// What the tokenizer asks for and the flags do not allow, or a stream cannot hold.
   private func check(_ tokenizer: Tokenizer) throws {
     if !noSpecialTokens, maxLength < tokenizer.specialTokenCount {
@@ -166,7 +175,8 @@ struct WtTokenize: Filter {
     var own = [
       "tokenizer": self.tokenizer, "tokenizer.xxh64": tokenizer.contentHash, "max_length": String(maxLength),
       "batch_size": String(batchSize), "padding": padding.rawValue, "special_tokens": String(!noSpecialTokens),
-      "samples.order": shuffle ? "shuffled" : "text", "text": Provenance.joined(files.isEmpty ? ["-"] : files),
+      "samples.order": shuffle ? "shuffled" : "text", "samples.form": formName, "min_chars": String(minChars),
+      "text": Provenance.joined(files.isEmpty ? ["-"] : files),
       "text.start.xxh64": text.start,
     ]
     own["text.xxh64"] = text.whole

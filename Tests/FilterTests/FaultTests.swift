@@ -118,6 +118,18 @@ import Testing
     #expect(outcome.output.count > 10_000 && abs(outcome.output.count - expected.count) < expected.count / 10)
   }
 
+  /// Nothing large lies on the stack.
+  @Test(arguments: small)
+  func littleStack(_ filter: DemoRun.Case) throws {
+    let folder = try TemporaryFolder()
+    try filter.input.get().write(to: folder.url("in"))
+    let outcome = try Program.shell("ulimit -s 256; \(filter.commandLine) < '\(folder.file("in"))' > /dev/null")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let tokens = try Program.shell(
+      "ulimit -s 256; wt-tokenize --tokenizer '\(DemoRun.model)' '\(packageRoot)/demo/sample.txt' > /dev/null")
+    #expect(tokens.status == 0, "\(tokens.errors)")
+  }
+
   /// A signal every millisecond, reads and writes of a few bytes at a time, and a clock that jumps.
   @Test(arguments: small)
   func interruptionsChangeNothing(_ filter: DemoRun.Case) throws {
@@ -250,6 +262,13 @@ import Testing
     #expect(outcome.failed(66, saying: "cannot open: expected a file, found a pipe"), "\(outcome.errors)")
   }
 
+  /// A folder in place of a stream is no failed read.
+  @Test(arguments: small)
+  func aFolderInPlaceOfTheInput(_ filter: DemoRun.Case) throws {
+    let outcome = try Program.shell("\(filter.commandLine) < /")
+    #expect(outcome.failed(66, saying: "\(filter.program): -: cannot open: is a directory"), "\(outcome.errors)")
+  }
+
   /// Of the system's functions the programs call none that reaches the network or runs something.
   @Test(arguments: [
     "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
@@ -272,6 +291,12 @@ import Testing
     ])
     let outcome = try Program("stream-info").run([], input: Data(HandmadeFrame(begin).bytes))
     #expect(outcome.failed(65, saying: "found tokens\\u{1b}]0;title\\u{7}\\nnext line"), "\(outcome.errors)")
+    let folder = try TemporaryFolder()
+    try DemoRun.tokens.get().write(to: folder.url("a\u{1b}[31m\nb"))
+    for flag in ["--check", "--all"] {
+      let named = try Program("stream-info").run([flag, folder.file("a\u{1b}[31m\nb")])
+      #expect(named.status == 0 && named.text.contains("/a\\u{1b}[31m\\nb: "), "\(named.text)")
+    }
     let listed = try Program("stream-info").run(
       [], input: Data(tokenStream([[[1]]], provenance: ["text\u{9b}": "\u{202e}a\u{1b}[2J"])))
     #expect(listed.text.contains("  text\\u{9b}  \\u{202e}a\\u{1b}[2J\n"), "\(listed.text)")

@@ -30,7 +30,7 @@ import Testing
     ("0-1-2", ": '0-1-2' is neither a layer nor a range of layers"),
     ("-", ": '-' is neither a layer nor a range of layers"),
     ("1 2", ": '1 2' is neither a layer nor a range of layers"),
-    ("99999", ": '99999' is neither a layer nor a range of layers"),
+    ("99999", ": layers go up to 9999"), ("0-10000", ": layers go up to 9999"),
     ("0–3", ": '0–3' is neither a layer nor a range of layers"),
     ("all,1", ": 'all' is neither a layer nor a range of layers"),
   ]) func isRefusedWithTheReason(text: String, reason: String) {

@@ -63,6 +63,31 @@ import Testing
       listing.contains("  text.start.xxh64  s\\nt\\nu\n") && listing.contains("  text.xxh64  1\\n2\\n\n"), "\(listing)")
   }
 
+  /// What counts as a sample decides which number it has: parts of one text that count otherwise may hold one sample
+  /// twice under different numbers.
+  @Test(arguments: ["--min-chars 20", "--zero-terminated", "--json-field text"]) func otherCandidates(
+    _ flags: String
+  ) throws {
+    let folder = try TemporaryFolder()
+    let row = "{\"text\": \"This is a row of some text that is long enough to be taken for a sample.\"}"
+    try Data("\(row)\n\(row)\n\(row)\n\0\(row)".utf8).write(to: folder.url("text"))
+    func gradients(_ flags: String) throws -> Data {
+      let pipeline = """
+        set -o pipefail
+        wt-tokenize --tokenizer '\(DemoRun.model)' --num-samples 1 \(flags) '\(folder.file("text"))' |
+          qwen-capture --model '\(DemoRun.model)' --layers 3 | act-grad --model '\(DemoRun.model)'
+        """
+      let outcome = try Program.shell(pipeline)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      return outcome.output
+    }
+    let first = try gradients("")
+    #expect(try run([], first + gradients("--skip 1")).status == 0)
+    let other = try run([], first + gradients("--skip 1 \(flags)"))
+    let key = flags.contains("min-chars") ? "min_chars: expected 50 as before" : "samples.form: expected line as before"
+    #expect(other.failed(65, saying: "the inputs do not belong together: \(key)"), "\(other.errors)")
+  }
+
   /// A pipe's text may be a file's that begins alike.
   @Test func aTextThatIsKnownByItsStart() throws {
     let (file, pipe) = try (gradients("1", "s", [0: 1]), { try gradients(nil, "s", $0) })

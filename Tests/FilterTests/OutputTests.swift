@@ -80,14 +80,19 @@ import Testing
 
   /// A program that is told to stop leaves nothing at all; one that is told to ignore hangups goes on.
   @Test func signalsRemoveUnfinishedFiles() throws {
-    for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+    // A terminal's, those by which schedulers announce that time is up, and that of a limit of processor time.
+    for (signal, status) in [
+      ("INT", 130), ("TERM", 143), ("HUP", 129), ("QUIT", 131), ("USR1", 138), ("USR2", 140), ("ALRM", 142),
+      ("XCPU", 152),
+    ] {
       let folder = try TemporaryFolder()
       let outcome = try Program.shell(
         """
         cd '\(folder.path)'
         mkfifo tokens
-        # A shell's background jobs ignore SIGINT; env resets it.
-        env --default-signal=INT qwen-capture -q --model '\(DemoRun.model)' --layers 1 --split 'cap-{layer}.ts' < tokens &
+        ulimit -c 0
+        # A shell's background jobs ignore SIGINT and SIGQUIT; env resets them.
+        env --default-signal=INT,QUIT qwen-capture -q --model '\(DemoRun.model)' --layers 1 --split 'cap-{layer}.ts' < tokens &
         exec 3> tokens
         while ! ls | grep -q partial; do sleep 0.05; done
         kill -\(signal) $!
@@ -96,6 +101,53 @@ import Testing
         ls
         """)
       #expect(outcome.text == "\(status)\ntokens\n", "\(outcome.errors)")
+    }
+  }
+
+  /// The file that has taken the name of an unfinished one is another's.
+  @Test func signalsRemoveNobodyElsesFiles() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try Program.shell(
+      """
+      cd '\(folder.path)'
+      mkfifo tokens
+      qwen-capture -q --model '\(DemoRun.model)' --layers 1 --split 'cap-{layer}.ts' < tokens &
+      exec 3> tokens
+      while ! ls | grep -q partial; do sleep 0.05; done
+      name=$(ls | grep partial)
+      mv "$name" moved
+      echo theirs > "$name"
+      kill $!
+      wait $!
+      cat "$name"
+      ls | sed 's/[0-9]*.partial/PID.partial/'
+      """)
+    #expect(outcome.text == "theirs\ncap-1.ts.PID.partial\nmoved\ntokens\n", "\(outcome.errors)")
+  }
+
+  /// A limit of a file's size is a disk that is full for this process.
+  @Test func filesAboveTheirLimit() throws {
+    let folder = try TemporaryFolder()
+    try DemoRun.tokens.get().write(to: folder.url("tokens"))
+    let outcome = try Program.shell(
+      """
+      cd '\(folder.path)'
+      ulimit -f 4
+      qwen-capture --model '\(DemoRun.model)' --split 'cap-{layer}.ts' < tokens
+      status=$?
+      ls
+      exit $status
+      """)
+    #expect(outcome.failed(74, saying: "qwen-capture: cap-0.ts: write failed: File too large"), "\(outcome.errors)")
+    #expect(outcome.text == "tokens\n")
+  }
+
+  @Test(arguments: ["--help", "--version", "--generate-completion-script bash"]) func helpThatCannotBeWritten(
+    _ flag: String
+  ) throws {
+    for (target, status) in [("/dev/full", 74), ("&-", 74), ("/dev/null", 0)] as [(String, Int32)] {
+      let outcome = try Program.shell("stream-info \(flag) >\(target)")
+      #expect(outcome.status == status, "\(outcome.errors)")
     }
   }
 
@@ -116,6 +168,17 @@ import Testing
     #expect(
       try FileManager.default.contentsOfDirectory(atPath: folder.file("deep/er")).sorted()
         == (0..<4).flatMap { ["layer_\($0)_mean_abs_gradients.npy", "layer_\($0)_mean_gradients.npy"] }.sorted())
+  }
+
+  /// What is wrong with one array's name shows before another is saved.
+  @Test func allArraysOrNone() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.file("layer_2_mean_abs_gradients.npy")
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    let outcome = try Program("grad-aggregate").run(["--save", folder.path], input: try DemoRun.gradients.get())
+    #expect(
+      outcome.failed(74, saying: "\(path): cannot create: expected a file or nothing of that name, found a folder"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["layer_2_mean_abs_gradients.npy"])
   }
 
   @Test func quietSaysNothing() throws {

@@ -174,6 +174,20 @@ import Testing
     }
   }
 
+  /// A stream that went elsewhere, without the autoencoders or with them at another path.
+  @Test func anAutoencoderThatIsNotThereAnyMore() throws {
+    let folder = try misplaced([1])
+    let flags = DemoRun.modelFlag + ["--layers", "1", "--sae", folder.file("{layer}")]
+    let stream = try DemoRun.output("sae-grad", flags, try Self.activations.get())
+    try FileManager.default.removeItem(atPath: folder.file("1"))
+    let outcome = try Program("grad-aggregate").run([], input: stream)
+    #expect(
+      outcome.failed(
+        66, saying: "/1/ae.pt: the autoencoder is not where the stream says; --sae says where it lies now"),
+      "\(outcome.errors)")
+    _ = try DemoRun.output("grad-aggregate", ["--sae", Self.pattern], stream)
+  }
+
   /// As the hub's cache keeps files: links to others that are called after their contents, in a folder of their own.
   @Test func linkedFilesAreFoundAgain() throws {
     let folder = try TemporaryFolder()

@@ -38,6 +38,11 @@ import Testing
     ("act-grad --model m --threads many", "--threads: expected a number, found 'many'"),
     ("act-grad --model m --threads 1.5", "--threads: expected a whole number, found '1.5'"),
     ("act-grad --model m --threads 99999999999999999999", "--threads: expected a smaller whole number, found '9999"),
+    ("wt-tokenize --tokenizer t --num-samples 1e3", "--num-samples: expected a whole number in digits, found '1e3'"),
+    ("grad-aggregate --save '' g.ts", "--save: expected a value, found an empty one"),
+    ("grad-aggregate --save= g.ts", "--save: expected a value, found an empty one"),
+    ("qwen-capture --model '' --layers 0", "--model: expected a value, found an empty one"),
+    ("grad-plot a.ts ''", "expected the name of a file, found an empty one"),
     ("act-grad --model m --threads 0", "--threads: expected a number from 1 to 1024, found 0"),
     ("act-grad --model m --threads -2", "--threads: expected a number from 1 to 1024, found -2"),
     ("wt-tokenize --tokenizer t --seed -1", "--seed: expected a whole number of at least 0, found '-1'"),
@@ -84,7 +89,8 @@ import Testing
     let captured = try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--layers", "2"], DemoRun.tokens.get())
     let outcome = try Program("act-grad").run(DemoRun.modelFlag + ["--layers", "1-3"], input: captured)
     #expect(
-      outcome.failed(65, saying: "expected mlp_out.1 or a place before it captured, found mlp_out.2"), "\(outcome.errors)")
+      outcome.failed(65, saying: "expected mlp_out.1 or a place before it captured, found mlp_out.2"),
+      "\(outcome.errors)")
   }
 
   /// The Python scripts' spelling; what follows `--` and values are left alone.

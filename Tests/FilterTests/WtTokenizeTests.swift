@@ -231,7 +231,10 @@ import Tokenization
         "-: looks like JSON lines, each of which is a sample as it stands: --json-field text"
       ),
       ("{\"body\": \"\(String(repeating: "a", count: 60))\"}", "--json-field FIELD takes a field's text"),
-      (lines.joined() + "one with a CR\r\n", nil), ("{no JSON}\n" + lines.joined(), nil), (lines.joined(), nil),
+      ("\u{feff}" + lines.joined(), "-: begins with a byte-order mark, which is part of the first sample"),
+      (lines.joined().replacingOccurrences(of: "\n", with: "\r"), "-: has CR alone between its lines"),
+      (lines.joined() + "one with a CR\r\n", nil), (lines[0] + "\r", nil), ("{no JSON}\n" + lines.joined(), nil),
+      (lines.joined(), nil),
     ] as [(String, String?)])
   func warnings(text: String, warning: String?) throws {
     for input in [text, nil] {

@@ -127,8 +127,27 @@ extension TemporaryFolder {
     let partial = try folder.writeStream("other.ts", records: [[("sum.mlp_out.2", [1])]])
     #expect(
       throws: Failure(
-        .malformed, "\(partial): no finished averages: expected tensors mean.PLACE or mean_abs.PLACE, found none")
+        .malformed,
+        "\(partial): no finished averages: expected tensors mean.PLACE or mean_abs.PLACE, found none; of sums that --partial "
+          + "wrote, grad-aggregate makes them")
     ) { try collection.read(partial) }
+  }
+
+  /// Layers of two models would share a page.
+  @Test func refusesGradientsOfAnotherModel() throws {
+    for key in ["model.config.xxh64", "model.weights.xxh64"] {
+      let one = try folder.writeStream(
+        "one.ts", provenance: [key: "1", "model": "a"], records: [[("mean.mlp_out.0", [1])]])
+      let same = try folder.writeStream("same.ts", provenance: [key: "1"], records: [[("mean.mlp_out.1", [1])]])
+      let other = try folder.writeStream(
+        "other.ts", provenance: [key: "2", "model": "b"], records: [[("mean.mlp_out.2", [1])]])
+      var collection = GradientCollection()
+      for path in [one, same] { try collection.read(path) }
+      let expected =
+        "\(other): gradients of another model: \(key): expected 1 (a) as before, found 2 (b): draw each model into a "
+        + "folder of its own"
+      #expect(throws: Failure(.malformed, expected)) { try collection.read(other) }
+    }
   }
 
   @Test func refusesAPlaceTwice() throws {

@@ -105,7 +105,7 @@ private func file(header: String, data: Int = 8) -> [UInt8] {
 
   @Test func refusesWhatIsNoArrayFile() {
     let refusals: [([UInt8], String)] = [
-      (Array("PK".utf8), "not a .npy file: it does not begin with \\x93NUMPY"),
+      (Array("PK".utf8), "expected a .npy file, found another format: it does not begin with \\x93NUMPY"),
       ([0x93] + Array("NUMPY".utf8) + [4, 0, 0, 0], ".npy version: expected 1.0, 2.0 or 3.0, found 4.0"),
       ([0x93] + Array("NUMPY".utf8) + [1, 1, 0, 0], ".npy version: expected 1.0, 2.0 or 3.0, found 1.1"),
       (

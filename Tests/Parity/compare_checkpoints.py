@@ -459,7 +459,7 @@ LAYOUTS = [
      "refused adapter_config.json, strictly"),
     ("missing shard", missing_shard, "refused model-00002-of-00002.safetensors"),
     ("shards without their index", without_index, "refused without an index"),
-    ("an index that names a file in a subfolder", in_subfolder, "refused beside the index, strictly"),
+    ("an index that names a file in a subfolder", in_subfolder, "read"),
     ("a variant alone", moved("model.fp16.safetensors"), "refused model.fp16.safetensors, a variant"),
     ("a GGUF alone", moved("model.gguf"), "refused GGUF"),
     ("a half download", moved("model.safetensors.incomplete"), "refused did not finish"),

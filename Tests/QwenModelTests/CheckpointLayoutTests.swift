@@ -46,6 +46,12 @@ import Testing
     try folder.writeIndex(#"{"weight_map": {"model.norm.weight": "a.safetensors", "lm_head.weight": "b.safetensors"}}"#)
     #expect(try logits(folder) == expected)
     #expect(try folder.weights() == identity)
+    // Below the index, too.
+    try makeFolder(folder.temporary.file("deep/er"))
+    try FileManager.default.moveItem(
+      atPath: folder.temporary.file("b.safetensors"), toPath: folder.temporary.file("deep/er/b.safetensors"))
+    try folder.writeIndex(#"{"weight_map": {"a": "a.safetensors", "lm_head.weight": "deep/er/b.safetensors"}}"#)
+    #expect(try logits(folder) == expected)
   }
 
   @Test(arguments: [false, true]) func pytorchModelBin(transposed: Bool) throws {

@@ -254,7 +254,7 @@ private let test2x2 = #"{"test":{"dtype":"I32","shape":[2,2],"data_offsets":[0,1
     #expect(
       throws: Failure(.malformed, "\(path): expected a safetensors file, found an empty file")
     ) { try SafetensorsFile(path: path) }
-    #expect(throws: Failure(.cannotOpen, "\(folder.path): cannot open: not a regular file")) {
+    #expect(throws: Failure(.cannotOpen, "\(folder.path): cannot open: expected a file, found a folder")) {
       try SafetensorsFile(path: folder.path)
     }
     #expect(throws: Failure(.cannotOpen, "\(path)x: cannot open: No such file or directory")) {

@@ -92,14 +92,17 @@ import Testing
     }
     try FileManager.default.removeItem(atPath: path)
     #expect(mkfifo(path, 0o600) == 0)
-    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: not a regular file"))
+    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: expected a file, found a pipe"))
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: not a regular file"))
+    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: expected a file, found a folder"))
     try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/zero")
-    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: not a regular file"))
+    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: expected a file, found a device"))
     try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/nowhere/blob")
-    #expect(try refusal() == Failure(.cannotOpen, "\(path): cannot open: No such file or directory"))
-    #expect(try failure("/dev/null").description == "/dev/null: cannot open: not a regular file")
+    #expect(
+      try refusal()
+        == Failure(
+          .cannotOpen, "\(path): cannot open: expected a file, found a link to /nowhere/blob, which is not there"))
+    #expect(try failure("/dev/null").description == "/dev/null: cannot open: expected a file, found a device")
   }
 
   /// What git and downloads leave in place of a file.

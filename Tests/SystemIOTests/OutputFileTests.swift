@@ -88,7 +88,7 @@ import Testing
   @Test func whatIsNoFileKeepsItsName() throws {
     #expect(mkdir(folder.file("folder"), 0o777) == 0)
     #expect(mkfifo(folder.file("fifo"), 0o666) == 0)
-    for (name, kind) in [("folder", "a folder"), ("fifo", "a named pipe")] {
+    for (name, kind) in [("folder", "a folder"), ("fifo", "a pipe")] {
       let failure = #expect(throws: Failure.self) { try OutputFile(path: folder.file(name)) }
       #expect(failure?.description.hasSuffix("expected a file or nothing of that name, found \(kind)") == true)
     }
@@ -104,6 +104,13 @@ import Testing
       #expect(failure?.kind == .inputOutput && failure?.description.hasPrefix(folder.file(name)) == true)
     }
     #expect(throws: Failure.self) { try checkOutputFolder("/proc/self/new") }
+    let link = folder.file("link")
+    #expect(symlink("/no/where", link) == 0)
+    let found =
+      "cannot create: expected a folder or nothing of that name, found a link to /no/where, which is not there"
+    for name in [link, "\(link)/new"] {
+      #expect(throws: Failure(.inputOutput, "\(name): \(found)")) { try checkOutputFolder(name) }
+    }
   }
 
   @Test func foldersOfPaths() {

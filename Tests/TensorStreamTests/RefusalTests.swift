@@ -22,19 +22,24 @@ import Testing
   }
 
   @Test func notZstd() throws {
+    func message(_ number: Int, _ found: String) -> Failure {
+      Failure(.malformed, "record \(number): not a tensor stream: expected a zstd frame, found \(found)")
+    }
+    #expect(try refusal(Array("some text\n".utf8)) == message(0, "text that begins with 'some text'"))
+    #expect(try refusal(Array("\n\nsome".utf8)) == message(0, "text"))
+    #expect(try refusal(handmade([begin, emptyEnd]) + Array("text".utf8) + [0]) == message(2, "the bytes 74657874"))
+    #expect(try refusal([0x93] + Array("NUMPY".utf8)) == message(0, "the bytes 934e554d"))
+    let pointer = "version https://git-lfs.github.com/spec/v1\n"
     #expect(
-      try refusal(Array("some text".utf8))
-        == Failure(.malformed, "record 0: not a tensor stream: expected a zstd frame (28b52ffd), found 736f6d65"))
-    #expect(
-      try refusal(handmade([begin, emptyEnd]) + Array("text".utf8) + [0])
-        == Failure(.malformed, "record 2: not a tensor stream: expected a zstd frame (28b52ffd), found 74657874"))
+      try refusal(Array(pointer.utf8))
+        == message(0, "a Git LFS pointer: the file itself is yet to be fetched, with git lfs pull"))
   }
 
   @Test func skippableFrame() throws {
     let skippable: [UInt8] = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]
     #expect(
       try refusal(skippable + handmade([begin, emptyEnd]))
-        == Failure(.malformed, "record 0: not a tensor stream: expected a zstd frame (28b52ffd), found 502a4d18"))
+        == Failure(.malformed, "record 0: not a tensor stream: expected a zstd frame, found the bytes 502a4d18"))
   }
 
   @Test func noChecksum() throws {

@@ -1,3 +1,4 @@
+import Glibc
 import JSON
 import SystemIO
 import TestSupport
@@ -67,6 +68,16 @@ import Tokenization
           + "\"<word>\" 603 instead of 633"
       ])
     #expect(try Tokenizer(path: "\(fixtures)/strings").warnings.isEmpty)
+  }
+
+  /// A link that leads nowhere was meant to be read: without its file the ids might be others.
+  @Test(arguments: ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"])
+  func refusesLinksToNowhere(name: String) throws {
+    let folder = try TemporaryFolder()
+    try folder.write(readFile("\(fixtures)/strings/tokenizer.json"), to: "tokenizer.json")
+    #expect(symlink("/no/where", folder.file(name)) == 0)
+    let message = "\(folder.file(name)): cannot open: expected a file, found a link to /no/where, which is not there"
+    #expect(throws: Failure(.cannotOpen, message)) { try Tokenizer(path: folder.path) }
   }
 
   private static func write(_ recorded: JSON, to folder: TemporaryFolder) throws {
