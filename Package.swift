@@ -23,7 +23,7 @@ let package = Package(
     .target(name: "HubCache", dependencies: ["SystemIO"]),
     .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
     .target(name: "CVectorMath"),
-    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "CVectorMath"]),
+    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "StoredTensors", "CVectorMath"]),
     .target(name: "CUDAOperations", dependencies: ["TensorOperations", "Safetensors", "SystemIO"]),
     .target(
       name: "QwenModel",
@@ -78,16 +78,22 @@ let package = Package(
     .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "CZstd", "TestSupport"]),
     .testTarget(
       name: "TensorOperationsTests",
-      dependencies: ["TensorOperations", "CUDAOperations", "CVectorMath", "Safetensors", "TestSupport"]),
-    .testTarget(name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TestSupport"]),
+      dependencies: [
+        "TensorOperations", "CUDAOperations", "StoredTensors", "CVectorMath", "Safetensors", "SystemIO", "TestSupport",
+      ]),
+    .testTarget(
+      name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TensorOperations", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "QwenModelTests",
-      dependencies: ["QwenModel", "TensorOperations", "TensorStream", "Safetensors", "JSON", "SystemIO", "TestSupport"]),
+      dependencies: [
+        "QwenModel", "TensorOperations", "CUDAOperations", "TensorStream", "Safetensors", "JSON", "SystemIO",
+        "TestSupport",
+      ]),
     .testTarget(
       name: "GradientPassesTests",
       dependencies: [
-        "GradientPasses", "QwenModel", "TensorOperations", "Aggregation", "TensorStream", "Safetensors", "SystemIO",
-        "TestSupport",
+        "GradientPasses", "QwenModel", "SparseAutoencoders", "TensorOperations", "CUDAOperations", "Aggregation",
+        "TensorStream", "Safetensors", "SystemIO", "TestSupport",
       ]),
     .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
     .testTarget(
@@ -96,7 +102,8 @@ let package = Package(
     .testTarget(
       name: "SparseAutoencodersTests",
       dependencies: [
-        "SparseAutoencoders", "GradientPasses", "TensorOperations", "Safetensors", "SystemIO", "TestSupport",
+        "SparseAutoencoders", "GradientPasses", "TensorOperations", "StoredTensors", "Safetensors", "SystemIO",
+        "TestSupport",
       ],
       exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(name: "AggregationTests", dependencies: ["Aggregation", "TensorStream", "TestSupport"]),

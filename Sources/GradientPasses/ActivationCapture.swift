@@ -22,6 +22,9 @@ public final class ActivationCapture {
     for layer in layers { captured[layer] = (HostTensor(), HostTensor()) }
   }
 
+  /// Rows of samples that a pass has at most, where samples are that short.
+  public var passRows: Int { model.passRows(keptLayers: 1) }
+
   /// Runs the layers that are needed over a group.
   public func run(_ group: SampleGroup) throws {
     let count = group.tokens.tokenCount * model.configuration.hiddenSize

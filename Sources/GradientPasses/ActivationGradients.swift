@@ -25,6 +25,9 @@ public final class ActivationGradients {
     for layer in layers { gradients[layer] = HostTensor() }
   }
 
+  /// Rows of samples that a pass has at most, where samples are that short.
+  public var passRows: Int { model.passRows(keptLayers: model.configuration.layerCount - 1 - start) }
+
   /// The tensors that every record must bring.
   public var neededTensors: [String] { SampleGroup.residualTensors(start) }
 

@@ -42,7 +42,15 @@ public final class FeatureGradients {
       featureGradients[layer] = HostTensor()
       reports[layer] = ReconstructionReport()
     }
+    let memories = autoencoders.values.map(\.memory)
+    passRows = model.passRows(
+      keptLayers: model.configuration.layerCount - 1 - self.autoencoders[0].layer,
+      otherBytes: memories.map(\.bytesPerRow).max()!)
+    for memory in memories { memory.use(passRows: passRows) }
   }
+
+  /// Rows of samples that a pass has at most, where samples are that short.
+  public let passRows: Int
 
   /// The tensors that every record must bring.
   public var neededTensors: [String] { autoencoders.flatMap { SampleGroup.residualTensors($0.layer) } }
@@ -140,8 +148,8 @@ public final class FeatureGradients {
     for (index, row) in part.positions.rows[part.recorded].enumerated() {
       (recorded + index * D).update(from: mlpOutput + row * D, count: D)
     }
-    let active = autoencoder.rebuild(rebuilt.resize(count * D), from: recorded, rows: count)
-    reports[layer]!.add(recorded, rebuilt: rebuilt.values.baseAddress!, rows: count, width: D, active: active)
+    let features = autoencoder.rebuild(rebuilt.resize(count * D), from: recorded, rows: count)
+    reports[layer]!.add(recorded, rebuilt: rebuilt.values.baseAddress!, rows: count, width: D, active: features.count)
   }
 
   /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.

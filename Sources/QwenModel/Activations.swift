@@ -18,10 +18,9 @@ struct LayerActivations {
   let gate: Tensor
   let up: Tensor
 
-  init(rows N: Int, _ pass: Pass) {
-    let configuration = pass.configuration
+  /// - Parameter tensor: makes a tensor of so many columns.
+  init(_ configuration: QwenConfiguration, makeTensor tensor: (Int) -> Tensor) {
     let attentionShape = configuration.attention
-    func tensor(_ columns: Int) -> Tensor { pass.operations.makeTensor(rows: N, columns: columns) }
     input = tensor(configuration.hiddenSize)
     inputInverseRMS = tensor(1)
     query = tensor(attentionShape.queryWidth)
@@ -62,9 +61,8 @@ struct Workspace {
   let dKey: Tensor
   let dValue: Tensor
 
-  init(rows N: Int, _ pass: Pass) {
-    let configuration = pass.configuration
-    func tensor(_ columns: Int) -> Tensor { pass.operations.makeTensor(rows: N, columns: columns) }
+  /// - Parameter tensor: makes a tensor of so many columns.
+  init(_ configuration: QwenConfiguration, makeTensor tensor: (Int) -> Tensor) {
     normalized = tensor(configuration.hiddenSize)
     hidden = tensor(configuration.intermediateSize)
     mlpOutput = tensor(configuration.hiddenSize)
@@ -85,6 +83,22 @@ struct Workspace {
   }
 
   func first(rows: Int) -> Workspace { Workspace(self, rows: rows) }
+}
+
+/// What goes from layer to layer: N rows each.
+struct ResidualStream {
+  /// (N,D)
+  let values: Tensor
+  let gradient: Tensor
+  /// Of the norm behind the last layer.
+  let inverseRMS: Tensor
+
+  /// - Parameter tensor: makes a tensor of so many columns.
+  init(_ configuration: QwenConfiguration, makeTensor tensor: (Int) -> Tensor) {
+    values = tensor(configuration.hiddenSize)
+    gradient = tensor(configuration.hiddenSize)
+    inverseRMS = tensor(1)
+  }
 }
 
 /// What all layers of a pass have in common.

@@ -17,16 +17,20 @@ public final class QwenModel {
   private var capacity = 0
   private var workspace: Workspace!
   private var activations: [LayerActivations] = []
-  private var residual: Tensor!
-  private var dResidual: Tensor!
+  private var residual: ResidualStream!
+  /// What `passRows` found.
+  private var mostRows: Int?
 
   /// Loads the weights of `layers` and, where asked for, of the output head.
+  ///
+  /// - Throws: `Failure` of kind unavailable where the device cannot compute the model's attention.
   public init(
     _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, operations: any TensorOperations
   ) throws {
     self.checkpoint = checkpoint
     let configuration = checkpoint.configuration
     self.configuration = configuration
+    try operations.check(configuration.attention)
     pass = Pass(configuration: configuration, operations: operations)
     let weights = WeightLoader(checkpoint: checkpoint, operations: operations)
     var layers: [Int: DecoderLayer] = [:]
@@ -71,7 +75,7 @@ public final class QwenModel {
       pass.operations.add(saved.input, workspace.mlpOutput)
     }
     return Forward(
-      saved: [], workspace: workspace, residual: saved.input, dResidual: dResidual.first(rows: batch.rowCount))
+      saved: [], workspace: workspace, residual: saved.input, dResidual: residual.gradient.first(rows: batch.rowCount))
   }
 
   /// The logits (N,V) of a batch, by the same layers as everything else.
@@ -152,7 +156,7 @@ public final class QwenModel {
     prepare(rows: N, layers: above.count)
     let state = Forward(
       saved: activations.prefix(above.count).map { $0.first(rows: N) }, workspace: workspace.first(rows: N),
-      residual: residual.first(rows: N), dResidual: dResidual.first(rows: N))
+      residual: residual.values.first(rows: N), dResidual: residual.gradient.first(rows: N))
     ops.upload(state.residual, from: given)
     for (layer, saved) in zip(above, state.saved) {
       ops.copy(saved.input, from: state.residual)
@@ -167,30 +171,52 @@ public final class QwenModel {
   private func loss(_ batch: Batch, _ state: Forward, dResidual: Tensor?) -> [Double] {
     let ops = pass.operations
     let output = output!
-    let residual = state.residual
     // The width of a residual row is all that these two need; both are free between the passes.
     let (normalized, dNormalized) = (state.workspace.normalized, state.workspace.mlpOutput)
-    let inverseRMS = ops.makeTensor(rows: batch.rowCount, columns: 1)
+    let inverseRMS = residual.inverseRMS.first(rows: batch.rowCount)
     ops.rmsNorm(
-      y: normalized, inverseRMS: inverseRMS, x: residual, weight: output.norm, epsilon: configuration.rmsNormEpsilon)
+      y: normalized, inverseRMS: inverseRMS, x: state.residual, weight: output.norm,
+      epsilon: configuration.rmsNormEpsilon)
     let losses = ops.crossEntropy(
       dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: batch.targets)
     if let dResidual {
       ops.clear(dResidual)
-      ops.rmsNormBackward(dx: dResidual, dy: dNormalized, x: residual, weight: output.norm, inverseRMS: inverseRMS)
+      ops.rmsNormBackward(
+        dx: dResidual, dy: dNormalized, x: state.residual, weight: output.norm, inverseRMS: inverseRMS)
     }
     return batch.samples.samples.map { losses[$0.rows].reduce(0, +) }
   }
 
+  // MARK: - Memory
+
+  /// Rows of samples that a pass has at most, where samples are that short. All weights must be there when it is first
+  /// asked for: what is free beside them decides on a GPU.
+  ///
+  /// - Parameters:
+  ///   - keptLayers: how many layers' activations a pass keeps for its way back.
+  ///   - otherBytes: what a row takes besides, such as in autoencoders.
+  public func passRows(keptLayers: Int, otherBytes: Int = 0) -> Int {
+    let rows =
+      mostRows ?? operations.passRows(bytesPerRow: configuration.bytesPerRow(keptLayers: keptLayers) + otherBytes)
+    mostRows = rows
+    return rows
+  }
+
   /// Memory for a batch of `rows`, kept for the next one.
   private func prepare(rows: Int, layers: Int) {
-    let needed = max(layers, 1)
+    let needed = max(layers, 1, activations.count)
     guard rows > capacity || needed > activations.count else { return }
-    // Rounded up, so that batches of about the same size need no new memory; what is not touched takes none.
-    if rows > capacity { capacity = (rows + 1023) / 1024 * 1024 }
-    workspace = Workspace(rows: capacity, pass)
-    activations = (0..<max(needed, activations.count)).map { _ in LayerActivations(rows: capacity, pass) }
-    residual = pass.operations.makeTensor(rows: capacity, columns: configuration.hiddenSize)
-    dResidual = pass.operations.makeTensor(rows: capacity, columns: configuration.hiddenSize)
+    if rows > capacity {
+      // So that batches of about the same size need no new memory. What is not touched takes none on the processor; a
+      // GPU may have none for more rows than were counted on.
+      let rounded = (rows + 1023) / 1024 * 1024
+      if let mostRows, rows <= mostRows { capacity = min(rounded, mostRows) } else { capacity = rounded }
+    }
+    // Given back before the larger one is made.
+    (workspace, activations, residual) = (nil, [], nil)
+    let tensor = { [capacity, operations] in operations.makeTensor(rows: capacity, columns: $0) }
+    workspace = Workspace(configuration, makeTensor: tensor)
+    activations = (0..<needed).map { _ in LayerActivations(configuration, makeTensor: tensor) }
+    residual = ResidualStream(configuration, makeTensor: tensor)
   }
 }

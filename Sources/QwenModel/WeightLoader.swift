@@ -10,9 +10,7 @@ struct WeightLoader {
   ///
   /// - Throws: `Failure` of kind malformed where the file's checksum is wrong.
   func matrix(_ name: String) throws -> Matrix {
-    let tensor = try checkpoint.tensor(name)
-    return operations.makeWeight(
-      try tensor.elements(), type: tensor.type, rows: tensor.shape[0], columns: tensor.shape[1], owner: tensor.storage)
+    operations.makeMatrix(try Matrix(checkpoint.tensor(name)))
   }
 
   /// A norm's weight or a bias, (1,count); zeros for a bias that the checkpoint does not have.

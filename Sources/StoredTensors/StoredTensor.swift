@@ -67,6 +67,12 @@ public struct StoredTensor: Sendable {
     self.storageCount = storageCount
   }
 
+  /// The same elements in another arrangement, which must not reach further.
+  init(_ other: StoredTensor, shape: [Int], strides: [Int]) {
+    (type, storage, storageCount, offset) = (other.type, other.storage, other.storageCount, other.offset)
+    (self.shape, self.strides) = (shape, strides)
+  }
+
   public var count: Int { shape.reduce(1, *) }
 
   /// From the first element to the end of the storage, valid as long as `storage`.

@@ -70,7 +70,7 @@ struct QwenCapture: Filter {
           .merging(compute.provenance) { _, own in own }
         try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
       }
-      let groups = SampleGroupReader(reader, checkpoint.configuration, passRows: operations.passRows)
+      let groups = SampleGroupReader(reader, checkpoint.configuration, passRows: capture.passRows)
       while let group = try groups.next() {
         try capture.run(group)
         for output in outputs {

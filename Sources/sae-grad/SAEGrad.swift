@@ -110,7 +110,7 @@ struct SAEGrad: Filter {
       let finiteNumbers = FiniteNumbers(loaded!.model, isWaived: compute.allowNonfinite)
       let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
       let groups = SampleGroupReader(
-        reader, checkpoint.configuration, tensors: pass.neededTensors, passRows: operations.passRows)
+        reader, checkpoint.configuration, tensors: pass.neededTensors, passRows: pass.passRows)
       while let group = try groups.next() {
         let records = pass.records(group)
         try finiteNumbers.check(records, of: group)

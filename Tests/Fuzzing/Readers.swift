@@ -197,13 +197,13 @@ extension Reader {
     options.k = 2
     options.acceptsTranscoders = true
     let autoencoder = try SparseAutoencoder(path, layer: 0, options: options)
-    _ = try? autoencoder.check(width: autoencoder.width, layer: 0, modelName: "model")
-    for matrix in [autoencoder.computation.encoder, autoencoder.computation.decoder] {
-      let floats = try matrix.floats()
-      let lines = floats.order == .rowMajor ? floats.rows : floats.columns
-      let length = floats.order == .rowMajor ? floats.columns : floats.rows
+    _ = try? autoencoder.check(width: autoencoder.width, modelName: "model")
+    for matrix in [autoencoder.parameters.encoder, autoencoder.parameters.decoder] {
+      let matrix = try Matrix(matrix, asFloat: true)
+      let (lines, length) =
+        matrix.isColumnMajor ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
       var sum: Float = 0
-      for line in 0..<lines { for i in 0..<length { sum += floats.address[line * floats.leadingDimension + i] } }
+      for line in 0..<lines { for i in 0..<length { sum += matrix.floats[line * matrix.leadingDimension + i] } }
       precondition(sum != -1.25e-30)
     }
   }
