@@ -23,7 +23,7 @@ let package = Package(
     .target(name: "HubCache", dependencies: ["SystemIO"]),
     .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
     .target(name: "CVectorMath"),
-    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "CVectorMath"]),
+    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "StoredTensors", "CVectorMath"]),
     .target(name: "CUDAOperations", dependencies: ["TensorOperations", "Safetensors", "SystemIO"]),
     .target(
       name: "QwenModel",
@@ -81,19 +81,23 @@ let package = Package(
     .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "CZstd", "TestSupport"]),
     .testTarget(
       name: "TensorOperationsTests",
-      dependencies: ["TensorOperations", "CUDAOperations", "CVectorMath", "Safetensors", "TestSupport"]),
-    .testTarget(name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TestSupport"]),
+      dependencies: [
+        "TensorOperations", "CUDAOperations", "StoredTensors", "CVectorMath", "Safetensors", "SystemIO", "TestSupport",
+      ]),
+    .testTarget(
+      name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TensorOperations", "SystemIO", "TestSupport"]),
     .testTarget(
       name: "QwenModelTests",
       dependencies: [
-        "QwenModel", "TensorOperations", "TensorStream", "StoredTensors", "Safetensors", "JSON", "SystemIO",
+        "QwenModel", "TensorOperations", "CUDAOperations", "TensorStream", "StoredTensors", "Safetensors", "JSON",
+        "SystemIO",
         "TestSupport",
       ]),
     .testTarget(
       name: "GradientPassesTests",
       dependencies: [
-        "GradientPasses", "QwenModel", "TensorOperations", "Aggregation", "TensorStream", "Safetensors", "SystemIO",
-        "TestSupport",
+        "GradientPasses", "QwenModel", "SparseAutoencoders", "TensorOperations", "CUDAOperations", "Aggregation",
+        "TensorStream", "Safetensors", "SystemIO", "TestSupport",
       ]),
     .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
     .testTarget(
@@ -102,7 +106,8 @@ let package = Package(
     .testTarget(
       name: "SparseAutoencodersTests",
       dependencies: [
-        "SparseAutoencoders", "GradientPasses", "TensorOperations", "TensorStream", "Safetensors", "SystemIO",
+        "SparseAutoencoders", "GradientPasses", "TensorOperations", "TensorStream", "StoredTensors", "Safetensors",
+        "SystemIO",
         "TestSupport",
       ],
       exclude: ["Fixtures", "make_fixtures.py"]),

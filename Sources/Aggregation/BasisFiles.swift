@@ -92,6 +92,7 @@ public struct BasisFiles {
         "\(autoencoder.path): not the autoencoder of the stream: expected XXH64 \(reference.hash), found \(hash)")
     }
     return Basis(
-      decoder: Matrix(try autoencoder.computation.decoder.floats()), factors: autoencoder.computation.decoderFactors)
+      decoder: try Matrix(autoencoder.parameters.decoder, asFloat: true), factors: autoencoder.parameters.decoderFactors
+    )
   }
 }

@@ -5,10 +5,26 @@ import TensorOperations
 private let tile = 32
 /// MOST_WIDTH of the kernels.
 private let mostWidth = 128
+/// Blocks of a launch in its second dimension.
+private let mostHeads = 65_535
 /// Threads of a block, each with 4 × 4 scores of a tile.
 private let threads = 64
 
 extension CUDAOperations {
+  public func check(_ shape: AttentionShape) throws(Failure) {
+    guard shape.headWidth <= mostWidth else {
+      throw Failure(
+        .unavailable,
+        "\(device.name): expected attention heads of at most \(mostWidth) dimensions, found \(shape.headWidth): "
+          + "use --device cpu")
+    }
+    guard shape.heads <= mostHeads else {
+      throw Failure(
+        .unavailable,
+        "\(device.name): expected at most \(mostHeads) attention heads, found \(shape.heads): use --device cpu")
+    }
+  }
+
   public func attention(
     output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
     shape: AttentionShape
@@ -56,13 +72,7 @@ extension CUDAOperations {
   ) {
     precondition(queries.allSatisfy { $0.hasShape(N, shape.queryWidth) })
     precondition(keys.allSatisfy { $0.hasShape(N, shape.keyValueWidth) } && logSumExp.hasShape(N, 2 * shape.heads))
-    guard shape.headWidth <= mostWidth else {
-      stop(
-        Failure(
-          .unavailable,
-          "\(device.name): expected attention heads of at most \(mostWidth) dimensions, found \(shape.headWidth): "
-            + "use --device cpu"))
-    }
+    precondition(shape.headWidth <= mostWidth && shape.heads <= mostHeads)
   }
 
   /// For each tile of each sample its sample's first row, rows and real tokens, and where in it the tile begins.

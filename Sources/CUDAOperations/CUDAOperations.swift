@@ -1,5 +1,4 @@
 import Glibc
-import Safetensors
 import SystemIO
 import TensorOperations
 
@@ -41,17 +40,25 @@ public final class CUDAOperations: TensorOperations {
   /// Whether there is a driver, which says that a GPU is to be expected.
   public static var isDriverThere: Bool { (try? DynamicLibrary(Driver.names, folder: libraryFolder)) != nil }
 
-  /// As many as a GPU wants at a time, fewer where there is less memory beside the weights, which are there when this
-  /// is first asked for: activations of 24 layers and features of every fourth row take 1.4 MB a row.
-  public private(set) lazy var passRows = min(8192, max(128, device.memory.free / (2 << 20)))
-
   /// The device and the card, for people.
   public var description: String {
     "\(device.name), \(device.model), \(device.memory.total >> 20) MiB, products in \(precision.rawValue)"
   }
 
-  /// The most memory that was in use at a time, for people.
-  public var memoryReport: String { "\(device.name): at most \(device.mostUsed >> 20) MiB in use" }
+  public var memoryReport: String? { "\(device.name): at most \(mostUsed >> 20) MiB in use" }
+
+  /// Bytes that were in use at a time, at most.
+  package var mostUsed: Int { device.mostUsed }
+
+  /// Rows that a GPU wants at a time, and those that a pass has even where memory seems to be short.
+  package static let passRowBounds = 128...8192
+
+  /// Of what is free, a tenth is left to cuBLAS and to what is lost between allocations, and what operations hold of
+  /// the logits.
+  public func passRows(bytesPerRow: Int) -> Int {
+    let free = device.memory.free / 10 * 9 - heldNumbers * MemoryLayout<Float>.stride
+    return min(Self.passRowBounds.upperBound, max(Self.passRowBounds.lowerBound, free / max(bytesPerRow, 1)))
+  }
 
   // MARK: - Memory
 
@@ -61,31 +68,20 @@ public final class CUDAOperations: TensorOperations {
       rows: rows, columns: columns, address: UnsafeMutablePointer(bitPattern: UInt(memory.address))!, owner: memory)
   }
 
-  public func makeWeight(
-    _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, owner: AnyObject
-  ) -> Matrix {
-    let count = rows * columns
-    precondition(bytes.count == count * type.size)
-    let weight = makeTensor(rows: rows, columns: columns)
-    guard let source = bytes.baseAddress else { return Matrix(weight) }
-    if type == .f32 {
-      device.copy(to: weight.device, from: source, bytes: bytes.count)
+  public func makeMatrix(_ host: Matrix) -> Matrix {
+    let bytes = host.bytes
+    let count = bytes.count / host.type.size
+    let memory = DeviceMemory(device, bytes: count * MemoryLayout<Float>.stride)
+    if host.type == .f32 {
+      device.copy(to: memory.address, from: host.address, bytes: bytes.count)
     } else {
       let narrow = scratch("narrow weights", bytes: bytes.count)
-      device.copy(to: narrow, from: source, bytes: bytes.count)
+      device.copy(to: narrow, from: host.address, bytes: bytes.count)
       device.run(
-        type == .bf16 ? "widen_bfloat16" : "widen_float16", elements: count, .address(weight.device), .address(narrow),
-        .long(count))
+        host.type == .bf16 ? "widen_bfloat16" : "widen_float16", elements: count, .address(memory.address),
+        .address(narrow), .long(count))
     }
     MappedFile.letGo(of: bytes)
-    return Matrix(weight)
-  }
-
-  public func makeMatrix(_ host: Matrix) -> Matrix {
-    precondition(host.type == .f32)
-    let memory = DeviceMemory(device, bytes: host.bytes.count)
-    device.copy(to: memory.address, from: host.address, bytes: host.bytes.count)
-    MappedFile.letGo(of: host.bytes)
     return Matrix(
       rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor,
       leadingDimension: host.leadingDimension,

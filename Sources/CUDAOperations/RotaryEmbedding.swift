@@ -1,23 +1,14 @@
 import TensorOperations
 
 extension CUDAOperations {
-  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
-    turn(x, positions, headWidth, theta, direction: 1)
-  }
-
-  /// A rotation's transpose turns the other way.
-  public func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
-    turn(dx, positions, headWidth, theta, direction: -1)
-  }
-
-  private func turn(_ x: Tensor, _ positions: [Int32], _ headWidth: Int, _ theta: Double, direction: Float) {
+  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double, isBackward: Bool) {
     precondition(positions.count == x.rows && x.columns % headWidth == 0)
     let pairs = x.count / 2
     guard pairs > 0 else { return }
     let (cosines, sines) = angles(headWidth, theta, positions: Int(positions.max()!) + 1)
     device.run(
       "turn", elements: pairs, .address(x.device), .address(list("positions", positions)), .address(cosines),
-      .address(sines), .int(x.columns), .int(headWidth), .float(direction), .long(pairs))
+      .address(sines), .int(x.columns), .int(headWidth), .float(isBackward ? -1 : 1), .long(pairs))
   }
 
   private func angles(_ headWidth: Int, _ theta: Double, positions: Int) -> (DevicePointer, DevicePointer) {

@@ -10,25 +10,21 @@ extension CUDAOperations {
 
   public func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures {
     let (N, F) = (p.rows, p.columns)
-    guard N > 0, F > 0 else { return ActiveFeatures(rows: Array(repeating: ([], []), count: N)) }
+    guard N > 0, F > 0 else { return ActiveFeatures(offsets: Array(repeating: 0, count: N + 1)) }
     let marks = scratch("marks", bytes: p.count)
     mark(marks, p, activation)
     let counts = scratch("counts", bytes: N * MemoryLayout<Int32>.stride)
     device.run("count_marks", rows: N, .address(counts), .address(marks), .int(F))
-    let offsets = values(Int32.self, count: N, at: counts).reduce(into: [Int32(0)]) { $0.append($0.last! + $1) }
+    let offsets = values(Int32.self, count: N, at: counts).reduce(into: [Int64(0)]) { $0.append($0.last! + Int64($1)) }
     let total = Int(offsets.last!)
     let indices = scratch("indices", bytes: total * MemoryLayout<Int32>.stride)
     let features = scratch("values", bytes: total * MemoryLayout<Float>.stride)
     device.run(
       "gather_marked", rows: N, .address(indices), .address(features), .address(numbers("offsets", offsets)),
       .address(marks), .address(p.device), .int(F))
-    let allIndices = values(Int32.self, count: total, at: indices)
-    let allValues = values(Float.self, count: total, at: features)
     return ActiveFeatures(
-      rows: (0..<N).map { row in
-        let range = Int(offsets[row])..<Int(offsets[row + 1])
-        return (Array(allIndices[range]), Array(allValues[range]))
-      })
+      offsets: offsets, indices: values(Int32.self, count: total, at: indices),
+      values: values(Float.self, count: total, at: features))
   }
 
   private func mark(_ marks: DevicePointer, _ p: Tensor, _ activation: Activation) {
@@ -59,13 +55,12 @@ extension CUDAOperations {
   }
 
   public func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float]) {
-    precondition(y.hasShape(features.rows.count, decoder.columns) && bias.count == decoder.columns)
-    let offsets = features.rows.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.indices.count)) }
+    precondition(y.hasShape(features.rowCount, decoder.columns) && bias.count == decoder.columns)
     device.run(
-      "decode", rows: y.rows, .address(y.device), .address(numbers("offsets", offsets)),
-      .address(numbers("indices", features.rows.flatMap(\.indices))),
-      .address(numbers("values", features.rows.flatMap(\.values))), .address(decoder.device),
-      .long(decoder.strides.row), .long(decoder.strides.column), .address(numbers("bias", bias)), .int(y.columns))
+      "decode", rows: y.rows, .address(y.device), .address(numbers("offsets", features.offsets)),
+      .address(numbers("indices", features.indices)), .address(numbers("values", features.values)),
+      .address(decoder.device), .long(decoder.strides.row), .long(decoder.strides.column),
+      .address(numbers("bias", bias)), .int(y.columns))
   }
 
   public func product(_ matrix: Matrix, _ vector: [Double]) -> [Double] {
@@ -186,13 +181,13 @@ let sparseFeatureKernels = #"""
 
   /// The marked features' indices, ascending, and values, from each row's offset on. One block a row.
   extern "C" __global__ void gather_marked(
-      int *indices, float *values, const int *offsets, const Mark *marks, const float *p, int F) {
+      int *indices, float *values, const long long *offsets, const Mark *marks, const float *p, int F) {
     long long row = (long long)blockIdx.x * F;
     int run = (F + blockDim.x - 1) / blockDim.x;
     int start = min((int)threadIdx.x * run, F), end = min(start + run, F);
     int count = 0, total;
     for (int f = start; f < end; f++) count += marks[row + f];
-    int place = offsets[blockIdx.x] + block_sum_before(count, &total);
+    long long place = offsets[blockIdx.x] + block_sum_before(count, &total);
     for (int f = start; f < end; f++)
       if (marks[row + f]) {
         indices[place] = f;
@@ -202,11 +197,11 @@ let sparseFeatureKernels = #"""
 
   /// y[n,d] = bias[d] + Σ_f f[n] · decoder[f,d] over the active features, in double. One block a row.
   extern "C" __global__ void decode(
-      float *y, const int *offsets, const int *indices, const float *values, const float *decoder, long long rowStride,
-      long long columnStride, const float *bias, int D) {
+      float *y, const long long *offsets, const int *indices, const float *values, const float *decoder,
+      long long rowStride, long long columnStride, const float *bias, int D) {
     for (int d = threadIdx.x; d < D; d += blockDim.x) {
       double sum = bias[d];
-      for (int i = offsets[blockIdx.x]; i < offsets[blockIdx.x + 1]; i++)
+      for (long long i = offsets[blockIdx.x]; i < offsets[blockIdx.x + 1]; i++)
         sum += (double)values[i] * decoder[indices[i] * rowStride + d * columnStride];
       y[(long long)blockIdx.x * D + d] = (float)sum;
     }

@@ -94,7 +94,7 @@ public struct ComputeOptions: ParsableArguments {
 
   /// Says on standard error how much memory of a GPU was in use at most, unless `quiet`.
   public func reportMemory(_ operations: (any TensorOperations)?, quiet: Bool) {
-    if !quiet, let cuda = operations as? CUDAOperations { complain(cuda.memoryReport) }
+    if !quiet, let report = operations?.memoryReport { complain(report) }
   }
 
   /// What goes into a stream's provenance: nothing, where numbers are those of the processor but for rounding.

@@ -48,7 +48,7 @@ public func writeGradients(
     let finiteNumbers = FiniteNumbers(work.model, isWaived: compute.allowNonfinite)
     let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
     let groups = SampleGroupReader(
-      reader, checkpoint.description, places: work.pass.neededPlaces, passRows: operations.passRows)
+      reader, checkpoint.description, places: work.pass.neededPlaces, passRows: work.pass.passRows)
     while let group = try groups.next() {
       let records = work.pass.records(group)
       try finiteNumbers.check(records, of: group)

@@ -22,6 +22,9 @@ public final class ActivationCapture {
     for place in places.places { captured[place] = (HostTensor(), place.site.isStream ? nil : HostTensor()) }
   }
 
+  /// Rows of samples that a pass has at most, where samples are that short.
+  public var passRows: Int { model.passRows(from: nil) }
+
   /// Runs the layers that are needed over a group.
   public func run(_ group: SampleGroup) throws {
     let (N, D) = (group.tokens.tokenCount, model.description.width)

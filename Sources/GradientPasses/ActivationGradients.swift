@@ -24,6 +24,8 @@ public final class ActivationGradients: GradientPass {
 
   public var neededPlaces: [Place] { [start] }
 
+  public var passRows: Int { model.passRows(from: start) }
+
   public func records(_ group: SampleGroup) -> [OutputRecord] {
     let positions = RecordedPositions(group)
     for (place, gradient) in gradients {

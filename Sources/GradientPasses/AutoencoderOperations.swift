@@ -4,17 +4,47 @@ import TensorStream
 
 /// Memory that autoencoders compute a block of rows in, the layers' one after another.
 public final class AutoencoderMemory {
+  enum Block: CaseIterable {
+    case inputs, features, outputs
+  }
+
+  /// Rows of a pass for each one of a block.
+  private static let share = 4
+
   /// Positions whose preactivations, 65,536 each, are held at a time: every fourth of a pass.
-  private(set) lazy var rows = operations.passRows / 4
+  private(set) lazy var rows = operations.passRows(bytesPerRow: bytesPerRow) / Self.share
   fileprivate let operations: any TensorOperations
-  private var blocks: [String: Tensor] = [:]
+  private var tensors: [Block: Tensor] = [:]
+  /// Of the largest autoencoder.
+  private var bytesOfBlockRow = 0
 
   public init(_ operations: any TensorOperations) { self.operations = operations }
 
-  /// The block (rows, columns) of that name, whose contents are those of whoever used it last.
-  fileprivate func block(_ name: String, _ rows: Int, _ columns: Int) -> Tensor {
-    if blocks[name]?.columns != columns { blocks[name] = operations.makeTensor(rows: self.rows, columns: columns) }
-    return blocks[name]!.first(rows: rows)
+  /// What these blocks take in a device's memory for each row of a pass.
+  package var bytesPerRow: Int { (bytesOfBlockRow + Self.share - 1) / Self.share }
+
+  /// Has blocks go with passes of at most so many rows.
+  package func use(passRows: Int) { rows = passRows / Self.share }
+
+  /// Counts on an autoencoder with blocks of so many columns.
+  fileprivate func fit(_ columns: [Int], features: Int) {
+    let blocks = columns.reduce(0, +) * MemoryLayout<Float>.stride
+    // Of each feature a mark that it is active, its index and its value; of a row where its features begin.
+    let active =
+      features * (1 + MemoryLayout<Int32>.stride + MemoryLayout<Float>.stride) + 2 * MemoryLayout<Int64>.stride
+    bytesOfBlockRow = max(bytesOfBlockRow, blocks + active)
+  }
+
+  /// The block's first `rows` rows, whose contents are those of whoever used it last.
+  fileprivate func tensor(_ block: Block, rows: Int, columns: Int) -> Tensor {
+    if let tensor = tensors[block], tensor.columns == columns, tensor.rows == self.rows {
+      return tensor.first(rows: rows)
+    }
+    // Given back before the other one is made.
+    tensors[block] = nil
+    let tensor = operations.makeTensor(rows: self.rows, columns: columns)
+    tensors[block] = tensor
+    return tensor.first(rows: rows)
   }
 }
 
@@ -28,67 +58,79 @@ public final class AutoencoderOperations {
   private let decoder: Matrix
   /// The same in host memory.
   private let hostDecoder: Matrix
-  private let memory: AutoencoderMemory
+  let memory: AutoencoderMemory
 
   public init(_ autoencoder: SparseAutoencoder, memory: AutoencoderMemory) throws {
     self.autoencoder = autoencoder
     self.memory = memory
     let operations = memory.operations
-    encoder = operations.makeMatrix(Matrix(try autoencoder.computation.encoder.floats()))
-    hostDecoder = Matrix(try autoencoder.computation.decoder.floats())
+    encoder = operations.makeMatrix(try Matrix(autoencoder.parameters.encoder, asFloat: true))
+    hostDecoder = try Matrix(autoencoder.parameters.decoder, asFloat: true)
     decoder = operations.makeMatrix(hostDecoder)
-    encoderBias = autoencoder.computation.encoderBias.map { bias in
+    encoderBias = autoencoder.parameters.encoderBias.map { bias in
       let tensor = operations.makeTensor(rows: 1, columns: bias.count)
       operations.upload(tensor, from: bias)
       return tensor
     }
+    memory.fit(AutoencoderMemory.Block.allCases.map(columns), features: encoder.columns)
   }
 
-  private func inputs(_ rows: Int) -> Tensor { memory.block("inputs", rows, encoder.rows) }
-  private func perFeature(_ rows: Int) -> Tensor { memory.block("features", rows, encoder.columns) }
-  private func outputs(_ rows: Int) -> Tensor { memory.block("outputs", rows, decoder.columns) }
+  private func columns(_ block: AutoencoderMemory.Block) -> Int {
+    switch block {
+    case .inputs: encoder.rows
+    case .features: encoder.columns
+    case .outputs: decoder.columns
+    }
+  }
+
+  private func block(_ block: AutoencoderMemory.Block, rows: Int) -> Tensor {
+    memory.tensor(block, rows: rows, columns: columns(block))
+  }
 
   /// Rebuilds `rows` rows of x, [rows, D], from their features.
   ///
-  /// - Returns: how many features are active in all rows together.
-  package func rebuild(_ rebuilt: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>, rows: Int) -> Int {
-    let (computation, D) = (autoencoder.computation, encoder.rows)
-    var active = 0
+  /// - Returns: the features of these rows.
+  package func rebuild(
+    _ rebuilt: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>, rows: Int
+  ) -> ActiveFeatures {
+    let (parameters, D) = (autoencoder.parameters, encoder.rows)
+    var blocks: [ActiveFeatures] = []
     for start in stride(from: 0, to: rows, by: memory.rows) {
       let count = min(memory.rows, rows - start)
-      let block = start * D
-      let scalings = normalize(x + block, rows: count, into: rebuilt + block)
-      let (s, p, y) = (inputs(count), perFeature(count), outputs(count))
-      operations.upload(s, from: rebuilt + block)
+      let first = start * D
+      let scalings = normalize(x + first, rows: count, into: rebuilt + first)
+      let (s, p, y) = (block(.inputs, rows: count), block(.features, rows: count), block(.outputs, rows: count))
+      operations.upload(s, from: rebuilt + first)
       operations.product(y: p, x: s, matrix: encoder, bias: encoderBias, accumulate: false)
-      if let factors = computation.preactivationFactors { operations.scaleColumns(p, by: factors) }
-      var features = operations.activate(p, by: computation.activation)
-      active += features.count
-      if let factors = computation.decoderFactors { features.scale(by: factors) }
-      operations.decode(y: y, features: features, decoder: decoder, bias: computation.outputBias)
-      operations.download(rebuilt + block, from: y)
-      denormalize(rebuilt + block, rows: count, scalings)
+      if let factors = parameters.preactivationFactors { operations.scaleColumns(p, by: factors) }
+      let features = operations.activate(p, by: parameters.activation)
+      blocks.append(features)
+      var scaled = features
+      if let factors = parameters.decoderFactors { scaled.scale(by: factors) }
+      operations.decode(y: y, features: scaled, decoder: decoder, bias: parameters.outputBias)
+      operations.download(rebuilt + first, from: y)
+      denormalize(rebuilt + first, rows: count, scalings)
     }
-    return active
+    return ActiveFeatures(joining: blocks)
   }
 
   /// s = normalise(x) − inputBias, row by row; the scalings undo it.
   private func normalize(
     _ x: UnsafePointer<Float>, rows: Int, into s: UnsafeMutablePointer<Float>
   ) -> [InputNormalization.Scaling] {
-    let (computation, D) = (autoencoder.computation, encoder.rows)
+    let (parameters, D) = (autoencoder.parameters, encoder.rows)
     return (0..<rows).map { row in
       let (x_t, s_t) = (x + row * D, s + row * D)
-      let scaling = computation.inputNormalization.scaling(of: UnsafeBufferPointer(start: x_t, count: D))
+      let scaling = parameters.inputNormalization.scaling(of: UnsafeBufferPointer(start: x_t, count: D))
       for i in 0..<D { s_t[i] = Float((Double(x_t[i]) - scaling.shift) * scaling.inputScale) }
-      if let bias = computation.inputBias { for i in 0..<D { s_t[i] -= bias[i] } }
+      if let bias = parameters.inputBias { for i in 0..<D { s_t[i] -= bias[i] } }
       return scaling
     }
   }
 
   /// Whether `scaleGradients` does anything.
   package var scalesGradients: Bool {
-    if case .none = autoencoder.computation.inputNormalization { false } else { true }
+    if case .none = autoencoder.parameters.inputNormalization { false } else { true }
   }
 
   private func denormalize(
@@ -108,7 +150,7 @@ public final class AutoencoderOperations {
     guard scalesGradients else { return }
     let D = decoder.columns
     for row in 0..<rows {
-      let scaling = autoencoder.computation.inputNormalization.scaling(
+      let scaling = autoencoder.parameters.inputNormalization.scaling(
         of: UnsafeBufferPointer(start: x + row * D, count: D))
       for i in row * D..<(row + 1) * D { g[i] = Float(Double(g[i]) * scaling.outputScale) }
     }
@@ -119,10 +161,10 @@ public final class AutoencoderOperations {
     let (D, F) = (decoder.columns, decoder.rows)
     for start in stride(from: 0, to: rows, by: memory.rows) {
       let count = min(memory.rows, rows - start)
-      let (x, y) = (outputs(count), perFeature(count))
+      let (x, y) = (block(.outputs, rows: count), block(.features, rows: count))
       operations.upload(x, from: g + start * D)
       operations.product(y: y, x: x, matrix: decoder.transposed, bias: nil, accumulate: false)
-      if let factors = autoencoder.computation.decoderFactors { operations.scaleColumns(y, by: factors) }
+      if let factors = autoencoder.parameters.decoderFactors { operations.scaleColumns(y, by: factors) }
       operations.download(gradients + start * F, from: y)
     }
   }
@@ -130,7 +172,7 @@ public final class AutoencoderOperations {
   /// The decoder with its factors, [F, D] by rows: all that aggregation needs of the autoencoder.
   func basis() -> [Float] {
     let (F, D) = (decoder.rows, decoder.columns)
-    let factors = autoencoder.computation.decoderFactors
+    let factors = autoencoder.parameters.decoderFactors
     return [Float](unsafeUninitializedCapacity: F * D) { basis, count in
       // By blocks of features, so that a decoder that lies by columns is read along its lines.
       for block in stride(from: 0, to: F, by: 64) {

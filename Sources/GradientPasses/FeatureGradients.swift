@@ -43,7 +43,12 @@ public final class FeatureGradients: GradientPass {
       featureGradients[place] = HostTensor()
       reports[place] = ReconstructionReport()
     }
+    let memories = autoencoders.values.map(\.memory)
+    passRows = model.passRows(from: self.autoencoders[0].place, otherBytes: memories.map(\.bytesPerRow).max()!)
+    for memory in memories { memory.use(passRows: passRows) }
   }
+
+  public let passRows: Int
 
   public var neededPlaces: [Place] { autoencoders.map(\.place) }
 
@@ -135,8 +140,8 @@ public final class FeatureGradients: GradientPass {
     for (index, row) in part.positions.rows[part.recorded].enumerated() {
       (recorded + index * W).update(from: activations + row * W, count: W)
     }
-    let active = autoencoder.rebuild(rebuilt.resize(count * W), from: recorded, rows: count)
-    reports[place]!.add(recorded, rebuilt: rebuilt.values.baseAddress!, rows: count, width: W, active: active)
+    let features = autoencoder.rebuild(rebuilt.resize(count * W), from: recorded, rows: count)
+    reports[place]!.add(recorded, rebuilt: rebuilt.values.baseAddress!, rows: count, width: W, active: features.count)
   }
 
   /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.

@@ -84,3 +84,18 @@ struct Workspace {
 
   func first(rows: Int) -> Workspace { Workspace(self, rows: rows) }
 }
+
+/// What goes from layer to layer: N rows each.
+struct ResidualStream {
+  /// (N,D)
+  let values: Tensor
+  let gradient: Tensor
+  /// Of the norm behind the last layer.
+  let inverseRMS: Tensor
+
+  init(_ description: DecoderDescription, _ tensor: (Int) -> Tensor) {
+    values = tensor(description.width)
+    gradient = tensor(description.width)
+    inverseRMS = tensor(1)
+  }
+}

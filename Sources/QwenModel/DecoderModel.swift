@@ -16,12 +16,15 @@ public final class DecoderModel {
   private let memory: PassMemory
 
   /// Loads the weights of `layers` and, where asked for, of the output head.
+  ///
+  /// - Throws: `Failure` of kind unavailable where the device cannot compute the model's attention.
   public init(
     _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, operations: any TensorOperations
   ) throws {
     self.checkpoint = checkpoint
     self.operations = operations
     description = checkpoint.description
+    try operations.check(description.attention)
     memory = PassMemory(checkpoint.description, operations)
     let weights = WeightLoader(checkpoint: checkpoint, operations: operations)
     var layers: [Int: DecoderLayer] = [:]
@@ -33,6 +36,16 @@ public final class DecoderModel {
   /// The layers that must be loaded to go on from a place to the loss.
   public static func layers(from place: Place, of description: DecoderDescription) -> Range<Int> {
     (place.layer + (place.site <= .residMid ? 0 : 1))..<description.layerCount
+  }
+
+  /// Rows of samples that a pass has at most, where samples are that short: what the device has memory for.
+  ///
+  /// - Parameters:
+  ///   - start: the place that passes go on from; nil where they have no way back.
+  ///   - otherBytes: what a row takes besides, such as in autoencoders.
+  public func passRows(from start: Place?, otherBytes: Int = 0) -> Int {
+    memory.passRows(
+      keptLayers: start.map { Self.layers(from: $0, of: description).count } ?? 1, otherBytes: otherBytes)
   }
 
   /// Where the first NaN or infinity of the checkpoint's weights stands, in words; reads all of them.
@@ -67,7 +80,7 @@ public final class DecoderModel {
     run(pass, from: Place(.residPre, 0), through: lastPlace, showing: []) { _, _, _ in }
     let normalized = pass.workspace.normalized
     operations.normalize(
-      y: normalized, inverseRMS: operations.makeTensor(rows: batch.rowCount, columns: 1), x: pass.residual,
+      y: normalized, inverseRMS: pass.inverseRMS, x: pass.residual,
       weight: output!.norm, description.norm)
     let logits = operations.makeTensor(rows: batch.rowCount, columns: description.vocabularySize)
     operations.linear(y: logits, x: normalized, weight: output!.head)
@@ -228,7 +241,7 @@ public final class DecoderModel {
     let (output, residual) = (output!, pass.residual)
     // The width of a residual row is all that these two need; both are free between the passes.
     let (normalized, dNormalized) = (pass.workspace.normalized, pass.workspace.mlpOutput)
-    let inverseRMS = operations.makeTensor(rows: pass.batch.rowCount, columns: 1)
+    let inverseRMS = pass.inverseRMS
     operations.normalize(
       y: normalized, inverseRMS: inverseRMS, x: residual, weight: output.norm, description.norm)
     let losses = operations.crossEntropy(

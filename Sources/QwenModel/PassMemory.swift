@@ -8,6 +8,8 @@ struct Pass {
   /// (N,D): the residual stream before the next layer, and its gradient on the way back.
   let residual: Tensor
   let dResidual: Tensor
+  /// (N,1), of the norm behind the last layer.
+  let inverseRMS: Tensor
   /// Of the layers from `firstKept` on, or one for all of them in turn where there is no way back.
   fileprivate let kept: [LayerActivations]
   fileprivate let firstKept: Int?
@@ -24,8 +26,9 @@ final class PassMemory {
   private var capacity = 0
   private var workspace: Workspace!
   private var activations: [LayerActivations] = []
-  private var residual: Tensor!
-  private var dResidual: Tensor!
+  private var residual: ResidualStream!
+  /// What `passRows` found.
+  private var mostRows: Int?
 
   init(_ description: DecoderDescription, _ operations: any TensorOperations) {
     self.description = description
@@ -38,20 +41,67 @@ final class PassMemory {
     prepare(rows: rows, layers: layers)
     return Pass(
       operations: operations, batch: batch, workspace: workspace.first(rows: rows),
-      residual: residual.first(rows: rows),
-      dResidual: dResidual.first(rows: rows), kept: activations.prefix(max(layers, 1)).map { $0.first(rows: rows) },
+      residual: residual.values.first(rows: rows), dResidual: residual.gradient.first(rows: rows),
+      inverseRMS: residual.inverseRMS.first(rows: rows),
+      kept: activations.prefix(max(layers, 1)).map { $0.first(rows: rows) },
       firstKept: layers > 0 ? description.layerCount - layers : nil)
   }
 
+  /// Rows of samples that a pass has at most, where samples are that short. All weights must be there when it is first
+  /// asked for: what is free beside them decides on a GPU.
+  ///
+  /// - Parameters:
+  ///   - keptLayers: how many layers' activations a pass keeps for its way back.
+  ///   - otherBytes: what a row takes besides, such as in autoencoders.
+  func passRows(keptLayers: Int, otherBytes: Int) -> Int {
+    let rows =
+      mostRows ?? operations.passRows(bytesPerRow: description.bytesPerRow(keptLayers: keptLayers) + otherBytes)
+    mostRows = rows
+    return rows
+  }
+
   private func prepare(rows: Int, layers: Int) {
-    let needed = max(layers, 1)
+    let needed = max(layers, 1, activations.count)
     guard rows > capacity || needed > activations.count else { return }
-    // Rounded up, so that batches of about the same size need no new memory; what is not touched takes none.
-    if rows > capacity { capacity = (rows + 1023) / 1024 * 1024 }
+    if rows > capacity {
+      // So that batches of about the same size need no new memory. What is not touched takes none on the processor; a
+      // GPU may have none for more rows than were counted on.
+      let rounded = (rows + 1023) / 1024 * 1024
+      if let mostRows, rows <= mostRows { capacity = min(rounded, mostRows) } else { capacity = rounded }
+    }
+    // Given back before the larger one is made.
+    (workspace, activations, residual) = (nil, [], nil)
     let tensor = { [operations, capacity] (columns: Int) in operations.makeTensor(rows: capacity, columns: columns) }
     workspace = Workspace(description, tensor)
-    activations = (0..<max(needed, activations.count)).map { _ in LayerActivations(description, tensor) }
-    residual = tensor(description.width)
-    dResidual = tensor(description.width)
+    activations = (0..<needed).map { _ in LayerActivations(description, tensor) }
+    residual = ResidualStream(description, tensor)
   }
 }
+
+/// What a row of a pass takes in a device's memory, counted by the initialisers that make a pass's tensors.
+extension DecoderDescription {
+  /// Bytes of a row: the activations that are kept for the way back, what all layers use in turn, and what the device's
+  /// operations hold of a row while they run. What they hold of the logits does not grow with the rows; the device
+  /// knows it.
+  ///
+  /// - Parameter keptLayers: how many layers' activations are kept at a time.
+  package func bytesPerRow(keptLayers: Int) -> Int {
+    var columns = 0
+    func count(_ width: Int) -> Tensor {
+      columns += width
+      return Tensor(rows: 0, columns: width, address: UnsafeMutablePointer(bitPattern: 64)!, owner: nobody)
+    }
+    _ = LayerActivations(self, count)
+    columns *= max(keptLayers, 1)
+    _ = Workspace(self, count)
+    _ = ResidualStream(self, count)
+    return (columns + operationColumns) * MemoryLayout<Float>.stride
+  }
+
+  /// Numbers of a row that operations hold: attention's δ of each head; 6 of the row's softmax over the vocabulary; 7 of
+  /// its target, its position and its places in lists; and three copies that are under way to host memory.
+  private var operationColumns: Int { attention.heads + 6 + 7 + 3 * width }
+}
+
+private let nobody = Nobody()
+private final class Nobody: Sendable {}

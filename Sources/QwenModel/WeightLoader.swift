@@ -13,17 +13,9 @@ struct WeightLoader {
   func matrix(_ slot: WeightSlot, _ layer: Int = 0) throws -> Matrix {
     let source = checkpoint.description.weights[slot]!
     var tensor = try checkpoint.tensor(source.name(layer))
-    if source.isTransposed { tensor = try tensor.transposed }
-    if let slice = source.slice { tensor = try tensor.rows(slice) }
-    // In whichever order its elements lie, so that the file's own pages serve.
-    let transposed = try tensor.transposed
-    return transposed.isContiguous && !tensor.isContiguous
-      ? try weight(transposed).transposed : try weight(tensor.contiguous())
-  }
-
-  private func weight(_ tensor: StoredTensor) throws -> Matrix {
-    operations.makeWeight(
-      try tensor.elements(), type: tensor.type, rows: tensor.shape[0], columns: tensor.shape[1], owner: tensor.storage)
+    if source.isTransposed { tensor = tensor.transposed }
+    if let slice = source.slice { tensor = try tensor.selecting(rows: slice) }
+    return operations.makeMatrix(try Matrix(tensor))
   }
 
   /// A norm's weight or a bias, (1,n); zeros for one that the checkpoint does not have.

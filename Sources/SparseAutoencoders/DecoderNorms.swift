@@ -1,31 +1,32 @@
+import StoredTensors
 import SystemIO
+import TensorOperations
 
 /// The Euclidean norms of rows of a decoder (F × D), summed in Double.
 ///
 /// - Throws: `Failure` of kind malformed where a row holds a NaN or an infinity: it has no norm.
-func decoderNorms(_ decoder: MatrixView, features: Range<Int>) throws -> [Double] {
+func decoderNorms(_ decoder: StoredTensor, features: Range<Int>) throws -> [Double] {
   let bytes = try decoder.bytes()
   guard let base = bytes.baseAddress, !features.isEmpty else { return [] }
-  func element(_ row: Int, _ column: Int) -> UnsafeRawPointer {
-    base + (row * decoder.rowStride + column * decoder.columnStride) * decoder.type.size
+  let lines = decoder.lines
+  func element(line: Int, _ place: Int) -> UnsafeRawPointer {
+    base + (line * lines.distance + place * lines.stride) * decoder.type.size
   }
   var squares = [Double](repeating: 0, count: features.count)
-  // Whichever index is contiguous is the inner one.
-  let isColumnMajor = decoder.lines?.order == .columnMajor
-  let lineLength = isColumnMajor ? features.count : decoder.columns
+  let lineLength = lines.areColumns ? features.count : decoder.columns
   squares.withUnsafeMutableBufferPointer { squares in
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: lineLength) { line in
-      let destination = line.baseAddress!
-      if isColumnMajor {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: lineLength) { values in
+      let destination = values.baseAddress!
+      if lines.areColumns {
         for column in 0..<decoder.columns {
-          let source = element(features.lowerBound, column)
-          decoder.copy(destination, source, count: lineLength, stride: decoder.rowStride)
-          for i in 0..<lineLength { squares[i] += Double(line[i]) * Double(line[i]) }
+          let source = element(line: column, features.lowerBound)
+          widen(destination, source, lineLength, decoder.type, stride: lines.stride)
+          for i in 0..<lineLength { squares[i] += Double(values[i]) * Double(values[i]) }
         }
       } else {
         for (i, row) in features.enumerated() {
-          decoder.copy(destination, element(row, 0), count: lineLength, stride: decoder.columnStride)
-          squares[i] = line.reduce(0) { $0 + Double($1) * Double($1) }
+          widen(destination, element(line: row, 0), lineLength, decoder.type, stride: lines.stride)
+          squares[i] = values.reduce(0) { $0 + Double($1) * Double($1) }
         }
       }
     }
@@ -44,7 +45,7 @@ func decoderNorms(_ decoder: MatrixView, features: Range<Int>) throws -> [Double
 /// - Returns: nil where the norms are all 1, by the tolerance of `torch.allclose`; and how many features have no
 ///   norm, which are left as they are: dividing by it would make them NaN.
 func unitNormFactors(
-  _ decoder: MatrixView
+  _ decoder: StoredTensor
 ) throws -> (factors: (preactivation: [Float], decoder: [Float])?, range: ClosedRange<Double>, zeros: Int) {
   let norms = try decoderNorms(decoder, features: 0..<decoder.rows)
   let smallest = norms.min() ?? 1

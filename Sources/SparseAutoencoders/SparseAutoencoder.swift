@@ -52,7 +52,7 @@ public final class SparseAutoencoder: Sendable {
   public let format: Format
   /// The library's name for what it is: `BatchTopKSAE`, `jumprelu`.
   public let className: String
-  public let computation: Computation
+  public let parameters: AutoencoderParameters
   /// How many features it was trained to have active, where known: its k, or a target that stands in for it.
   public let k: Int?
   /// Whether `k` is that of the options: the files say none and the features depend on it.
@@ -71,37 +71,38 @@ public final class SparseAutoencoder: Sendable {
   ///   - layer: the layer whose autoencoder is wanted, where there is one for each.
   /// - Throws: `Failure` of kind cannotOpen or malformed that begins with the path.
   public convenience init(_ name: String, layer: Int? = nil, options: Options = Options()) throws {
-    try self.init(files: Files(finding: layer.map { Self.substitute($0, in: name) } ?? name), options: options)
+    let files = try AutoencoderFiles(finding: layer.map { Self.substitute($0, in: name) } ?? name)
+    try self.init(files: files, options: options)
   }
 
-  init(files: Files, options: Options) throws {
+  init(files: AutoencoderFiles, options: Options) throws {
     let weights = try Weights(path: files.weights)
-    let source = Source(weights: weights, files: files, options: options)
-    let parts: Parts
+    let saved = SavedAutoencoder(weights: weights, files: files, options: options)
+    let description: AutoencoderDescription
     do {
-      parts = try Self.read(source)
+      description = try Self.read(saved)
     } catch let failure as Failure {
       // Messages about one of the files already begin with its path.
       let hasPath = ([files.weights] + ["config.json", "cfg.json"].compactMap { files.configuration(named: $0) })
         .contains { failure.description.hasPrefix($0) }
       throw hasPath ? failure : failure.at(files.weights)
     }
-    guard options.acceptsTranscoders || !parts.isTranscoder else {
+    guard options.acceptsTranscoders || !description.isTranscoder else {
       throw Failure(
         .malformed,
-        "\(files.weights): expected an autoencoder, found a transcoder (\(parts.className)), "
+        "\(files.weights): expected an autoencoder, found a transcoder (\(description.className)), "
           + "which reads a module's input and cannot stand at its output")
     }
     path = files.weights
-    format = parts.format
-    className = parts.className
-    computation = parts.computation
-    k = parts.k
-    usesGivenK = parts.usesGivenK
-    provenance = parts.provenance
-    warnings = weights.warnings + parts.warnings
-    isTranscoder = parts.isTranscoder
-    hasUnitDecoder = parts.hasUnitDecoder
+    format = description.format
+    className = description.className
+    parameters = description.parameters
+    k = description.k
+    usesGivenK = description.usesGivenK
+    provenance = description.provenance
+    warnings = weights.warnings + description.warnings
+    isTranscoder = description.isTranscoder
+    hasUnitDecoder = description.hasUnitDecoder
   }
 
   /// `name` with every `{layer}` replaced.
@@ -110,9 +111,9 @@ public final class SparseAutoencoder: Sendable {
   }
 
   /// The features' number, F.
-  public var features: Int { computation.encoder.columns }
+  public var features: Int { parameters.encoder.columns }
   /// The width of what it rebuilds, D.
-  public var width: Int { computation.decoder.columns }
+  public var width: Int { parameters.decoder.columns }
 
   /// XXH64 of the file that holds the tensors, which is what `xxhsum` prints of it. Reads all of it.
   public func contentHash() throws -> String {
@@ -128,15 +129,15 @@ public final class SparseAutoencoder: Sendable {
   /// An infinite threshold is a number: that of a feature which is never to be active.
   public func placeOfNonfinite() throws -> String? {
     let factors: [(String, [Float]?)] = [
-      ("input bias", computation.inputBias), ("encoder bias", computation.encoderBias),
-      ("preactivation factors", computation.preactivationFactors), ("decoder factors", computation.decoderFactors),
-      ("output bias", computation.outputBias),
+      ("input bias", parameters.inputBias), ("encoder bias", parameters.encoderBias),
+      ("preactivation factors", parameters.preactivationFactors), ("decoder factors", parameters.decoderFactors),
+      ("output bias", parameters.outputBias),
     ]
     for (name, values) in factors {
       if let place = values?.firstIndex(where: { !$0.isFinite }) { return "\(name): \(values![place]) at \(place)" }
     }
-    for (name, matrix) in [("encoder", computation.encoder), ("decoder", computation.decoder)] {
-      if let (row, column, value) = try matrix.firstNonfinite() {
+    for (name, matrix) in [("encoder", parameters.encoder), ("decoder", parameters.decoder)] {
+      if let (row, column, value) = try firstNonfinite(of: matrix) {
         return "\(name): \(value) at row \(row), column \(column)"
       }
     }
@@ -154,7 +155,7 @@ public final class SparseAutoencoder: Sendable {
     guard !isTranscoder else {
       throw Failure(.malformed, "\(path): expected an autoencoder, found a transcoder (\(className))")
     }
-    guard self.width == width, computation.encoder.rows == width else {
+    guard self.width == width, parameters.encoder.rows == width else {
       throw Failure(.malformed, "\(path): expected the activations' width of \(width), found \(self.width)")
     }
     var found = warnings
@@ -183,58 +184,23 @@ public final class SparseAutoencoder: Sendable {
     let runLength = min(16, features)
     let norms = try (0..<4).flatMap { run in
       let start = (features - runLength) * run / 3
-      return try decoderNorms(computation.decoder, features: start..<start + runLength)
+      return try decoderNorms(parameters.decoder, features: start..<start + runLength)
     }
     guard let smallest = norms.min(), let largest = norms.max(), smallest <= largest else { return nil }
     return smallest...largest
   }
 
-  private static func read(_ source: Source) throws -> Parts {
-    let weights = source.weights
+  private static func read(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
+    let weights = saved.weights
     switch weights.container {
     case .torch:
-      return try isQwenScope(source) ? readQwenScope(source) : readDictionaryLearning(source)
-    case .numpy: return try readGemmaScope(source)
+      return try isQwenScope(saved) ? readQwenScope(saved) : readDictionaryLearning(saved)
+    case .numpy: return try readGemmaScope(saved)
     case .safetensors:
-      if weights.has("w_enc") { return try readGemmaScope(source) }
-      return weights.has("encoder.weight") ? try readSparsify(source) : try readSAELens(source)
+      if weights.has("w_enc") { return try readGemmaScope(saved) }
+      return weights.has("encoder.weight") ? try readSparsify(saved) : try readSAELens(saved)
     }
   }
-}
-
-/// What a format's reader has to go by.
-struct Source {
-  let weights: Weights
-  let files: Files
-  let options: SparseAutoencoder.Options
-
-  /// The configuration of that name beside the tensors, which only the format's own reader knows: somebody else's file
-  /// of another name may lie there as well.
-  func configuration(named name: String) throws -> Configuration? {
-    try files.configuration(named: name).map { try Configuration(path: $0) }
-  }
-
-  /// The configuration that a format cannot be read without.
-  func requiredConfiguration(named name: String, of library: String) throws -> Configuration {
-    if let configuration = try configuration(named: name) { return configuration }
-    let other = name == "cfg.json" ? "config.json" : "cfg.json"
-    let found = files.configuration(named: other) == nil ? "none" : "only a \(other), which \(library) does not read"
-    throw Failure(.malformed, "expected a \(name) beside it, as \(library) writes it, found \(found)")
-  }
-}
-
-/// What a format's reader makes of it.
-struct Parts {
-  let format: SparseAutoencoder.Format
-  let className: String
-  let computation: Computation
-  var k: Int?
-  var usesGivenK = false
-  var provenance = SparseAutoencoder.Provenance()
-  var warnings: [String] = []
-  var isTranscoder = false
-  /// Whether training leaves the rows of the decoder with norms of 1, and no other are to be expected.
-  var hasUnitDecoder = false
 }
 
 /// Three significant digits.

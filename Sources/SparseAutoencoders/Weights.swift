@@ -115,9 +115,10 @@ struct Weights {
   }
 
   /// - Parameter transposed: whether the tensor is the transpose of the matrix that is asked for.
-  func matrix(_ name: String, transposed: Bool = false) throws(Failure) -> MatrixView {
+  func matrix(_ name: String, transposed: Bool = false) throws(Failure) -> StoredTensor {
     let tensor = try tensor(name)
-    do { return try MatrixView(tensor, transposed: transposed) } catch { throw wrong(name, error.description) }
+    do { try tensor.checkMatrix() } catch { throw wrong(name, error.description) }
+    return transposed ? tensor.transposed : tensor
   }
 
   /// The elements of a tensor of one dimension, rounded to Float.

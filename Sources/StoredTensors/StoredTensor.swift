@@ -67,20 +67,16 @@ public struct StoredTensor: Sendable {
     self.storageCount = storageCount
   }
 
-  public var count: Int { shape.reduce(1, *) }
-
-  /// The same elements of a matrix, its rows for columns.
-  public var transposed: StoredTensor {
-    get throws(Failure) {
-      precondition(shape.count == 2, "only a matrix has a transpose")
-      return try StoredTensor(
-        type: type, shape: shape.reversed(), strides: strides.reversed(), offset: offset, storage: storage,
-        storageCount: storageCount)
-    }
+  /// The same elements in another arrangement, which must not reach further.
+  init(_ other: StoredTensor, shape: [Int], strides: [Int]) {
+    (type, storage, storageCount, offset) = (other.type, other.storage, other.storageCount, other.offset)
+    (self.shape, self.strides) = (shape, strides)
   }
 
+  public var count: Int { shape.reduce(1, *) }
+
   /// Some of a matrix's rows.
-  public func rows(_ rows: Range<Int>) throws(Failure) -> StoredTensor {
+  public func selecting(rows: Range<Int>) throws(Failure) -> StoredTensor {
     precondition(shape.count == 2 && rows.lowerBound >= 0 && rows.upperBound <= shape[0])
     return try StoredTensor(
       type: type, shape: [rows.count, shape[1]], strides: strides, offset: offset + rows.lowerBound * strides[0],

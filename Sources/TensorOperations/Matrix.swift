@@ -2,8 +2,8 @@ import Safetensors
 
 /// A matrix that may lie by rows or by columns and in another type than Float, as files of different libraries have it.
 ///
-/// The model's weights and an autoencoder's encoder and decoder are such. It refers to memory of a device that `owner`
-/// keeps alive, which may be a memory-mapped file.
+/// The model's weights and an autoencoder's encoder and decoder are such. It refers to memory of the host or of a device
+/// that `owner` keeps alive, which may be a memory-mapped file.
 public struct Matrix {
   public let rows: Int
   public let columns: Int

@@ -1,4 +1,4 @@
-import Safetensors
+import SystemIO
 
 /// The shape of grouped-query attention: consecutive query heads share one key and value head.
 public struct AttentionShape: Equatable, Sendable {
@@ -24,23 +24,25 @@ public struct AttentionShape: Equatable, Sendable {
 /// operation overwrites its outputs unless it says that it accumulates. Shapes are checked and a wrong one is a bug
 /// that traps; numbers are not checked.
 public protocol TensorOperations: AnyObject {
-  /// Rows of samples that a pass has at most, where samples are that short: enough for the products' full speed.
-  var passRows: Int { get }
-
   /// The device and how it is used, for people.
   var description: String { get }
+
+  /// The most memory that was in use at a time, for people; nil where that is the process's own.
+  var memoryReport: String? { get }
+
+  /// Rows of samples that a pass has at most, where samples are that short: as many as the products want for their
+  /// full speed, fewer where the memory that is free now is less.
+  ///
+  /// - Parameter bytesPerRow: what each row of a pass takes of that memory.
+  func passRows(bytesPerRow: Int) -> Int
+
+  /// - Throws: `Failure` of kind unavailable where the device has no attention of that shape.
+  func check(_ shape: AttentionShape) throws(Failure)
 
   /// Memory for `rows` × `columns` numbers that are not set.
   func makeTensor(rows: Int, columns: Int) -> Tensor
 
-  /// A weight matrix from the bytes of a checkpoint, by rows, in f32, bf16 or f16.
-  ///
-  /// - Parameter owner: keeps `bytes` alive; the matrix may go on using them.
-  func makeWeight(
-    _ bytes: UnsafeRawBufferPointer, type: ElementType, rows: Int, columns: Int, owner: AnyObject
-  ) -> Matrix
-
-  /// A matrix of Float in host memory, on the device. Its memory may go on being used.
+  /// A matrix in host memory, in f32, bf16 or f16, on the device. Its memory may go on being used.
   func makeMatrix(_ host: Matrix) -> Matrix
 
   /// Copies `source` from host memory into `destination`.
@@ -74,11 +76,9 @@ public protocol TensorOperations: AnyObject {
   /// Accumulates into dx.
   func rmsNormBackward(dx: Tensor, dy: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor)
 
-  /// Turns each head of `x` (N, heads · headWidth) in place by its row's position.
-  func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double)
-
-  /// Turns the gradient back.
-  func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double)
+  /// Turns each head of `x` (N, heads · headWidth) in place by its row's position, or turns the gradient back where
+  /// `isBackward`.
+  func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double, isBackward: Bool)
 
   /// Causal attention within each sample; keeps log Σ exp of the scores in `logSumExp` (N, heads · 2), each as
   /// the largest score and what the sum has above it.
@@ -125,5 +125,15 @@ extension TensorOperations {
   /// dx(N,in) = dy(N,out) · W(out,in), or dx += where `accumulate`.
   public func linearBackward(dx: Tensor, dy: Tensor, weight: Matrix, accumulate: Bool = false) {
     product(y: dx, x: dy, matrix: weight, bias: nil, accumulate: accumulate)
+  }
+
+  /// Turns each head of `x` (N, heads · headWidth) in place by its row's position.
+  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
+    rotate(x: x, positions: positions, headWidth: headWidth, theta: theta, isBackward: false)
+  }
+
+  /// Turns the gradient back: a rotation's transpose turns the other way.
+  public func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
+    rotate(x: dx, positions: positions, headWidth: headWidth, theta: theta, isBackward: true)
   }
 }

@@ -70,7 +70,7 @@ struct QwenCapture: Filter {
           .merging(["places": output.places.description]) { $1 }
         try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
       }
-      let groups = SampleGroupReader(reader, checkpoint.description, passRows: operations.passRows)
+      let groups = SampleGroupReader(reader, checkpoint.description, passRows: capture.passRows)
       while let group = try groups.next() {
         try capture.run(group)
         for output in outputs {

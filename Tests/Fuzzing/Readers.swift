@@ -198,13 +198,13 @@ extension Reader {
     options.acceptsTranscoders = true
     let autoencoder = try SparseAutoencoder(path, layer: 0, options: options)
     _ = try? autoencoder.check(width: autoencoder.width, modelName: "model")
-    _ = autoencoder.misplacement(layer: 0)
-    for matrix in [autoencoder.computation.encoder, autoencoder.computation.decoder] {
-      let floats = try matrix.floats()
-      let lines = floats.order == .rowMajor ? floats.rows : floats.columns
-      let length = floats.order == .rowMajor ? floats.columns : floats.rows
+    _ = autoencoder.misplacement(at: Place(.mlpOut, 0))
+    for matrix in [autoencoder.parameters.encoder, autoencoder.parameters.decoder] {
+      let matrix = try Matrix(matrix, asFloat: true)
+      let (lines, length) =
+        matrix.isColumnMajor ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
       var sum: Float = 0
-      for line in 0..<lines { for i in 0..<length { sum += floats.address[line * floats.leadingDimension + i] } }
+      for line in 0..<lines { for i in 0..<length { sum += matrix.floats[line * matrix.leadingDimension + i] } }
       precondition(sum != -1.25e-30)
     }
   }

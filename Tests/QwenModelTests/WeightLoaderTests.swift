@@ -31,14 +31,14 @@ import Testing
     #expect(try transposed.doubles() == [0, 2, 4, 1, 3, 5])
     #expect(!transposed.isContiguous)
     #expect(try transposed.transposed.doubles() == tensor().doubles())
-    #expect(try transposed.rows(1..<2).doubles() == [1, 3, 5])
+    #expect(try transposed.selecting(rows: 1..<2).doubles() == [1, 3, 5])
   }
 
   @Test func rows() throws {
-    let middle = try tensor().rows(1..<3)
+    let middle = try tensor().selecting(rows: 1..<3)
     #expect(middle.shape == [2, 2] && middle.isContiguous)
     #expect(try middle.doubles() == [2, 3, 4, 5])
-    #expect(try tensor().rows(2..<2).doubles() == [])
+    #expect(try tensor().selecting(rows: 2..<2).doubles() == [])
   }
 
   @Test func namesOfATable() {

@@ -33,8 +33,8 @@ import Testing
       let (folder, sae) = try copy(fixture, adding: name, text)
       let found = try withExtendedLifetime(folder) { try SparseAutoencoder(sae) }
       #expect(found.className == alone.className && found.k == alone.k && found.warnings == alone.warnings)
-      #expect("\(found.computation.inputNormalization)" == "\(alone.computation.inputNormalization)")
-      #expect(found.computation.inputBias == alone.computation.inputBias && found.provenance == alone.provenance)
+      #expect("\(found.parameters.inputNormalization)" == "\(alone.parameters.inputNormalization)")
+      #expect(found.parameters.inputBias == alone.parameters.inputBias && found.provenance == alone.provenance)
     }
   }
 

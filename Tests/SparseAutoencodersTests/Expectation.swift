@@ -20,7 +20,7 @@ struct Expectation {
     with autoencoder: SparseAutoencoder, tolerance: Double = 2e-5, margin: Double = 2e-5,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
-    let reference = try ReferenceArithmetic(autoencoder.computation)
+    let reference = try ReferenceArithmetic(autoencoder.parameters)
     var worst = (features: 0.0, decoded: 0.0, gradients: 0.0)
     var smallestMargin = Double.infinity
     for (position, x) in inputs.enumerated() {
@@ -47,7 +47,15 @@ struct Expectation {
     let x = inputs.joined().map { Float($0) }
     var rebuilt = [Float](repeating: .nan, count: inputs.count * D)
     let active = operations.rebuild(&rebuilt, from: x, rows: inputs.count)
-    #expect(active == features.joined().count { $0 != 0 }, sourceLocation: sourceLocation)
+    var dense = [Double](repeating: 0, count: inputs.count * F)
+    for row in 0..<active.rowCount {
+      for i in active.range(ofRows: row..<row + 1) {
+        dense[row * F + Int(active.indices[i])] = Double(active.values[i])
+      }
+    }
+    #expect(active.count == features.joined().count { $0 != 0 }, sourceLocation: sourceLocation)
+    #expect(
+      distance(dense, Array(features.joined())) < tolerance, "active features", sourceLocation: sourceLocation)
     #expect(
       distance(rebuilt.map { Double($0) }, Array(decoded.joined())) < tolerance, "rebuilt",
       sourceLocation: sourceLocation)

@@ -7,10 +7,10 @@ import Testing
 /// The same numbers in files that are written otherwise.
 @Suite struct FileFormTests {
   private func numbers(_ autoencoder: SparseAutoencoder) throws -> [[Double]] {
-    let computation = autoencoder.computation
-    guard case .thresholds(let thresholds) = computation.activation else { throw Unexpected() }
-    return try rows(of: computation.encoder) + rows(of: computation.decoder)
-      + [computation.encoderBias ?? [], computation.outputBias, thresholds].map { $0.map(Double.init) }
+    let parameters = autoencoder.parameters
+    guard case .thresholds(let thresholds) = parameters.activation else { throw Unexpected() }
+    return try rows(of: parameters.encoder) + rows(of: parameters.decoder)
+      + [parameters.encoderBias ?? [], parameters.outputBias, thresholds].map { $0.map(Double.init) }
   }
 
   private struct Unexpected: Error {}
@@ -26,7 +26,7 @@ import Testing
       #expect(abs(row - other) <= tolerance * max(1, abs(other)))
     }
     #expect(found.map(\.count) == expected.map(\.count) && autoencoder.warnings.isEmpty)
-    #expect(autoencoder.computation.decoder.rows == 12 && autoencoder.computation.decoder.columns == 6)
+    #expect(autoencoder.parameters.decoder.rows == 12 && autoencoder.parameters.decoder.columns == 6)
   }
 
   @Test func aDamagedCompressedArrayIsRefused() throws {
@@ -56,9 +56,9 @@ import Testing
   }
 
   @Test(arguments: ["state_dict", "model_state_dict", "model", "sae"]) func wrappings(_ key: String) throws {
-    let plain = try rows(of: open(Self.batchTopK).computation.encoder)
+    let plain = try rows(of: open(Self.batchTopK).parameters.encoder)
     let wrapped = try open([key: .dictionary(Self.batchTopK), "epoch": .integer(3), "cfg": .dictionary([:])])
-    #expect(try rows(of: wrapped.computation.encoder) == plain && wrapped.className == "BatchTopKSAE")
+    #expect(try rows(of: wrapped.parameters.encoder) == plain && wrapped.className == "BatchTopKSAE")
     #expect(wrapped.warnings == ["read from its entry \(key); not read: cfg, epoch"])
     #expect(try open([key: .dictionary(Self.batchTopK)]).warnings.isEmpty)
   }

@@ -1,6 +1,7 @@
 import Safetensors
 import SparseAutoencoders
 import SystemIO
+import TensorOperations
 import TensorStream
 import TestSupport
 import Testing
@@ -55,30 +56,31 @@ let fixtures = packageRoot + "/Tests/SparseAutoencodersTests/Fixtures"
 
   /// The matrices of the libraries' float32 files are those pages themselves, in the order that torch left them in.
   @Test(arguments: [
-    ("dictionary_learning_auto_encoder", StorageOrder.rowMajor, StorageOrder.columnMajor),
-    ("dictionary_learning_batch_top_k", .rowMajor, .columnMajor),
-    ("dictionary_learning_matryoshka", .columnMajor, .rowMajor),
-    ("dictionary_learning_jump_relu", .columnMajor, .rowMajor),
-    ("saelens_standard", .rowMajor, .rowMajor),
-    ("sparsify_topk/layers.3.mlp", .columnMajor, .rowMajor),
-    ("qwen_scope-L0_3/layer0.sae.pt", .columnMajor, .columnMajor),
+    ("dictionary_learning_auto_encoder", false, true),
+    ("dictionary_learning_batch_top_k", false, true),
+    ("dictionary_learning_matryoshka", true, false),
+    ("dictionary_learning_jump_relu", true, false),
+    ("saelens_standard", false, false),
+    ("sparsify_topk/layers.3.mlp", true, false),
+    ("qwen_scope-L0_3/layer0.sae.pt", true, true),
   ])
-  func nothingIsCopied(_ name: String, encoder: StorageOrder, decoder: StorageOrder) throws {
-    let computation = try SparseAutoencoder("\(fixtures)/\(name)").computation
-    for (view, order) in [(computation.encoder, encoder), (computation.decoder, decoder)] {
-      let matrix = try view.floats()
-      #expect(matrix.order == order && !matrix.isCopy)
-      #expect(matrix.leadingDimension == (order == .rowMajor ? view.columns : view.rows))
-      #expect(try UnsafeRawPointer(matrix.address) == view.bytes().baseAddress)
+  func nothingIsCopied(_ name: String, encoderByColumns: Bool, decoderByColumns: Bool) throws {
+    let parameters = try SparseAutoencoder("\(fixtures)/\(name)").parameters
+    for (stored, byColumns) in [(parameters.encoder, encoderByColumns), (parameters.decoder, decoderByColumns)] {
+      let matrix = try Matrix(stored, asFloat: true)
+      #expect(matrix.isColumnMajor == byColumns)
+      #expect(matrix.leadingDimension == (byColumns ? stored.rows : stored.columns))
+      #expect(try matrix.address == stored.bytes().baseAddress)
     }
   }
 
   /// numpy.savez does not align what it stores.
   @Test func whatIsNotAlignedIsCopied() throws {
-    let encoder = try SparseAutoencoder("\(fixtures)/gemma_scope/params.npz").computation.encoder
+    let encoder = try SparseAutoencoder("\(fixtures)/gemma_scope/params.npz").parameters.encoder
     let isAligned = try UInt(bitPattern: encoder.bytes().baseAddress) % 4 == 0
-    let matrix = try encoder.floats()
-    #expect(matrix.isCopy != isAligned && matrix.order == .rowMajor && matrix.leadingDimension == 12)
+    let matrix = try Matrix(encoder, asFloat: true)
+    #expect(try (matrix.address == encoder.bytes().baseAddress) == isAligned)
+    #expect(!matrix.isColumnMajor && matrix.leadingDimension == 12)
   }
 
   @Test func whereItWasTrained() throws {

@@ -1,35 +1,37 @@
 import SparseAutoencoders
+import StoredTensors
+import TensorOperations
 
-/// The computation in Double, a sum at a time: what every faster form is compared with. One row at a time.
+/// The parameters in Double, a sum at a time: what every faster form is compared with. One row at a time.
 struct ReferenceArithmetic {
-  private let computation: Computation
+  private let parameters: AutoencoderParameters
   /// [D][F]
   private let encoder: [[Double]]
   /// [F][D]
   private let decoder: [[Double]]
 
-  init(_ computation: Computation) throws {
-    self.computation = computation
-    encoder = try rows(of: computation.encoder)
-    decoder = try rows(of: computation.decoder)
+  init(_ parameters: AutoencoderParameters) throws {
+    self.parameters = parameters
+    encoder = try rows(of: parameters.encoder)
+    decoder = try rows(of: parameters.decoder)
   }
 
-  private var features: Int { computation.encoder.columns }
+  private var features: Int { parameters.encoder.columns }
 
   func preactivations(_ x: [Double]) -> [Double] {
     let scaling = scaling(x)
     let s = x.indices.map { d in
-      (x[d] - scaling.shift) * scaling.input - Double(computation.inputBias?[d] ?? 0)
+      (x[d] - scaling.shift) * scaling.input - Double(parameters.inputBias?[d] ?? 0)
     }
     return (0..<features).map { i in
       let sum = s.indices.reduce(0.0) { $0 + s[$1] * encoder[$1][i] }
-      return (sum + Double(computation.encoderBias?[i] ?? 0)) * Double(computation.preactivationFactors?[i] ?? 1)
+      return (sum + Double(parameters.encoderBias?[i] ?? 0)) * Double(parameters.preactivationFactors?[i] ?? 1)
     }
   }
 
   func encode(_ x: [Double]) -> [Double] {
     let p = preactivations(x)
-    switch computation.activation {
+    switch parameters.activation {
     case .threshold(let threshold): return p.map { $0 > Double(threshold) ? max($0, 0) : 0 }
     case .thresholds(let thresholds): return p.indices.map { p[$0] > Double(thresholds[$0]) ? max(p[$0], 0) : 0 }
     case .topK(let k):
@@ -54,7 +56,7 @@ struct ReferenceArithmetic {
   func margin(_ x: [Double]) -> Double {
     let p = preactivations(x)
     let distances: [Double]
-    switch computation.activation {
+    switch parameters.activation {
     case .threshold(let threshold): distances = threshold > 0 ? p.map { abs($0 - Double(threshold)) } : []
     case .thresholds(let thresholds):
       distances = p.indices.filter { thresholds[$0] > 0 }.map { abs(p[$0] - Double(thresholds[$0])) }
@@ -80,9 +82,9 @@ struct ReferenceArithmetic {
   /// - Parameter x: the row that was encoded, whose normalisation is undone.
   func decode(_ f: [Double], _ x: [Double]) -> [Double] {
     let scaling = scaling(x)
-    return computation.outputBias.indices.map { d in
-      let sum = f.indices.reduce(0.0) { $0 + f[$1] * Double(computation.decoderFactors?[$1] ?? 1) * decoder[$1][d] }
-      return (sum + Double(computation.outputBias[d])) * scaling.output + scaling.shift
+    return parameters.outputBias.indices.map { d in
+      let sum = f.indices.reduce(0.0) { $0 + f[$1] * Double(parameters.decoderFactors?[$1] ?? 1) * decoder[$1][d] }
+      return (sum + Double(parameters.outputBias[d])) * scaling.output + scaling.shift
     }
   }
 
@@ -90,13 +92,13 @@ struct ReferenceArithmetic {
     let scaling = scaling(x)
     return (0..<features).map { i in
       let sum = g.indices.reduce(0.0) { $0 + decoder[i][$1] * g[$1] }
-      return scaling.output * Double(computation.decoderFactors?[i] ?? 1) * sum
+      return scaling.output * Double(parameters.decoderFactors?[i] ?? 1) * sum
     }
   }
 
   private func scaling(_ x: [Double]) -> (shift: Double, input: Double, output: Double) {
     let width = Double(x.count)
-    switch computation.inputNormalization {
+    switch parameters.inputNormalization {
     case .none: return (0, 1, 1)
     case .layerNorm:
       let mean = x.reduce(0, +) / width
@@ -110,14 +112,12 @@ struct ReferenceArithmetic {
 }
 
 /// A matrix by its logical rows.
-func rows(of view: MatrixView) throws -> [[Double]] {
-  let matrix = try view.floats()
+func rows(of stored: StoredTensor) throws -> [[Double]] {
+  let matrix = try Matrix(stored, asFloat: true)
   return (0..<matrix.rows).map { row in
     (0..<matrix.columns).map { column in
-      let index =
-        matrix.order == .rowMajor
-        ? row * matrix.leadingDimension + column : column * matrix.leadingDimension + row
-      return Double(matrix.address[index])
+      let distance = matrix.leadingDimension
+      return Double(matrix.floats[matrix.isColumnMajor ? column * distance + row : row * distance + column])
     }
   }
 }

@@ -53,21 +53,21 @@ import Testing
       let autoencoder = try folder.open()
       #expect(autoencoder.className == "topk" && autoencoder.k == 2)
       #expect(autoencoder.provenance == .init(modelName: "gpt2", layer: 7, site: "blocks.7.hook_mlp_out"))
-      guard case .topK(2) = autoencoder.computation.activation else { throw Unexpected() }
+      guard case .topK(2) = autoencoder.parameters.activation else { throw Unexpected() }
     }
     #expect(try refusal(saeLens("{\"activation_fn_str\": \"tanh-relu\"}")).contains("found tanh-relu"))
   }
 
   @Test func whetherTheBiasIsSubtracted() throws {
-    #expect(try saeLens("{}").open().computation.inputBias != nil)
-    #expect(try saeLens("{\"apply_b_dec_to_input\": false}").open().computation.inputBias == nil)
+    #expect(try saeLens("{}").open().parameters.inputBias != nil)
+    #expect(try saeLens("{\"apply_b_dec_to_input\": false}").open().parameters.inputBias == nil)
   }
 
   @Test func normalizationsThatAreFolded() throws {
     for (stated, count) in [("false", 0), ("true", 1), ("\"none\"", 0), ("\"expected_average_only_in\"", 1)] {
       let autoencoder = try saeLens("{\"normalize_activations\": \(stated)}").open()
       #expect(autoencoder.warnings.count == count, "\(stated)")
-      guard case .none = autoencoder.computation.inputNormalization else { throw Unexpected() }
+      guard case .none = autoencoder.parameters.inputNormalization else { throw Unexpected() }
     }
     #expect(try refusal(saeLens("{\"normalize_activations\": \"other\"}")).contains("found other"))
   }
@@ -75,7 +75,7 @@ import Testing
   @Test func finetunedScalingFactors() throws {
     let factors: Change = { $0["scaling_factor"] = .floats([6]) { Float($0 + 1) } }
     let used = try saeLens("{\"finetuning_scaling_factor\": true}", factors).open()
-    #expect(used.computation.decoderFactors == [1, 2, 3, 4, 5, 6] && used.computation.preactivationFactors == nil)
+    #expect(used.parameters.decoderFactors == [1, 2, 3, 4, 5, 6] && used.parameters.preactivationFactors == nil)
     for stated in ["{\"finetuning_scaling_factor\": false}", "{}"] {
       #expect(try refusal(saeLens(stated, factors)).contains("finetuning_scaling_factor: expected true"))
     }
@@ -83,12 +83,12 @@ import Testing
     #expect(
       try refusal(saeLens("{\"finetuning_scaling_factor\": true, \(version6)}", factors)).contains("from SAELens 6"))
     let ones = try saeLens("{\"finetuning_scaling_factor\": true}") { $0["scaling_factor"] = .floats([6]) { _ in 1 } }
-    #expect(try ones.open().computation.decoderFactors == nil)
+    #expect(try ones.open().parameters.decoderFactors == nil)
   }
 
   @Test func thresholdsByTheirLogarithms() throws {
     let folder = try saeLens("{\"architecture\": \"jumprelu\"}") { $0["log_threshold"] = .floats([6]) { _ in 0 } }
-    guard case .thresholds(let thresholds) = try folder.open().computation.activation else { throw Unexpected() }
+    guard case .thresholds(let thresholds) = try folder.open().parameters.activation else { throw Unexpected() }
     #expect(thresholds == [1, 1, 1, 1, 1, 1])
   }
 
@@ -112,11 +112,11 @@ import Testing
     let folder = try saeLens("{\"architecture\": \"transcoder\"}")
     #expect(try refusal(folder).contains("found a transcoder (transcoder)"))
     let transcoder = try folder.open(options: options)
-    #expect(transcoder.isTranscoder && transcoder.computation.inputBias == nil)
+    #expect(transcoder.isTranscoder && transcoder.parameters.inputBias == nil)
     #expect(throws: Failure.self) { try transcoder.check(width: 4) }
     for configuration in ["{\"k\": 2, \"transcode\": true}", "{\"k\": 2, \"skip_connection\": true}"] {
       #expect(try refusal(sparsify(configuration)).contains("found a transcoder"))
-      #expect(try sparsify(configuration).open(options: options).computation.inputBias == nil)
+      #expect(try sparsify(configuration).open(options: options).parameters.inputBias == nil)
     }
   }
 
@@ -127,7 +127,7 @@ import Testing
       $0["W_dec"] = .floats([8, 4])
     }
     let expanded = try sparsify("{\"k\": 2, \"num_latents\": 0, \"expansion_factor\": 2}", eight).open()
-    #expect(expanded.k == 2 && expanded.computation.inputBias != nil)
+    #expect(expanded.k == 2 && expanded.parameters.inputBias != nil)
     #expect(
       try refusal(sparsify("{\"k\": 2, \"expansion_factor\": 32}")).contains("expansion_factor: expected 6 features"))
     #expect(try refusal(sparsify("{\"k\": 2, \"d_in\": null}")).contains("d_in: expected the width"))
@@ -146,7 +146,7 @@ import Testing
     ]
     let folder = try AutoencoderFolder(safetensors: tensors, named: "params.safetensors")
     let autoencoder = try folder.open()
-    #expect(autoencoder.format == .gemmaScope && autoencoder.computation.inputBias == nil)
+    #expect(autoencoder.format == .gemmaScope && autoencoder.parameters.inputBias == nil)
     var skipping = tensors
     skipping["affine_skip_connection"] = .floats([4, 4])
     #expect(

@@ -55,7 +55,7 @@ struct SharedFixtureTests {
     options.normalizesDecoder = false
     let path = "dictionary_learning/\(name)"
     let autoencoder = try SparseAutoencoder("\(folder)/\(path)", options: options)
-    #expect(autoencoder.computation.decoderFactors == nil)
+    #expect(autoencoder.parameters.decoderFactors == nil)
     try expectation(path, suffix: "_raw").compare(with: autoencoder)
   }
 

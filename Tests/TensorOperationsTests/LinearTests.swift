@@ -67,7 +67,7 @@ import Testing
     let half = HalfMatrix(rows: O, columns: I, type: type, &numbers)
     for device in TestDevice.all {
       let ops = try device.makeOperations()
-      let weight = ops.makeWeight(half.bytes, type: type, rows: O, columns: I, owner: half)
+      let weight = ops.makeMatrix(half.matrix)
       #expect(weight.type == type || !(ops is CPUOperations), "a copy was made")
       let (x, dy) = (numbers.floats(N * I), numbers.floats(N * O))
       let (X, DY, Y, DX) = (

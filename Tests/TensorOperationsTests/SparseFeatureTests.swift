@@ -81,7 +81,7 @@ import Testing
     }
     let y = operations.makeTensor(rows: N, columns: D)
     operations.decode(
-      y: y, features: ActiveFeatures(rows: rows),
+      y: y, features: ActiveFeatures(rows),
       decoder: try matrix(operations, shape, m, columnMajor: columnMajor).transposed,
       bias: b)
     let expected = (0..<N).flatMap { n in
@@ -96,8 +96,8 @@ import Testing
     let operations = try device.makeOperations()
     let p: [Float] = [0.5, -3, 2, 0.5, 0, 2, -0.1, 1]
     func active(_ activation: Activation) -> [Int32: Float] {
-      let features = operations.activate(tensor(operations, 1, p.count, p), by: activation).rows[0]
-      #expect(features.indices == features.indices.sorted())
+      let features = operations.activate(tensor(operations, 1, p.count, p), by: activation)
+      #expect(features.rowCount == 1 && features.indices == features.indices.sorted())
       return Dictionary(uniqueKeysWithValues: zip(features.indices, features.values))
     }
     #expect(active(.relu) == [0: 0.5, 2: 2, 3: 0.5, 5: 2, 7: 1])
@@ -124,8 +124,10 @@ import Testing
     var p = numbers.floats(N * F)
     for f in 0..<F { (p[F + f], p[4 * F + f]) = (-1, 2 - Float(f) / 1000) }
     let features = operations.activate(tensor(operations, N, F, p), by: activation)
-    #expect(features.rows.count == N)
-    for (n, row) in features.rows.enumerated() {
+    #expect(features.rowCount == N)
+    for n in 0..<N {
+      let range = features.range(ofRows: n..<n + 1)
+      let row = (indices: features.indices[range], values: Array(features.values[range]))
       let p_n = Array(p[n * F..<(n + 1) * F])
       let expected =
         switch activation {
@@ -139,13 +141,38 @@ import Testing
     }
   }
 
+  /// Rows that are taken block by block, in one matrix; and parts of it.
+  @Test(arguments: TestDevice.all) func blocksOfRowsJoin(_ device: TestDevice) throws {
+    var numbers = SeededNumbers(seed: 8)
+    let operations = try device.makeOperations()
+    let (N, F) = (60, 40)
+    var p = numbers.floats(N * F)
+    for f in 0..<F { (p[3 * F + f], p[59 * F + f]) = (-1, -1) }
+    let all = operations.activate(tensor(operations, N, F, p), by: .relu)
+    #expect(all.rowCount == N && all.count == all.values.count && all.offsets.last == Int64(all.count))
+    let starts = [0, 1, 4, 4, 59, N]
+    let blocks = zip(starts, starts.dropFirst()).map { start, end in
+      operations.activate(tensor(operations, end - start, F, Array(p[start * F..<end * F])), by: .relu)
+    }
+    #expect(ActiveFeatures(joining: blocks) == all)
+    #expect(ActiveFeatures(joining: [ActiveFeatures]()) == ActiveFeatures())
+    for (rows, block) in zip(zip(starts, starts.dropFirst()), blocks) {
+      let part = all.rows(rows.0..<rows.1)
+      #expect(ActiveFeatures(offsets: part.offsets, indices: Array(part.indices), values: Array(part.values)) == block)
+    }
+    var scaled = all
+    scaled.scale(by: (0..<F).map { Float($0) })
+    #expect(scaled.values == zip(all.indices, all.values).map { Float($0) * $1 })
+    #expect(scaled.offsets == all.offsets && scaled.indices == all.indices)
+  }
+
   /// The k largest of many, against sorting, with ties.
   @Test(arguments: [1, 2, 31, 500, 999], TestDevice.all)
   func topKIsWhatSortingGives(_ k: Int, _ device: TestDevice) throws {
     var numbers = SeededNumbers(seed: UInt64(k))
     let operations = try device.makeOperations()
     let p = numbers.floats(1000).map { ($0 * 50).rounded() / 50 }
-    let found = operations.activate(tensor(operations, 1, p.count, p), by: .topK(k)).rows[0]
+    let found = operations.activate(tensor(operations, 1, p.count, p), by: .topK(k))
     let expected = p.indices.sorted { (-p[$0], $0) < (-p[$1], $1) }.prefix(k).filter { p[$0] > 0 }.sorted()
     #expect(found.indices.map { Int($0) } == expected)
   }
@@ -153,8 +180,17 @@ import Testing
   @Test(arguments: TestDevice.all) func notANumberStaysActive(_ device: TestDevice) throws {
     let operations = try device.makeOperations()
     for activation in [Activation.relu, .topK(1), .topMagnitudes(1), .groupMax(groups: 1)] {
-      let features = operations.activate(tensor(operations, 1, 3, [1, .nan, 2]), by: activation).rows[0]
+      let features = operations.activate(tensor(operations, 1, 3, [1, .nan, 2]), by: activation)
       #expect(features.values.contains { $0.isNaN }, "\(activation)")
     }
+  }
+}
+
+extension ActiveFeatures {
+  /// - Parameter rows: of each row the features and their values.
+  fileprivate init(_ rows: [(indices: [Int32], values: [Float])]) {
+    self.init(
+      offsets: rows.reduce(into: [0]) { $0.append($0.last! + Int64($1.indices.count)) },
+      indices: rows.flatMap(\.indices), values: rows.flatMap(\.values))
   }
 }

@@ -50,7 +50,10 @@ import Testing
   func everyPatternAsAWeight(_ type: ElementType, _ device: TestDevice) throws {
     let ops = try device.makeOperations()
     let owner = Patterns()
-    let weight = ops.makeWeight(owner.bytes, type: type, rows: 1, columns: 65_536, owner: owner)
+    let weight = ops.makeMatrix(
+      Matrix(
+        rows: 1, columns: 65_536, isColumnMajor: false, leadingDimension: 65_536, type: type,
+        address: owner.bytes.baseAddress!, owner: owner))
     let (X, Y) = (GuardedTensor(ops, 1, 1, [1]), GuardedTensor(ops, 1, 65_536))
     ops.product(y: Y.tensor, x: X.tensor, matrix: weight, bias: nil, accumulate: false)
     let wrong = zip(Y.values(), Self.widenAll(type)).enumerated().filter { _, pair in
@@ -71,20 +74,5 @@ import Testing
     }
 
     deinit { bytes.deallocate() }
-  }
-
-  private final class Owner {}
-
-  /// A weight in Float is the file's own memory where that is aligned, and a copy where it is not.
-  @Test(arguments: [0, 1, 2, 4]) func weightsInFloat(offset: Int) throws {
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
-    defer { memory.deallocate() }
-    let values: [Float] = [1, -2, 3.5, 4, 5, -6]
-    values.withUnsafeBytes { (memory + offset).copyMemory(from: $0.baseAddress!, byteCount: 24) }
-    let weight = try CPUOperations(threads: 2).makeWeight(
-      UnsafeRawBufferPointer(start: memory + offset, count: 24), type: .f32, rows: 3, columns: 2, owner: Owner())
-    #expect(Array(UnsafeBufferPointer(start: weight.floats, count: 6)) == values)
-    #expect((weight.address == UnsafeRawPointer(memory + offset)) == (offset % 4 == 0))
-    #expect((weight.rows, weight.columns) == (3, 2))
   }
 }

@@ -1,3 +1,4 @@
+import StoredTensors
 import SystemIO
 import TensorOperations
 
@@ -55,30 +56,30 @@ private enum DictionaryClass: String {
 
 /// Reads the `ae.pt` and `config.json` of dictionary_learning and gives what `load_dictionary` would: a finished
 /// file takes raw activations, whatever the training did to them.
-func readDictionaryLearning(_ source: Source) throws -> Parts {
-  let saved = source.weights
-  if let first = saved.tensors.keys.sorted().first(where: { $0.hasPrefix("aes.") }) {
+func readDictionaryLearning(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
+  let weights = saved.weights
+  if let first = weights.tensors.keys.sorted().first(where: { $0.hasPrefix("aes.") }) {
     throw Failure(.malformed, "expected one autoencoder, found a suite of them (\(first))")
   }
-  if let shape = saved.tensors["encoder.weight"]?.shape, shape.count == 3 {
+  if let shape = weights.tensors["encoder.weight"]?.shape, shape.count == 3 {
     throw Failure(.malformed, "expected an autoencoder, found a crosscoder: encoder.weight has shape \(shape)")
   }
-  guard let backup = saved.pickle?["ae"], let normFactor = saved.pickle?["norm_factor"] else {
-    var reader = try DictionaryLearningReader(source, saved)
+  guard let backup = weights.pickle?["ae"], let normFactor = weights.pickle?["norm_factor"] else {
+    var reader = try DictionaryLearningReader(saved, weights)
     return try reader.read()
   }
   // What training writes every so often and a finished run replaces; load_dictionary fails on it.
-  var reader = try DictionaryLearningReader(source, Weights(path: saved.path, pickle: backup))
+  var reader = try DictionaryLearningReader(saved, Weights(path: weights.path, pickle: backup))
   reader.biasScale = normFactor.number ?? 1
-  reader.statedInBackup = saved.pickle?["config"]?["dict_class"]?.text
+  reader.statedInBackup = weights.pickle?["config"]?["dict_class"]?.text
   reader.warnings.append(
-    "a backup of unfinished training, at step \(saved.pickle?["step"]?.integer ?? 0): "
+    "a backup of unfinished training, at step \(weights.pickle?["step"]?.integer ?? 0): "
       + "its biases and threshold have been multiplied by norm_factor \(short(reader.biasScale))")
   return try reader.read()
 }
 
 private struct DictionaryLearningReader {
-  let source: Source
+  let saved: SavedAutoencoder
   let weights: Weights
   let configuration: Configuration?
   /// nil also where the configuration is somebody else's, who has no trainer in it.
@@ -88,24 +89,24 @@ private struct DictionaryLearningReader {
   var statedInBackup: String?
   var warnings: [String] = []
 
-  init(_ source: Source, _ weights: Weights) throws {
-    self.source = source
+  init(_ saved: SavedAutoencoder, _ weights: Weights) throws {
+    self.saved = saved
     self.weights = weights
-    configuration = try source.configuration(named: "config.json")
+    configuration = try saved.configuration(named: "config.json")
     trainer = try configuration?.object("trainer")
   }
 
-  mutating func read() throws -> Parts {
+  mutating func read() throws -> AutoencoderDescription {
     let dictionaryClass = try dictionaryClass()
     let knownK = try knownK(dictionaryClass)
-    let givenK = dictionaryClass == .topK && knownK == nil ? source.options.k : nil
+    let givenK = dictionaryClass == .topK && knownK == nil ? saved.options.k : nil
     let k = knownK ?? givenK
-    let computation = try computation(dictionaryClass, k: k)
+    let parameters = try parameters(dictionaryClass, k: k)
     try checkTensors(dictionaryClass)
-    try trainer?.check("activation_dim", equals: computation.encoder.rows)
-    try trainer?.check("dict_size", equals: computation.encoder.columns)
-    return Parts(
-      format: .dictionaryLearning, className: dictionaryClass.rawValue, computation: computation,
+    try trainer?.check("activation_dim", equals: parameters.encoder.rows)
+    try trainer?.check("dict_size", equals: parameters.encoder.columns)
+    return AutoencoderDescription(
+      format: .dictionaryLearning, className: dictionaryClass.rawValue, parameters: parameters,
       k: k ?? trainer?["target_l0"]?.int, usesGivenK: givenK != nil,
       provenance: .init(
         modelName: trainer?.description("lm_name"), layer: trainer?.layerNumber("layer"),
@@ -191,17 +192,17 @@ private struct DictionaryLearningReader {
     return stored
   }
 
-  private mutating func computation(_ dictionaryClass: DictionaryClass, k: Int?) throws -> Computation {
+  private mutating func parameters(_ dictionaryClass: DictionaryClass, k: Int?) throws -> AutoencoderParameters {
     switch dictionaryClass {
     case .autoEncoder:
       let decoder = try weights.matrix("decoder.weight", transposed: true)
       let factors = try loadDictionaryFactors(decoder)
-      return try Computation(
+      return try AutoencoderParameters(
         inputBias: bias("bias"), encoder: weights.matrix("encoder.weight", transposed: true),
         encoderBias: bias("encoder.bias"), preactivationFactors: factors?.preactivation, activation: .relu,
         decoderFactors: factors?.decoder, decoder: decoder, outputBias: bias("bias"))
     case .autoEncoderNew:
-      return try Computation(
+      return try AutoencoderParameters(
         inputBias: nil, encoder: weights.matrix("encoder.weight", transposed: true),
         encoderBias: bias("encoder.bias"), activation: .relu,
         decoder: weights.matrix("decoder.weight", transposed: true), outputBias: bias("decoder.bias"))
@@ -209,7 +210,7 @@ private struct DictionaryLearningReader {
       let encoder = try weights.matrix("encoder.weight", transposed: true)
       // Files of before 2024-04-26 have no r_mag, which is then 0.
       let magnitudes = try weights.vectorIfPresent("r_mag") ?? [Float](repeating: 0, count: encoder.columns)
-      return try Computation(
+      return try AutoencoderParameters(
         inputBias: bias("decoder_bias"), encoder: encoder, encoderBias: nil,
         activation: .gated(
           gateBias: bias("gate_bias"), magnitudeFactors: exponentials(magnitudes), magnitudeBias: bias("mag_bias")),
@@ -220,21 +221,21 @@ private struct DictionaryLearningReader {
       let decoder =
         try weights.has("decoder.weight")
         ? weights.matrix("decoder.weight", transposed: true) : weights.matrix("decoder")
-      return try Computation(
+      return try AutoencoderParameters(
         inputBias: bias("b_dec"), encoder: weights.matrix("encoder.weight", transposed: true),
         encoderBias: bias("encoder.bias"), activation: .topK(k), decoder: decoder, outputBias: bias("b_dec"))
     case .batchTopK:
-      return try Computation(
+      return try AutoencoderParameters(
         inputBias: bias("b_dec"), encoder: weights.matrix("encoder.weight", transposed: true),
         encoderBias: bias("encoder.bias"), activation: threshold(),
         decoder: weights.matrix("decoder.weight", transposed: true), outputBias: bias("b_dec"))
     case .matryoshka:
-      return try Computation(
+      return try AutoencoderParameters(
         inputBias: bias("b_dec"), encoder: weights.matrix("W_enc"), encoderBias: bias("b_enc"),
         activation: threshold(), decoder: weights.matrix("W_dec"), outputBias: bias("b_dec"))
     case .jumpRelu:
       // b_dec is not subtracted: apply_b_dec_to_input is False unless the file came through sae_lens.
-      return try Computation(
+      return try AutoencoderParameters(
         inputBias: nil, encoder: weights.matrix("W_enc"), encoderBias: bias("b_enc"),
         activation: .thresholds(bias("threshold")), decoder: weights.matrix("W_dec"), outputBias: bias("b_dec"))
     }
@@ -264,9 +265,9 @@ private struct DictionaryLearningReader {
 
   /// `AutoEncoder.from_pretrained` gives the decoder's columns norm 1 and the features their norms.
   private mutating func loadDictionaryFactors(
-    _ decoder: MatrixView
+    _ decoder: StoredTensor
   ) throws -> (preactivation: [Float], decoder: [Float])? {
-    guard source.options.normalizesDecoder else { return nil }
+    guard saved.options.normalizesDecoder else { return nil }
     let (factors, range, zeros) = try unitNormFactors(decoder)
     if factors != nil {
       warnings.append(

@@ -1,34 +1,35 @@
+import StoredTensors
 import SystemIO
 import TensorOperations
 
 /// Reads the `sae_weights.safetensors` and `cfg.json` of SAELens (sae_lens 6.54.12, saes/*.py), versions 5 and 6.
-func readSAELens(_ source: Source) throws -> Parts {
-  if let encoder = source.weights.tensors["W_enc"]?.shape, let decoder = source.weights.tensors["W_dec"]?.shape,
+func readSAELens(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
+  if let encoder = saved.weights.tensors["W_enc"]?.shape, let decoder = saved.weights.tensors["W_dec"]?.shape,
     encoder == decoder, encoder.count == 2, encoder[0] != encoder[1]
   {
     throw Failure(
       .malformed, "expected an autoencoder, found a transcoder: W_enc and W_dec have the same shape \(encoder)")
   }
-  var reader = try SAELensReader(source, source.requiredConfiguration(named: "cfg.json", of: "SAELens"))
+  var reader = try SAELensReader(saved, saved.requiredConfiguration(named: "cfg.json", of: "SAELens"))
   return try reader.read()
 }
 
 private struct SAELensReader {
-  let source: Source
+  let saved: SavedAutoencoder
   let weights: Weights
   let configuration: Configuration
   /// Version 6 keeps where the autoencoder comes from apart; version 5 is flat.
   let metadata: Configuration
   var warnings: [String] = []
 
-  init(_ source: Source, _ configuration: Configuration) throws {
-    self.source = source
-    weights = source.weights
+  init(_ saved: SavedAutoencoder, _ configuration: Configuration) throws {
+    self.saved = saved
+    weights = saved.weights
     self.configuration = configuration
     metadata = try configuration.object("metadata") ?? configuration
   }
 
-  mutating func read() throws -> Parts {
+  mutating func read() throws -> AutoencoderDescription {
     let architecture = try architecture()
     let isTranscoder = architecture.contains("transcoder")
     if let reshape = try configuration.text("reshape_activations"), reshape != "none" {
@@ -46,14 +47,14 @@ private struct SAELensReader {
     }
     let factors = try factors(architecture, decoder)
     let subtractsBias = try configuration.flag("apply_b_dec_to_input") ?? !isTranscoder
-    let computation = try Computation(
+    let parameters = try AutoencoderParameters(
       inputNormalization: normalization(), inputBias: subtractsBias ? weights.vector("b_dec") : nil, encoder: encoder,
       encoderBias: architecture == "gated" ? nil : weights.vector("b_enc"),
       preactivationFactors: factors?.preactivation, activation: activation(architecture),
       decoderFactors: scalingFactors() ?? factors?.decoder, decoder: decoder, outputBias: weights.vector("b_dec"))
     let knownK = try knownK(architecture)
-    return Parts(
-      format: .saeLens, className: architecture, computation: computation, k: knownK ?? givenK(architecture),
+    return AutoencoderDescription(
+      format: .saeLens, className: architecture, parameters: parameters, k: knownK ?? givenK(architecture),
       usesGivenK: knownK == nil && givenK(architecture) != nil,
       provenance: .init(
         modelName: metadata.description("model_name"),
@@ -149,7 +150,7 @@ private struct SAELensReader {
 
   /// The k of the options, for an architecture whose features depend on one.
   private func givenK(_ architecture: String) -> Int? {
-    usesK(architecture) ? source.options.k : nil
+    usesK(architecture) ? saved.options.k : nil
   }
 
   private func requiredK(_ architecture: String) throws -> Int {
@@ -161,7 +162,7 @@ private struct SAELensReader {
 
   /// Top-k picks among preactivations scaled by the decoder's norms where the configuration says so.
   private mutating func factors(
-    _ architecture: String, _ decoder: MatrixView
+    _ architecture: String, _ decoder: StoredTensor
   ) throws -> (preactivation: [Float], decoder: [Float])? {
     guard ["topk", "abstopk", "batchtopk", "matryoshka_batchtopk"].contains(architecture),
       try configuration.flag("rescale_acts_by_decoder_norm") == true

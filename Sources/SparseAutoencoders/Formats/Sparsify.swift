@@ -2,9 +2,9 @@ import SystemIO
 import TensorOperations
 
 /// Reads the `sae.safetensors` and `cfg.json` of EleutherAI's sparsify (eai-sparsify 1.3.3, sparse_coder.py).
-func readSparsify(_ source: Source) throws -> Parts {
-  let weights = source.weights
-  let configuration = try source.requiredConfiguration(named: "cfg.json", of: "sparsify")
+func readSparsify(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
+  let weights = saved.weights
+  let configuration = try saved.requiredConfiguration(named: "cfg.json", of: "sparsify")
   if try configuration.flag("signed") == true {
     throw configuration.wrong("signed", "expected false, found true, which only the sparsify of summer 2024 can read")
   }
@@ -40,13 +40,13 @@ func readSparsify(_ source: Source) throws -> Parts {
   }
   let isTranscoder = transcodes || skips
   let outputBias = try weights.vector("b_dec")
-  let computation = try Computation(
+  let parameters = try AutoencoderParameters(
     inputBias: isTranscoder ? nil : outputBias, encoder: encoder, encoderBias: weights.vector("encoder.bias"),
     activation: activation, decoder: weights.matrix("W_dec"), outputBias: outputBias)
   // The folder is named for the place: layers.3.mlp.
   let site = weights.path.split(separator: "/").dropLast().last.map(String.init)
     .flatMap { SparseAutoencoder.Provenance.layerNumber($0) == nil ? nil : $0 }
-  return Parts(
-    format: .sparsify, className: isTranscoder ? "SparseCoder, transcode" : "SparseCoder", computation: computation,
+  return AutoencoderDescription(
+    format: .sparsify, className: isTranscoder ? "SparseCoder, transcode" : "SparseCoder", parameters: parameters,
     k: k, provenance: .init(site: site), isTranscoder: isTranscoder)
 }

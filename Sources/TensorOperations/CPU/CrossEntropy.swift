@@ -24,6 +24,7 @@ extension CPUOperations {
   public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32]) -> [Double] {
     let (V, D) = (head.rows, head.columns)
     precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows)
+    precondition(!head.isColumnMajor)
     precondition(targets.allSatisfy { $0 < V })
     var losses = [Double](repeating: 0, count: x.rows)
     let targetWord = makeTensor(rows: 1, columns: D)

@@ -5,16 +5,8 @@ extension CPUOperations {
   ///     y[i + half] = x[i+half]·cos a + x[i]·sin a
   ///
   /// HF: modeling_qwen2.py, `apply_rotary_pos_emb` with `rotate_half`.
-  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
-    turn(x, positions, headWidth, theta, direction: 1)
-  }
-
-  /// A rotation's transpose turns the other way.
-  public func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
-    turn(dx, positions, headWidth, theta, direction: -1)
-  }
-
-  private func turn(_ x: Tensor, _ positions: [Int32], _ headWidth: Int, _ theta: Double, direction: Float) {
+  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double, isBackward: Bool) {
+    let direction: Float = isBackward ? -1 : 1
     precondition(positions.count == x.rows && x.columns % headWidth == 0)
     let half = headWidth / 2
     let table = rotationTable(headWidth: headWidth, theta: theta, positions: Int(positions.max() ?? 0) + 1)

@@ -2,6 +2,8 @@ import CVectorMath
 
 /// Features whose products with all gathered rows are held at a time: 512 rows of them make 1 MB.
 private let featureTile = 512
+/// Parts of the rows that each thread finds active features of: one that is held up leaves some to the others.
+private let partsOfThread = 8
 
 extension CPUOperations {
   public func scaleColumns(_ x: Tensor, by factors: [Float]) {
@@ -14,31 +16,51 @@ extension CPUOperations {
     }
   }
 
+  /// Threads fill parts of rows, which are then put together.
   public func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures {
-    var rows = [(indices: [Int32], values: [Float])](repeating: ([], []), count: p.rows)
-    let thresholds = activation.thresholds(features: p.columns)
-    rows.withUnsafeMutableBufferPointer { rows in
-      nonisolated(unsafe) let rows = rows
-      distribute(p.rows, scratchBytes: p.columns * MemoryLayout<Int32>.stride) { row, memory in
-        let p_t = UnsafeMutableBufferPointer(start: p.address + row * p.columns, count: p.columns)
-        let candidates = UnsafeMutableBufferPointer(
-          start: memory.assumingMemoryBound(to: Int32.self), count: p.columns)
-        rows[row] = activation.features(of: p_t, thresholds: thresholds, candidates: candidates)
+    let F = p.columns
+    let thresholds = activation.thresholds(features: F)
+    let parts = min(p.rows, partsOfThread * threads)
+    var found = [ActiveFeatures](repeating: ActiveFeatures(), count: parts)
+    found.withUnsafeMutableBufferPointer { found in
+      nonisolated(unsafe) let found = found
+      distribute(parts, scratchBytes: F * MemoryLayout<Int32>.stride) { part, memory in
+        let candidates = UnsafeMutableBufferPointer(start: memory.assumingMemoryBound(to: Int32.self), count: F)
+        var own = ActiveFeatures()
+        for row in p.rows * part / parts..<p.rows * (part + 1) / parts {
+          let p_t = UnsafeMutableBufferPointer(start: p.address + row * F, count: F)
+          let count = activation.findFeatures(of: p_t, thresholds: thresholds, in: candidates)
+          own.appendRow(UnsafeBufferPointer(rebasing: candidates[..<count]), of: p_t.baseAddress!)
+        }
+        found[part] = own
       }
     }
-    return ActiveFeatures(rows: rows)
+    return ActiveFeatures(joining: found)
   }
 
   public func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float]) {
-    precondition(y.hasShape(features.rows.count, decoder.columns) && bias.count == decoder.columns)
+    precondition(y.hasShape(features.rowCount, decoder.columns) && bias.count == decoder.columns)
+    features.offsets.withUnsafeBufferPointer { offsets in
+      features.indices.withUnsafeBufferPointer { indices in
+        features.values.withUnsafeBufferPointer { values in
+          decode(y, offsets, indices, values, decoder, bias)
+        }
+      }
+    }
+  }
+
+  private func decode(
+    _ y: Tensor, _ offsets: UnsafeBufferPointer<Int64>, _ indices: UnsafeBufferPointer<Int32>,
+    _ values: UnsafeBufferPointer<Float>, _ decoder: Matrix, _ bias: [Float]
+  ) {
     if decoder.isColumnMajor {
       // Each of the decoder's columns is read for all positions while it is in cache.
       split(decoder.columns) { columns in
         for column in columns {
           let w = decoder.floats + column * decoder.leadingDimension
-          for (row, active) in features.rows.enumerated() {
+          for row in 0..<y.rows {
             var sum = Double(bias[column])
-            for i in active.indices.indices { sum += Double(active.values[i]) * Double(w[Int(active.indices[i])]) }
+            for i in Int(offsets[row])..<Int(offsets[row + 1]) { sum += Double(values[i]) * Double(w[Int(indices[i])]) }
             y.address[row * y.columns + column] = Float(sum)
           }
         }
@@ -47,9 +69,9 @@ extension CPUOperations {
       distribute(y.rows, scratchBytes: y.columns * MemoryLayout<Double>.stride) { row, memory in
         let sums = memory.assumingMemoryBound(to: Double.self)
         for column in 0..<y.columns { sums[column] = Double(bias[column]) }
-        let active = features.rows[row]
-        for (index, value) in zip(active.indices, active.values) {
-          vector_accumulate(sums, decoder.floats + Int(index) * decoder.leadingDimension, y.columns, Double(value))
+        for i in Int(offsets[row])..<Int(offsets[row + 1]) {
+          let line = decoder.floats + Int(indices[i]) * decoder.leadingDimension
+          vector_accumulate(sums, line, y.columns, Double(values[i]))
         }
         for column in 0..<y.columns { y.address[row * y.columns + column] = Float(sums[column]) }
       }
@@ -110,46 +132,55 @@ extension Activation {
     }
   }
 
+  /// Finds the active features of one position, ascending.
+  ///
   /// - Parameters:
-  ///   - p: one position's preactivations, which may be overwritten.
-  ///   - candidates: memory for as many indices.
-  fileprivate func features(
-    of p: UnsafeMutableBufferPointer<Float>, thresholds: [Float]?, candidates: UnsafeMutableBufferPointer<Int32>
-  ) -> (indices: [Int32], values: [Float]) {
-    let indices: [Int32]
+  ///   - p: its preactivations, in whose place the values of the active features are left.
+  ///   - found: memory for as many indices, the first of which become those of the active features.
+  /// - Returns: how many there are.
+  fileprivate func findFeatures(
+    of p: UnsafeMutableBufferPointer<Float>, thresholds: [Float]?, in found: UnsafeMutableBufferPointer<Int32>
+  ) -> Int {
+    var count = 0
+    func keep(_ index: Int) {
+      found[count] = Int32(index)
+      count += 1
+    }
     switch self {
     case .threshold, .thresholds:
-      let count = vector_indices_above(candidates.baseAddress!, p.baseAddress!, thresholds!, p.count)
-      indices = Array(candidates[..<count])
+      return vector_indices_above(found.baseAddress!, p.baseAddress!, thresholds!, p.count)
     case .topK(let k):
-      indices = largest(k, of: p, candidates) { $0 }.filter { p[Int($0)] > 0 || p[Int($0)].isNaN }
+      // What is kept moves down, never past what is yet to be looked at.
+      for i in 0..<findLargest(k, of: p, in: found, by: { $0 }) where !(p[Int(found[i])] <= 0) { keep(Int(found[i])) }
     case .topMagnitudes(let k):
-      indices = largest(k, of: p, candidates, by: \.magnitude).filter { p[Int($0)] != 0 }
+      for i in 0..<findLargest(k, of: p, in: found, by: \.magnitude) where p[Int(found[i])] != 0 {
+        keep(Int(found[i]))
+      }
     case .groupMax(let groups):
       let size = p.count / groups
-      indices = (0..<groups).compactMap { group in
+      for group in 0..<groups {
         var best = group * size
         for i in best..<(group + 1) * size where p[i] > p[best] || p[i].isNaN { best = i }
-        return p[best] > 0 || p[best].isNaN ? Int32(best) : nil
+        if !(p[best] <= 0) { keep(best) }
       }
     case .gated(let gateBias, let magnitudeFactors, let magnitudeBias):
-      var active: [Int32] = []
       for i in 0..<p.count where !(p[i] + gateBias[i] <= 0) {
         p[i] = magnitudeFactors[i] * p[i] + magnitudeBias[i]
-        if !(p[i] <= 0) { active.append(Int32(i)) }
+        if !(p[i] <= 0) { keep(i) }
       }
-      indices = active
     }
-    return (indices, indices.map { p[Int($0)] })
+    return count
   }
 
-  /// The indices of the k largest, ascending; of equal ones those of lower index.
-  private func largest(
-    _ k: Int, of p: UnsafeMutableBufferPointer<Float>, _ candidates: UnsafeMutableBufferPointer<Int32>,
+  /// Puts the indices of the k largest first in `found`, ascending; of equal ones those of lower index.
+  ///
+  /// - Returns: how many there are.
+  private func findLargest(
+    _ k: Int, of p: UnsafeMutableBufferPointer<Float>, in found: UnsafeMutableBufferPointer<Int32>,
     by key: (Float) -> Float
-  ) -> [Int32] {
-    guard k < p.count else { return (0..<Int32(p.count)).map { $0 } }
-    for i in 0..<p.count { candidates[i] = Int32(i) }
+  ) -> Int {
+    for i in 0..<p.count { found[i] = Int32(i) }
+    guard k < p.count else { return p.count }
     // NaN counts as the largest, so that it is kept and seen.
     func precedes(_ a: Int32, _ b: Int32) -> Bool {
       let (x, y) = (key(p[Int(a)]), key(p[Int(b)]))
@@ -159,19 +190,21 @@ extension Activation {
     // Quickselect: after each round the k-th lies between low and high, and what precedes low precedes all of it.
     var (low, high) = (0, p.count - 1)
     while low < high {
-      let pivot = candidates[low + (high - low) / 2]
+      let pivot = found[low + (high - low) / 2]
       var (i, j) = (low, high)
       while i <= j {
-        while precedes(candidates[i], pivot) { i += 1 }
-        while precedes(pivot, candidates[j]) { j -= 1 }
+        while precedes(found[i], pivot) { i += 1 }
+        while precedes(pivot, found[j]) { j -= 1 }
         if i <= j {
-          candidates.swapAt(i, j)
+          found.swapAt(i, j)
           i += 1
           j -= 1
         }
       }
       if k - 1 <= j { high = j } else if k - 1 >= i { low = i } else { break }
     }
-    return candidates[..<k].sorted()
+    var largest = UnsafeMutableBufferPointer(rebasing: found[0..<k])
+    largest.sort()
+    return k
   }
 }

@@ -1,7 +1,8 @@
+import StoredTensors
 import SystemIO
 import TensorOperations
 
-/// What a sparse autoencoder computes, the same few steps for every file format. For a row x of width D:
+/// What a sparse autoencoder computes with, in the same few steps for every file format. For a row x of width D:
 ///
 ///     s = normalise(x) − inputBias                              [D]
 ///     p = (s · encoder + encoderBias) ⊙ preactivationFactors     [F]
@@ -14,12 +15,12 @@ import TensorOperations
 ///     ∂L/∂f_i = outputScale(x) · decoderFactors_i · ⟨decoder_i, g⟩
 ///
 /// What is nil leaves its step out. F features, D width; a transcoder's output may have another width.
-public struct Computation: Sendable {
+public struct AutoencoderParameters: Sendable {
   public let inputNormalization: InputNormalization
   /// Subtracted from the normalised input: b_dec in most formats. [D]
   public let inputBias: [Float]?
   /// D × F.
-  public let encoder: MatrixView
+  public let encoder: StoredTensor
   /// [F]
   public let encoderBias: [Float]?
   /// [F]
@@ -28,14 +29,14 @@ public struct Computation: Sendable {
   /// [F]
   public let decoderFactors: [Float]?
   /// F × D.
-  public let decoder: MatrixView
+  public let decoder: StoredTensor
   /// [D]
   public let outputBias: [Float]
 
   /// - Throws: `Failure` where the parts do not fit together.
   init(
-    inputNormalization: InputNormalization = .none, inputBias: [Float]?, encoder: MatrixView, encoderBias: [Float]?,
-    preactivationFactors: [Float]? = nil, activation: Activation, decoderFactors: [Float]? = nil, decoder: MatrixView,
+    inputNormalization: InputNormalization = .none, inputBias: [Float]?, encoder: StoredTensor, encoderBias: [Float]?,
+    preactivationFactors: [Float]? = nil, activation: Activation, decoderFactors: [Float]? = nil, decoder: StoredTensor,
     outputBias: [Float]
   ) throws(Failure) {
     let (width, features) = (encoder.rows, encoder.columns)

@@ -3,7 +3,7 @@ import HubCache
 import SystemIO
 
 /// The files of one autoencoder: tensors, and the folders in which its configuration may lie.
-struct Files {
+struct AutoencoderFiles {
   let weights: String
   /// Nearest first.
   private let folders: [String]
