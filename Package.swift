@@ -48,7 +48,7 @@ let package = Package(
         "SparseAutoencoders", "TensorOperations", "GradientStatistics", "TensorStream", "Safetensors", "SystemIO",
         "CVectorMath",
       ]),
-    .target(name: "GradientStatistics", dependencies: ["TensorStream"]),
+    .target(name: "GradientStatistics", dependencies: ["TensorStream", "SystemIO"]),
     .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
     .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
     .target(name: "Plotting", dependencies: ["GradientStatistics", "TensorStream", "CCairo", "CPNG", "SystemIO"]),

@@ -224,7 +224,7 @@ public final class GradientSums {
         }
       }
       precondition(sums.samples.byText.keys.allSatisfy(texts.contains))
-      let samples = texts.map { sums.samples.byText[$0]?.ranges ?? [] }
+      let samples = texts.map { Array((sums.samples.byText[$0] ?? RangeSet()).ranges) }
       let ends = samples.joined().flatMap { [$0.lowerBound, $0.upperBound] }
       record.add(PlaceValue.samples.name(place), ends, shape: [ends.count / 2, 2])
       if texts.count > 1 {

@@ -69,11 +69,3 @@ public func monotonicSeconds() -> Double {
   clock_gettime(CLOCK_MONOTONIC, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
-
-/// `value` with that many digits after the point, always with a point and never in scientific notation.
-public func decimal(_ value: Double, _ digits: Int) -> String {
-  guard value.isFinite else { return "\(value)" }
-  var buffer = [CChar](repeating: 0, count: 400)
-  _ = withVaList([Int32(digits), value]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
-  return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}

@@ -1,3 +1,5 @@
+import SystemIO
+
 /// The statistics and the largest gradients as text, for a terminal without pictures.
 public enum GradientTable {
   public enum Style: Sendable {
@@ -17,7 +19,7 @@ public enum GradientTable {
 
   private static func aligned(_ gradients: PlaceGradients, top: Int) -> String {
     let statistics = gradients.statistics
-    let number = { DecimalText.scientific($0, digits: 6) }
+    let number = { scientific($0, digits: 6) }
     var lines = [
       "layer \(gradients.place.layer)\(gradients.place.site.remark)  \(gradients.mode.names.flag)  \(gradients.values.count) \(gradients.unit.rawValue)s",
       "  max |gradient| \(number(statistics.maximumMagnitude))  mean \(number(statistics.mean))"

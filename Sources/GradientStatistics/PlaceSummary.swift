@@ -1,3 +1,4 @@
+import SystemIO
 import TensorStream
 
 /// The lines that the PyTorch scripts print after each layer, at another place with its site; other people's scripts read them, so the wording, the
@@ -6,9 +7,9 @@ public enum PlaceSummary {
   /// - Parameter statistics: one mode's, or both for the three-line form.
   public static func text(_ place: Place, _ statistics: [AveragingMode: Statistics]) -> String {
     func numbers(_ statistics: Statistics, _ suffix: String = "") -> String {
-      let maximum = DecimalText.fixed(statistics.maximumMagnitude, decimals: 6)
-      let deviation = DecimalText.fixed(statistics.standardDeviation, decimals: 6)
-      let mean = DecimalText.fixed(statistics.mean, decimals: 6)
+      let maximum = decimal(statistics.maximumMagnitude, 6)
+      let deviation = decimal(statistics.standardDeviation, 6)
+      let mean = decimal(statistics.mean, 6)
       return "\(mean), Max\(suffix) = \(maximum), Std\(suffix) = \(deviation)"
     }
     switch (statistics[.mean], statistics[.meanAbsolute]) {

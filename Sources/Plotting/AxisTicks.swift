@@ -1,5 +1,6 @@
 import Glibc
 import GradientStatistics
+import SystemIO
 
 /// Where an axis has its ticks and what they say.
 public struct AxisTicks: Equatable, Sendable {
@@ -48,16 +49,13 @@ public struct AxisTicks: Equatable, Sendable {
     let multiples = (first...last).map { $0 * step }
     let values = multiples.map { Self.scaled(Double($0), by: power - 1) }
     if areIntegers {
-      return AxisTicks(values: values, labels: values.map { DecimalText.grouped(Int($0)) }, exponent: 0)
+      return AxisTicks(values: values, labels: values.map { grouped(Int($0)) }, exponent: 0)
     }
     let largest = values.map(abs).max()!
     let magnitude = largest > 0 ? Int(floor(log10(largest) + 1e-9)) : power
     let exponent = (-3..<5).contains(magnitude) ? 0 : magnitude
     let labels = multiples.map {
-      DecimalText.fixed(
-        Self.scaled(Double($0), by: power - 1 - exponent), decimals: max(0, exponent - power + decimals)
-      )
-      .replacingHyphen
+      decimal(Self.scaled(Double($0), by: power - 1 - exponent), max(0, exponent - power + decimals)).replacingHyphen
     }
     return AxisTicks(values: values, labels: labels, exponent: exponent)
   }
@@ -78,7 +76,7 @@ public struct AxisTicks: Equatable, Sendable {
     guard first <= last else { return AxisTicks(values: [], labels: [], exponent: 0) }
     let stride = (last - first) / max(count, 1) + 1
     let values = Swift.stride(from: first, through: last, by: stride).map { pow(10, Double($0)) }
-    return AxisTicks(values: values, labels: values.map { DecimalText.grouped(Int($0)) }, exponent: 0)
+    return AxisTicks(values: values, labels: values.map { grouped(Int($0)) }, exponent: 0)
   }
 
   /// The most ticks whose labels keep `gap` between them.

@@ -1,4 +1,5 @@
 import GradientStatistics
+import SystemIO
 
 /// What the user may choose of the pictures.
 public struct PlotOptions: Sendable {
@@ -105,7 +106,7 @@ extension Figure {
     let first = layers[0]
     let site = first.place.site
     let sizes = Set(layers.map(\.values.count))
-    let things = "\(DecimalText.grouped(first.values.count)) \(first.unit.shortThings) each"
+    let things = "\(grouped(first.values.count)) \(first.unit.shortThings) each"
     return rows(
       of: panels, columns: min(columns, panels.count), cellWidth: 4.6 * inch, cellHeight: 3.1 * inch,
       title:

@@ -1,4 +1,5 @@
 import GradientStatistics
+import SystemIO
 
 extension String {
   /// With the minus sign of print, as wide as a plus, where a program would write a hyphen.
@@ -11,10 +12,10 @@ enum PlotText {
   static func number(_ value: Double, digits: Int = 3) -> String {
     guard value.isFinite else { return value.isNaN ? "none" : value < 0 ? "−∞" : "∞" }
     guard value != 0 else { return "0" }
-    let parts = DecimalText.scientific(value, digits: digits).split(separator: "e")
+    let parts = scientific(value, digits: digits).split(separator: "e")
     let exponent = Int(parts[1])!
     if (-3..<5).contains(exponent) {
-      return DecimalText.fixed(value, decimals: max(0, digits - 1 - exponent)).replacingHyphen
+      return decimal(value, max(0, digits - 1 - exponent)).replacingHyphen
     }
     return String(parts[0]).replacingHyphen + "×" + power(exponent)
   }
@@ -59,5 +60,5 @@ extension PlaceGradients {
   }
 
   /// "Total Features: 65,536"
-  var total: String { "Total \(unit == .feature ? "Features" : "Dimensions"): \(DecimalText.grouped(values.count))" }
+  var total: String { "Total \(unit == .feature ? "Features" : "Dimensions"): \(grouped(values.count))" }
 }
