@@ -120,7 +120,7 @@ sanitize: deps
 sanitize-threads: deps
 	$(SWIFT) build $(SANITIZED_THREADS) --build-tests
 	NO_STAND_IN_GPU=1 SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SANITIZED_THREADS) --disable-testable-imports --skip-build \
-	  --filter 'TensorOperationsTests|QwenModelTests|GradientPassesTests|AggregationTests|ZipArchiveTests'
+	  --filter 'TensorOperationsTests|DecodersTests|GradientPassesTests|AggregationTests|TensorFilesTests'
 
 mutants: deps
 	$(PYTHON) Tests/Mutation/run

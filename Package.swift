@@ -10,136 +10,140 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
-    .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
-    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
-    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
-    .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+    // Files: what is read and written.
+    .systemLibrary(
+      name: "CDeflate", path: "Sources/Files/CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+    .systemLibrary(
+      name: "CXXHash", path: "Sources/Files/CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(
+      name: "CZstd", path: "Sources/Files/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "SystemIO", dependencies: ["CXXHash"], path: "Sources/Files/SystemIO"),
+    .target(name: "JSON", dependencies: ["SystemIO"], path: "Sources/Files/JSON"),
+    .target(name: "TensorFiles", dependencies: ["SystemIO", "JSON", "CDeflate"], path: "Sources/Files/TensorFiles"),
+    .target(
+      name: "TensorStream", dependencies: ["SystemIO", "TensorFiles", "CZstd", "CXXHash"],
+      path: "Sources/Files/TensorStream"),
 
-    .target(name: "SystemIO", dependencies: ["CXXHash"]),
-    .target(name: "JSON", dependencies: ["SystemIO"]),
-    .target(name: "Safetensors", dependencies: ["SystemIO", "JSON"]),
-    .target(name: "TensorStream", dependencies: ["SystemIO", "Safetensors", "CZstd", "CXXHash"]),
-    .target(name: "HubCache", dependencies: ["SystemIO"]),
-    .target(name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"]),
-    .target(name: "CVectorMath"),
-    .target(name: "TensorOperations", dependencies: ["SystemIO", "Safetensors", "StoredTensors", "CVectorMath"]),
-    .target(name: "CUDAOperations", dependencies: ["TensorOperations", "Safetensors", "SystemIO"]),
+    // Compute: operations on tensors.
+    .target(name: "CVectorMath", path: "Sources/Compute/CVectorMath"),
     .target(
-      name: "QwenModel",
-      dependencies: [
-        "TensorOperations", "TensorStream", "TorchFiles", "StoredTensors", "Safetensors", "HubCache", "JSON",
-        "SystemIO",
-      ]),
+      name: "TensorOperations", dependencies: ["SystemIO", "TensorFiles", "CVectorMath"],
+      path: "Sources/Compute/TensorOperations"),
     .target(
-      name: "GradientPasses", dependencies: ["QwenModel", "SparseAutoencoders", "TensorOperations", "TensorStream"]),
-    .target(name: "StoredTensors", dependencies: ["Safetensors", "SystemIO"]),
-    .target(name: "ZipArchive", dependencies: ["StoredTensors", "SystemIO", "CDeflate"]),
-    .target(name: "TorchFiles", dependencies: ["ZipArchive", "StoredTensors", "Safetensors", "SystemIO"]),
+      name: "CUDAOperations", dependencies: ["TensorOperations", "TensorFiles", "SystemIO"],
+      path: "Sources/Compute/CUDAOperations"),
+
+    // Model: text to tokens, decoders, sparse autoencoders.
+    .target(
+      name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"], path: "Sources/Model/Tokenization"),
+    .target(
+      name: "Decoders", dependencies: ["TensorOperations", "TensorStream", "TensorFiles", "JSON", "SystemIO"],
+      path: "Sources/Model/Decoders"),
     .target(
       name: "SparseAutoencoders",
-      dependencies: [
-        "TorchFiles", "NumPyFiles", "ZipArchive", "StoredTensors", "Safetensors", "TensorOperations", "TensorStream",
-        "HubCache", "JSON", "SystemIO",
-      ]),
+      dependencies: ["TensorFiles", "TensorOperations", "TensorStream", "JSON", "SystemIO"],
+      path: "Sources/Model/SparseAutoencoders"),
+
+    // Study: gradients at places, and their averages.
+    .target(
+      name: "GradientPasses", dependencies: ["Decoders", "SparseAutoencoders", "TensorOperations", "TensorStream"],
+      path: "Sources/Study/GradientPasses"),
     .target(
       name: "Aggregation",
       dependencies: [
-        "SparseAutoencoders", "TensorOperations", "GradientStatistics", "TensorStream", "Safetensors", "SystemIO",
-        "CVectorMath",
-      ]),
-    .target(name: "GradientStatistics", dependencies: ["TensorStream", "SystemIO"]),
-    .target(name: "NumPyFiles", dependencies: ["SystemIO"]),
-    .target(name: "GradientSources", dependencies: ["GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO"]),
-    .target(name: "Plotting", dependencies: ["GradientStatistics", "TensorStream", "CCairo", "CPNG", "SystemIO"]),
-    .target(name: "FilterSupport", dependencies: ["SystemIO", "JSON", "TensorStream", "HubCache", argumentParser]),
+        "SparseAutoencoders", "TensorOperations", "TensorStream", "TensorFiles", "SystemIO", "CVectorMath",
+      ],
+      path: "Sources/Study/Aggregation"),
+
+    // Show: pictures.
+    .systemLibrary(
+      name: "CPNG", path: "Sources/Show/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(
+      name: "CCairo", path: "Sources/Show/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
     .target(
-      name: "ComputeSupport",
+      name: "Plotting", dependencies: ["Aggregation", "TensorFiles", "TensorStream", "CCairo", "CPNG", "SystemIO"],
+      path: "Sources/Show/Plotting"),
+
+    // Programs: what they share, and a folder each.
+    .target(
+      name: "FilterSupport",
       dependencies: [
-        "FilterSupport", "GradientPasses", "QwenModel", "TensorOperations", "TensorStream", "CUDAOperations",
-        "SystemIO",
+        "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON", "SystemIO",
         argumentParser,
-      ]),
-
+      ], path: "Sources/Programs/FilterSupport"),
     .executableTarget(
-      name: "wt-tokenize", dependencies: ["FilterSupport", "HubCache", "Tokenization", "TensorStream"]),
-    .executableTarget(name: "qwen-capture", dependencies: ["FilterSupport", "ComputeSupport", "GradientPasses"]),
-    .executableTarget(name: "act-grad", dependencies: ["FilterSupport", "ComputeSupport", "GradientPasses"]),
-    .executableTarget(name: "sae-grad", dependencies: ["FilterSupport", "ComputeSupport", "GradientPasses"]),
+      name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"],
+      path: "Sources/Programs/wt-tokenize"),
     .executableTarget(
-      name: "grad-aggregate", dependencies: ["FilterSupport", "ComputeSupport", "Aggregation", "NumPyFiles"]),
+      name: "qwen-capture", dependencies: ["FilterSupport", "GradientPasses"], path: "Sources/Programs/qwen-capture"),
     .executableTarget(
-      name: "grad-plot", dependencies: ["FilterSupport", "GradientSources", "GradientStatistics", "Plotting"]),
-    .executableTarget(name: "stream-info", dependencies: ["FilterSupport", "TensorStream"]),
+      name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"], path: "Sources/Programs/act-grad"),
+    .executableTarget(
+      name: "sae-grad", dependencies: ["FilterSupport", "GradientPasses"], path: "Sources/Programs/sae-grad"),
+    .executableTarget(
+      name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorFiles"],
+      path: "Sources/Programs/grad-aggregate"),
+    .executableTarget(
+      name: "grad-plot", dependencies: ["FilterSupport", "Aggregation", "Plotting"], path: "Sources/Programs/grad-plot"),
+    .executableTarget(
+      name: "stream-info", dependencies: ["FilterSupport", "TensorStream"], path: "Sources/Programs/stream-info"),
 
     .target(
-      name: "TestSupport", dependencies: ["SystemIO", "Safetensors", "TensorStream"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["SystemIO", "TensorFiles", "TensorStream"], path: "Tests/TestSupport",
       exclude: ["StandInGPU"]),
-    .testTarget(name: "SystemIOTests", dependencies: ["SystemIO", "TestSupport"]),
-    .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"]),
-    .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
-    .testTarget(name: "TensorStreamTests", dependencies: ["TensorStream", "Safetensors", "CZstd", "TestSupport"]),
+    .testTarget(name: "SystemIOTests", dependencies: ["SystemIO", "TestSupport"], path: "Tests/Files/SystemIOTests"),
+    .testTarget(name: "JSONTests", dependencies: ["JSON", "SystemIO"], path: "Tests/Files/JSONTests"),
+    .testTarget(
+      name: "TensorFilesTests", dependencies: ["TensorFiles", "JSON", "SystemIO", "TestSupport"],
+      path: "Tests/Files/TensorFilesTests", exclude: ["Fixtures", "make_fixtures.py"]),
+    .testTarget(
+      name: "TensorStreamTests", dependencies: ["TensorStream", "TensorFiles", "CZstd", "TestSupport"],
+      path: "Tests/Files/TensorStreamTests"),
     .testTarget(
       name: "TensorOperationsTests",
-      dependencies: [
-        "TensorOperations", "CUDAOperations", "StoredTensors", "CVectorMath", "Safetensors", "SystemIO", "TestSupport",
-      ]),
+      dependencies: ["TensorOperations", "CUDAOperations", "CVectorMath", "TensorFiles", "SystemIO", "TestSupport"],
+      path: "Tests/Compute/TensorOperationsTests"),
     .testTarget(
-      name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TensorOperations", "SystemIO", "TestSupport"]),
+      name: "CUDAOperationsTests", dependencies: ["CUDAOperations", "TensorOperations", "TestSupport"],
+      path: "Tests/Compute/CUDAOperationsTests"),
     .testTarget(
-      name: "QwenModelTests",
+      name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
+      path: "Tests/Model/TokenizationTests", exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
+    .testTarget(
+      name: "DecodersTests",
       dependencies: [
-        "QwenModel", "TensorOperations", "CUDAOperations", "TensorStream", "StoredTensors", "Safetensors", "JSON",
-        "SystemIO",
+        "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "TensorFiles", "JSON", "SystemIO",
         "TestSupport",
-      ]),
-    .testTarget(
-      name: "GradientPassesTests",
-      dependencies: [
-        "GradientPasses", "QwenModel", "SparseAutoencoders", "TensorOperations", "CUDAOperations", "Aggregation",
-        "TensorStream", "Safetensors", "SystemIO", "TestSupport",
-      ]),
-    .testTarget(name: "ZipArchiveTests", dependencies: ["ZipArchive", "SystemIO", "TestSupport"]),
-    .testTarget(
-      name: "TorchFilesTests", dependencies: ["TorchFiles", "ZipArchive", "StoredTensors", "SystemIO", "TestSupport"],
-      exclude: ["Fixtures", "make_fixtures.py"]),
+      ], path: "Tests/Model/DecodersTests"),
     .testTarget(
       name: "SparseAutoencodersTests",
       dependencies: [
-        "SparseAutoencoders", "GradientPasses", "TensorOperations", "TensorStream", "StoredTensors", "Safetensors",
-        "SystemIO",
+        "SparseAutoencoders", "GradientPasses", "TensorOperations", "TensorStream", "TensorFiles", "SystemIO",
         "TestSupport",
-      ],
-      exclude: ["Fixtures", "make_fixtures.py"]),
+      ], path: "Tests/Model/SparseAutoencodersTests", exclude: ["Fixtures", "make_fixtures.py"]),
+    .testTarget(
+      name: "GradientPassesTests",
+      dependencies: [
+        "GradientPasses", "Decoders", "SparseAutoencoders", "TensorOperations", "CUDAOperations", "Aggregation",
+        "TensorStream", "TensorFiles", "SystemIO", "TestSupport",
+      ], path: "Tests/Study/GradientPassesTests"),
     .testTarget(
       name: "AggregationTests",
-      dependencies: ["Aggregation", "GradientStatistics", "TensorOperations", "TensorStream", "TestSupport"]),
+      dependencies: [
+        "Aggregation", "SparseAutoencoders", "TensorOperations", "TensorStream", "TensorFiles", "JSON", "SystemIO",
+        "TestSupport",
+      ], path: "Tests/Study/AggregationTests", exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
+    .testTarget(
+      name: "PlottingTests",
+      dependencies: [
+        "grad-plot", "Plotting", "Aggregation", "TensorFiles", "SystemIO", "TensorStream", "CPNG", "TestSupport",
+      ], path: "Tests/Show/PlottingTests", exclude: ["Pictures", "compare_with_matplotlib.py"]),
     .testTarget(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
-        "TensorStream",
-        "FilterSupport", "Safetensors", "Tokenization", "SystemIO", "CZstd", "TestSupport",
-      ],
-      exclude: ["interop.py"]),
-    .testTarget(
-      name: "TokenizationTests", dependencies: ["Tokenization", "TensorStream", "JSON", "SystemIO", "TestSupport"],
-      exclude: ["Fixtures", "compare_with_hf.py", "make_fixtures.py"]),
-    .testTarget(
-      name: "GradientStatisticsTests",
-      dependencies: ["GradientStatistics", "TensorStream", "JSON", "SystemIO", "TestSupport"],
-      exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
-    .testTarget(name: "NumPyFilesTests", dependencies: ["NumPyFiles", "JSON", "SystemIO", "TestSupport"]),
-    .testTarget(
-      name: "GradientSourcesTests",
-      dependencies: ["GradientSources", "GradientStatistics", "NumPyFiles", "TensorStream", "SystemIO", "TestSupport"]),
-    .testTarget(
-      name: "PlottingTests",
-      dependencies: [
-        "grad-plot", "Plotting", "GradientSources", "GradientStatistics", "NumPyFiles", "SystemIO", "TensorStream",
-        "CPNG", "TestSupport",
-      ],
-      exclude: ["Pictures", "compare_with_matplotlib.py"]),
+        "TensorStream", "FilterSupport", "TensorFiles", "Tokenization", "SystemIO", "CZstd", "TestSupport",
+      ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
   ]
 )
 
@@ -149,9 +153,8 @@ if Context.environment["FUZZING"] != nil {
     .executableTarget(
       name: "fuzz-reader",
       dependencies: [
-        "Aggregation", "FilterSupport", "GradientSources", "JSON", "NumPyFiles", "QwenModel",
-        "Safetensors", "SparseAutoencoders", "StoredTensors", "SystemIO", "TensorOperations", "TensorStream",
-        "TestSupport", "Tokenization", "TorchFiles", "ZipArchive",
+        "Aggregation", "Decoders", "FilterSupport", "JSON", "Plotting", "SparseAutoencoders", "SystemIO", "TensorFiles",
+        "TensorOperations", "TensorStream", "TestSupport", "Tokenization",
       ],
       path: "Tests/Fuzzing")
   ]

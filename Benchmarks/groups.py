@@ -148,7 +148,7 @@ def plot(bench):
     if not bench.python("matplotlib"):
         return
     output = subprocess.run(
-        [bench.options.python, data.ROOT / "Tests/PlottingTests/compare_with_matplotlib.py",
+        [bench.options.python, data.ROOT / "Tests/Show/PlottingTests/compare_with_matplotlib.py",
          "--grad-plot", bench.program("grad-plot"), "--threads", str(bench.options.threads),
          "--layers", str(2 if bench.options.quick else bench.shape.layers), "--features", str(bench.features)],
         check=True, capture_output=True, text=True).stdout

@@ -1,20 +1,16 @@
 import Aggregation
+import Decoders
 import FilterSupport
 import Glibc
-import GradientSources
 import JSON
-import NumPyFiles
-import QwenModel
-import Safetensors
+import Plotting
 import SparseAutoencoders
-import StoredTensors
 import SystemIO
+import TensorFiles
 import TensorOperations
 import TensorStream
 import TestSupport
 import Tokenization
-import TorchFiles
-import ZipArchive
 
 extension Reader {
   /// Every reader of bytes that may come from a stranger.
@@ -231,7 +227,7 @@ extension Reader {
   }
 
   nonisolated(unsafe) private static let words = Result {
-    try Tokenizer(path: "\(packageRoot)/Tests/TokenizationTests/Fixtures/strings/tokenizer.json")
+    try Tokenizer(path: "\(packageRoot)/Tests/Model/TokenizationTests/Fixtures/strings/tokenizer.json")
   }
 
   private static func text(_ bytes: UnsafeRawBufferPointer) throws {

@@ -1,10 +1,8 @@
 import Foundation
-import Safetensors
-import StoredTensors
 import SystemIO
+import TensorFiles
 import TensorStream
 import TestSupport
-import ZipArchive
 
 /// What the readers are tried on first: the tests' own files, and small ones made here.
 enum Seeds {
@@ -25,17 +23,17 @@ enum Seeds {
   }
 
   static func safetensors() throws -> [[UInt8]] {
-    try files("Tests/SparseAutoencodersTests/Fixtures", { $0.hasSuffix(".safetensors") })
+    try files("Tests/Model/SparseAutoencodersTests/Fixtures", { $0.hasSuffix(".safetensors") })
   }
 
   static func zips() throws -> [[UInt8]] {
-    try files("Tests/SparseAutoencodersTests/Fixtures", { $0.hasSuffix(".pt") || $0.hasSuffix(".npz") })
+    try files("Tests/Model/SparseAutoencodersTests/Fixtures", { $0.hasSuffix(".pt") || $0.hasSuffix(".npz") })
       + [ZipBuilder([.init("a/data.pkl", [0x80, 2, 0x7d, 0x2e]), .init("a/data/0", [1, 2, 3, 4])]).build()]
   }
 
   /// The pickle of each torch file and its storages.
   static func torchParts() throws -> [[UInt8]] {
-    let folder = "\(packageRoot)/Tests/SparseAutoencodersTests/Fixtures"
+    let folder = "\(packageRoot)/Tests/Model/SparseAutoencodersTests/Fixtures"
     return try FileManager.default.contentsOfDirectory(atPath: folder).sorted().compactMap { name in
       guard exists("\(folder)/\(name)/ae.pt") else { return nil }
       let archive = try ZipArchive(path: "\(folder)/\(name)/ae.pt")
@@ -52,7 +50,7 @@ enum Seeds {
 
   /// Each file of tensors with the configuration beside it.
   static func autoencoders() throws -> [[UInt8]] {
-    let root = "Tests/SparseAutoencodersTests/Fixtures"
+    let root = "Tests/Model/SparseAutoencodersTests/Fixtures"
     let paths = FileManager.default.enumerator(atPath: "\(packageRoot)/\(root)")!.compactMap { $0 as? String }.sorted()
     return try paths.filter { path in
       [".pt", ".npz", ".safetensors"].contains { path.hasSuffix($0) } && !path.hasSuffix("expected.safetensors")
@@ -65,11 +63,11 @@ enum Seeds {
   }
 
   static func arrays() throws -> [[UInt8]] {
-    try files("Tests/GradientStatisticsTests/Fixtures", { $0.hasSuffix(".npy") })
+    try files("Tests/Study/AggregationTests/Fixtures", { $0.hasSuffix(".npy") })
   }
 
   static func tokenizers() throws -> [[UInt8]] {
-    try files("Tests/TokenizationTests/Fixtures", { $0.hasSuffix("tokenizer.json") })
+    try files("Tests/Model/TokenizationTests/Fixtures", { $0.hasSuffix("tokenizer.json") })
   }
 
   /// A few bytes' spellings and what they merge to.

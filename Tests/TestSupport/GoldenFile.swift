@@ -1,4 +1,4 @@
-import Safetensors
+import TensorFiles
 import TensorStream
 
 /// What Hugging Face and autograd say in float64 of a small model, as Tests/Golden/make_golden.py wrote it.

@@ -1,6 +1,6 @@
 import Glibc
-import Safetensors
 import SystemIO
+import TensorFiles
 import TensorStream
 
 /// The bytes that `body` makes a writer write.

@@ -1,0 +1,256 @@
+import SystemIO
+import TensorFiles
+import TensorOperations
+import TensorStream
+
+/// A decoder-only transformer, or those of its layers that a program needs.
+public final class DecoderModel {
+  public let description: DecoderDescription
+  /// What the tensors that a pass shows belong to.
+  public let operations: any TensorOperations
+  private let checkpoint: Checkpoint
+  /// By layer number.
+  private let layers: [Int: DecoderLayer]
+  /// The final norm's weight and the output head (V,D), where they were loaded.
+  private let output: (norm: Tensor, head: Matrix)?
+  private let memory: PassMemory
+
+  /// Loads the weights of `layers` and, where asked for, of the output head.
+  ///
+  /// - Throws: `Failure` of kind unavailable where the device cannot compute the model's attention.
+  public init(
+    _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, operations: any TensorOperations
+  ) throws {
+    self.checkpoint = checkpoint
+    self.operations = operations
+    description = checkpoint.description
+    try operations.check(description.attention)
+    memory = PassMemory(checkpoint.description, operations)
+    let weights = WeightLoader(checkpoint: checkpoint, operations: operations)
+    var layers: [Int: DecoderLayer] = [:]
+    for layer in wanted { layers[layer] = try DecoderLayer(layer, weights) }
+    self.layers = layers
+    output = includingHead ? (try weights.vector(.finalNorm), try weights.matrix(.head)) : nil
+  }
+
+  /// The layers that must be loaded to go on from a place to the loss.
+  public static func layers(from place: Place, of description: DecoderDescription) -> Range<Int> {
+    (place.layer + (place.site <= .residMid ? 0 : 1))..<description.layerCount
+  }
+
+  /// Rows of samples that a pass has at most, where samples are that short: what the device has memory for.
+  ///
+  /// - Parameters:
+  ///   - start: the place that passes go on from; nil where they have no way back.
+  ///   - otherBytes: what a row takes besides, such as in autoencoders.
+  public func passRows(from start: Place?, otherBytes: Int = 0) -> Int {
+    memory.passRows(
+      keptLayers: start.map { Self.layers(from: $0, of: description).count } ?? 1, otherBytes: otherBytes)
+  }
+
+  /// Where the first NaN or infinity of the checkpoint's weights stands, in words; reads all of them.
+  public func placeOfNonfinite() -> String? { checkpoint.placeOfNonfinite() }
+
+  // MARK: - From the tokens on
+
+  /// What is shown of a place during a forward pass: the activation and, unless it is the residual stream itself, what
+  /// the stream is without it, (N,W) and (N,D), valid during the call.
+  public typealias Show = (_ place: Place, _ activation: Tensor, _ rest: Tensor?) throws -> Void
+
+  /// Runs the model up to the last of `places` and shows each of them.
+  public func capture(_ batch: Batch, at places: Set<Place>, show: Show) throws {
+    guard let last = places.max() else { return }
+    let pass = memory.pass(batch, layers: 0)
+    try embed(batch, into: pass.residual)
+    try run(pass, from: Place(.residPre, 0), through: last, showing: places, show)
+  }
+
+  /// Runs all of the model, shows `places`, and returns each sample's loss in nats, summed over its predictions.
+  public func losses(_ batch: Batch, capturing places: Set<Place>, show: Show) throws -> [Double] {
+    let pass = memory.pass(batch, layers: 0)
+    try embed(batch, into: pass.residual)
+    try run(pass, from: Place(.residPre, 0), through: lastPlace, showing: places, show)
+    return losses(pass, dResidual: nil)
+  }
+
+  /// The logits (N,V) of a batch, by the same layers as everything else.
+  public func logits(_ batch: Batch) throws -> [Float] {
+    let pass = memory.pass(batch, layers: 0)
+    try embed(batch, into: pass.residual)
+    run(pass, from: Place(.residPre, 0), through: lastPlace, showing: []) { _, _, _ in }
+    let normalized = pass.workspace.normalized
+    operations.normalize(
+      y: normalized, inverseRMS: pass.inverseRMS, x: pass.residual,
+      weight: output!.norm, description.norm)
+    let logits = operations.makeTensor(rows: batch.rowCount, columns: description.vocabularySize)
+    operations.linear(y: logits, x: normalized, weight: output!.head)
+    return [Float](unsafeUninitializedCapacity: logits.count) { values, count in
+      operations.download(values.baseAddress!, from: logits)
+      count = logits.count
+    }
+  }
+
+  private var lastPlace: Place { Place(.residPost, description.layerCount - 1) }
+
+  /// Rows of the embedding matrix, taken from the checkpoint itself: a batch needs few of them.
+  private func embed(_ batch: Batch, into residual: Tensor) throws {
+    let D = description.width
+    let embedding = try checkpoint.tensor(description.weights.name(.embedding))
+    let (bytes, type) = (try embedding.elements(), embedding.type)
+    let rows = UnsafeMutablePointer<Float>.allocate(capacity: residual.count)
+    defer { rows.deallocate() }
+    for (row, id) in batch.inputIDs.enumerated() {
+      widen(rows + row * D, bytes.baseAddress! + Int(id) * D * type.size, D, type)
+    }
+    operations.upload(residual, from: rows)
+  }
+
+  // MARK: - From a place on
+
+  /// What a pass goes on from, in host memory.
+  public struct Start {
+    public let place: Place
+    /// (N,W)
+    public let activation: UnsafePointer<Float>
+    /// (N,D): what the residual stream is without the activation; nil where the place is the stream itself.
+    public let rest: UnsafePointer<Float>?
+
+    public init(_ place: Place, activation: UnsafePointer<Float>, rest: UnsafePointer<Float>?) {
+      precondition((rest == nil) == place.site.isStream)
+      self.place = place
+      self.activation = activation
+      self.rest = rest
+    }
+  }
+
+  /// Goes on from `start` to the loss, and back.
+  ///
+  /// - Parameters:
+  ///   - start: the layers from there on must have been loaded (see `layers(from:of:)`).
+  ///   - places: those whose gradients are wanted, none before `start`.
+  ///   - record: called from the last of `places` to the first with the gradient of the summed loss there, (N,W), valid
+  ///     during the call.
+  /// - Returns: each sample's loss in nats, summed over its predictions.
+  public func gradients(
+    _ batch: Batch, from start: Start, at places: Set<Place>, record: (Place, Tensor) throws -> Void
+  ) rethrows -> [Double] {
+    precondition(places.allSatisfy { $0 >= start.place })
+    let pass = forward(batch, from: start)
+    let losses = losses(pass, dResidual: pass.dResidual)
+    try backward(pass, at: places, record)
+    return losses
+  }
+
+  /// Goes on from `start` to each sample's summed loss, without a way back.
+  public func losses(_ batch: Batch, from start: Start) -> [Double] {
+    losses(forward(batch, from: start), dResidual: nil)
+  }
+
+  private func forward(_ batch: Batch, from start: Start) -> Pass {
+    let pass = memory.pass(batch, layers: Self.layers(from: start.place, of: description).count)
+    enter(pass, start)
+    run(pass, from: start.place, through: lastPlace, showing: []) { _, _, _ in }
+    return pass
+  }
+
+  /// Puts what is given where the layer that it belongs to looks for it.
+  private func enter(_ pass: Pass, _ start: Start) {
+    let (place, workspace) = (start.place, pass.workspace)
+    func addRest(to sum: Tensor) {
+      operations.upload(sum, from: start.rest!)
+      operations.upload(workspace.mlpOutput, from: start.activation)
+      operations.add(sum, workspace.mlpOutput)
+    }
+    switch place.site {
+    case .residPre, .residPost: operations.upload(pass.residual, from: start.activation)
+    case .attnZ:
+      operations.upload(pass.saved(place.layer).input, from: start.rest!)
+      operations.upload(pass.saved(place.layer).attention, from: start.activation)
+    case .attnOut: addRest(to: pass.saved(place.layer).middle)
+    case .residMid: operations.upload(pass.saved(place.layer).middle, from: start.activation)
+    case .mlpOut: addRest(to: pass.residual)
+    }
+  }
+
+  // MARK: - Through the layers, and back
+
+  /// From `start`, where what is there already is, to `last`; leaves the residual stream behind the last layer run in
+  /// `pass.residual`.
+  private func run(
+    _ pass: Pass, from start: Place, through last: Place, showing places: Set<Place>, _ show: Show
+  ) rethrows {
+    for number in start.layer...last.layer {
+      let first = number == start.layer ? start.site : .residPre
+      /// Shows a site where it is wanted; false where nothing behind it is.
+      func goesOn(_ site: Site, _ activation: @autoclosure () -> Tensor, _ rest: Tensor? = nil) throws -> Bool {
+        let place = Place(site, number)
+        if places.contains(place) { try show(place, activation(), rest) }
+        return place != last
+      }
+      guard first <= .residMid else { continue }
+      let (layer, saved, workspace) = (layers[number]!, pass.saved(number), pass.workspace)
+      if first == .residPre {
+        operations.copy(saved.input, from: pass.residual)
+        guard try goesOn(.residPre, saved.input) else { return }
+        layer.heads(saved, pass)
+      }
+      if first <= .attnZ {
+        guard try goesOn(.attnZ, saved.attention, saved.input) else { return }
+        func attentionOutput() -> Tensor {
+          layer.attentionOutput(y: workspace.mlpOutput, saved, pass)
+          return workspace.mlpOutput
+        }
+        guard try goesOn(.attnOut, attentionOutput(), saved.input) else { return }
+        layer.addAttention(saved, pass)
+      }
+      guard try goesOn(.residMid, saved.middle) else { return }
+      layer.mlp(saved, pass)
+      guard try goesOn(.mlpOut, workspace.mlpOutput, saved.middle) else { return }
+      operations.copy(pass.residual, from: saved.middle)
+      operations.add(pass.residual, workspace.mlpOutput)
+      _ = try goesOn(.residPost, pass.residual)
+    }
+  }
+
+  /// From `pass.dResidual`, the gradient at the residual stream behind the last layer, down to the first of `places`.
+  private func backward(_ pass: Pass, at places: Set<Place>, _ record: (Place, Tensor) throws -> Void) rethrows {
+    guard let lowest = places.min() else { return }
+    let dx = pass.dResidual
+    for number in (lowest.layer..<description.layerCount).reversed() {
+      let last = number == lowest.layer ? lowest.site : .residPre
+      func note(_ sites: [Site], _ gradient: Tensor) throws {
+        for site in sites where places.contains(Place(site, number)) { try record(Place(site, number), gradient) }
+      }
+      // What is added to the stream has the stream's own gradient.
+      try note([.residPost, .mlpOut], dx)
+      guard last <= .residMid else { return }
+      let (layer, saved) = (layers[number]!, pass.saved(number))
+      layer.mlpBackward(dx: dx, saved, pass)
+      try note([.residMid, .attnOut], dx)
+      guard last <= .attnZ else { return }
+      layer.attentionOutputBackward(dx: dx, pass)
+      try note([.attnZ], pass.workspace.dAttention)
+      guard last == .residPre else { return }
+      layer.headsBackward(dx: dx, saved, pass)
+      try note([.residPre], dx)
+    }
+  }
+
+  /// Each sample's loss and, where asked for, the gradient of their sum at the residual stream behind the last layer.
+  private func losses(_ pass: Pass, dResidual: Tensor?) -> [Double] {
+    let (output, residual) = (output!, pass.residual)
+    // The width of a residual row is all that these two need; both are free between the passes.
+    let (normalized, dNormalized) = (pass.workspace.normalized, pass.workspace.mlpOutput)
+    let inverseRMS = pass.inverseRMS
+    operations.normalize(
+      y: normalized, inverseRMS: inverseRMS, x: residual, weight: output.norm, description.norm)
+    let losses = operations.crossEntropy(
+      dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: pass.batch.targets)
+    if let dResidual {
+      operations.clear(dResidual)
+      operations.normalizeBackward(
+        dx: dResidual, dy: dNormalized, x: residual, weight: output.norm, inverseRMS: inverseRMS, description.norm)
+    }
+    return pass.batch.samples.samples.map { losses[$0.rows].reduce(0, +) }
+  }
+}

@@ -1,0 +1,101 @@
+import ArgumentParser
+import CUDAOperations
+import SystemIO
+import TensorOperations
+
+/// Where the tensor operations run.
+public enum DeviceChoice: ExpressibleByArgument, Equatable, Sendable {
+  case auto, cpu
+  /// One of the GPUs, from 0.
+  case cuda(Int)
+
+  public init?(argument: String) {
+    switch argument {
+    case "auto": self = .auto
+    case "cpu": self = .cpu
+    case "cuda": self = .cuda(0)
+    default:
+      let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+      guard parts.count == 2, parts[0] == "cuda", (1...3).contains(parts[1].utf8.count),
+        parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let index = Int(parts[1])
+      else { return nil }
+      self = .cuda(index)
+    }
+  }
+
+  public var defaultValueDescription: String { "auto" }
+
+  public static let allValueStrings = ["auto", "cpu", "cuda", "cuda:N"]
+  public static let defaultCompletionKind = CompletionKind.list(["auto", "cpu", "cuda"])
+}
+
+extension Precision: ExpressibleByArgument {}
+
+/// The options of programs that compute.
+public struct ComputeOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Where to compute: cpu, cuda, cuda:N for one of several GPUs, or auto (cuda where it works, else cpu).",
+      valueName: "device"))
+  public var device: DeviceChoice = .auto
+
+  @Option(
+    help: ArgumentHelp(
+      "How a GPU multiplies: float32, or rounding factors to tf32 or bf16, which is faster.",
+      valueName: "precision"))
+  public var precision: Precision = .float32
+
+  @Option(help: "Threads to compute with. (default: the cores this process may use)")
+  public var threads: Int?
+
+  @Flag(help: "Go on when a number is NaN or infinite, instead of naming its place and failing.")
+  public var allowNonfinite = false
+
+  public init() {}
+
+  public func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
+    }
+    if device == .cpu, precision != .float32 {
+      throw ValidationError("--precision: expected float32 with --device cpu, found \(precision.rawValue)")
+    }
+  }
+
+  /// The thread count asked for, else the cores this process may use.
+  public var threadCount: Int { threads ?? availableCores() }
+
+  /// The tensor operations where they were asked for. Says on standard error where that is, unless `quiet`.
+  ///
+  /// - Throws: `Failure` of kind unavailable that says what is missing of the device asked for.
+  public func makeOperations(quiet: Bool) throws -> any TensorOperations {
+    let (operations, reason) = try chosenOperations()
+    if !quiet { complain("device: \(operations.description)\(reason.map { " (no GPU: \($0))" } ?? "")") }
+    return operations
+  }
+
+  /// - Returns: also why a GPU that seems to be there is not used.
+  private func chosenOperations() throws -> (any TensorOperations, String?) {
+    switch device {
+    case .cpu: return (try CPUOperations(threads: threadCount), nil)
+    case .cuda(let index):
+      do { return (try CUDAOperations(device: index, precision: precision), nil) } catch {
+        throw error.at("--device cuda")
+      }
+    case .auto:
+      do { return (try CUDAOperations(precision: precision), nil) } catch {
+        guard precision == .float32 else { throw error.at("--precision \(precision.rawValue)") }
+        let reason = CUDAOperations.isDriverThere ? error.description : nil
+        return (try CPUOperations(threads: threadCount), reason)
+      }
+    }
+  }
+
+  /// Says on standard error how much memory of a GPU was in use at most, unless `quiet`.
+  public func reportMemory(_ operations: (any TensorOperations)?, quiet: Bool) {
+    if !quiet, let report = operations?.memoryReport { complain(report) }
+  }
+
+  /// What goes into a stream's provenance: nothing, where numbers are those of the processor but for rounding.
+  public var provenance: [String: String] { precision == .float32 ? [:] : ["precision": precision.rawValue] }
+}

@@ -1,0 +1,64 @@
+import Decoders
+import GradientPasses
+import SystemIO
+import TensorOperations
+import TensorStream
+
+/// What a program that turns activations into gradients does with one segment of its input.
+public struct GradientSegment {
+  let pass: any GradientPass
+  let model: DecoderModel
+  /// What is added to the segment's provenance.
+  let provenance: [String: String]
+  /// Written before the gradients.
+  let firstRecords: any Sequence<OutputRecord>
+  /// What is said at the end: lines of their own, and what is added to the closing line.
+  let report: () -> (lines: [String], closing: String)
+
+  public init(
+    _ pass: any GradientPass, of model: DecoderModel, provenance: [String: String],
+    firstRecords: any Sequence<OutputRecord> = EmptyCollection<OutputRecord>(),
+    report: @escaping () -> (lines: [String], closing: String)
+  ) {
+    (self.pass, self.model, self.provenance) = (pass, model, provenance)
+    (self.firstRecords, self.report) = (firstRecords, report)
+  }
+}
+
+/// Reads activations from standard input and writes gradients to standard output.
+///
+/// - Parameter open: says what is done with a segment, whose captured places it is given.
+public func writeGradients(
+  of modelName: String, _ compute: ComputeOptions, _ messages: MessageOptions,
+  open: (Checkpoint, Segment, PlaceList, any TensorOperations) throws -> GradientSegment
+) throws {
+  let checkpoint = try Checkpoint(modelName)
+  for warning in checkpoint.warnings { complain("warning: \(warning)") }
+  let output = try StreamWriter.toStandardOutput()
+  let operations = try compute.makeOperations(quiet: messages.quiet)
+  let reader = StreamReader(try .standardInput())
+  while let segment = try reader.nextSegment(.activations) {
+    try segment.check(identity: checkpoint.identity)
+    let captured = try segment.places(layerCount: checkpoint.description.layerCount)
+    let work = try open(checkpoint, segment, captured, operations)
+    let own = checkpoint.identity.merging(compute.provenance) { $1 }.merging(work.provenance) { $1 }
+    try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
+    for record in work.firstRecords { try output.write(record, batch: nil) }
+    let finiteNumbers = FiniteNumbers(work.model, isWaived: compute.allowNonfinite)
+    let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
+    let groups = SampleGroupReader(
+      reader, checkpoint.description, places: work.pass.neededPlaces, passRows: work.pass.passRows)
+    while let group = try groups.next() {
+      let records = work.pass.records(group)
+      try finiteNumbers.check(records, of: group)
+      try output.write(records, of: group)
+      progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
+    }
+    try output.end()
+    let report = work.report()
+    if !messages.quiet { report.lines.forEach(complain) }
+    progress.finish(report.closing)
+  }
+  try output.finish()
+  compute.reportMemory(operations, quiet: messages.quiet)
+}

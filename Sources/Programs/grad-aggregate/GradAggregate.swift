@@ -1,0 +1,229 @@
+import Aggregation
+import ArgumentParser
+import FilterSupport
+import SystemIO
+import TensorFiles
+import TensorOperations
+import TensorStream
+
+@main
+struct GradAggregate: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "grad-aggregate",
+    abstract: "Average gradients over positions, samples or batches, signed or absolute.",
+    discussion: """
+      Reads gradients, or aggregates to be merged; writes an aggregates stream, .npy files with --save, and each \
+      layer's statistics on standard error.
+
+      A gradient is that of the summed loss in nats, and every recorded position counts the same: so batches, shards \
+      and their order change nothing. --loss-reduction and --weighting choose other scales and weights.
+
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
+              qwen-capture --model demo/model --layers 0 |
+              act-grad --model demo/model > gradients.ts
+            grad-aggregate --mode both --save out gradients.ts |
+              grad-plot --output out
+            grad-aggregate --partial gradients.ts > sums.ts
+            grad-aggregate --save out sums.ts > out.ts
+      """,
+    version: packageVersion)
+
+  @Option(help: "The average of |c·g|, of c·g, or both. (default: mean_abs)")
+  var mode: Modes?
+
+  @Option(
+    help: """
+      sum, padded, sample or batch: c is 1, 1/(batch size × (max_length − 1)) as of scripts that pad every sample, \
+      1/predictions of the sample, or 1/predictions of the batch. (default: sum)
+      """)
+  var lossReduction: LossReduction?
+
+  @Option(
+    help: """
+      position, sample or batch: one pool of positions; the mean over a sample's positions, then over samples; the \
+      mean over a batch's positions, then over batches. (default: position)
+      """)
+  var weighting: Weighting?
+
+  @Flag(help: "Average over samples of different texts, in each of which they are numbered anew; otherwise refused.")
+  var mixTexts = false
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Also write layer_{i}_{mode}_gradients.npy into this folder; at other sites than mlp_out \
+      layer_{i}_{site}_{mode}_gradients.npy.
+      """, valueName: "folder"),
+    completion: .directory)
+  var save: String?
+
+  @Flag(help: "Write sums only, to be merged by another grad-aggregate: no averages, no statistics.")
+  var partial = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
+      valueName: "path"), completion: .file())
+  var sae: String?
+
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var messages: MessageOptions
+
+  @Argument(help: "Streams of gradients or aggregates; standard input where none is given.", completion: .file())
+  var files: [String] = []
+
+  func validate() throws {
+    if partial, save != nil { throw ValidationError("--save: expected without --partial, which makes no averages") }
+  }
+
+  func filter() throws {
+    let inputs = try InputFile.standardInputOr(files)
+    if let save { try checkOutputFolder(save) }
+    // Statistics and arrays are worth having without the stream.
+    let output = save != nil && standardOutputIsTerminal ? nil : try StreamWriter.toStandardOutput()
+    var sums: GradientSums?
+    var agreement = ProvenanceAgreement(mixesTexts: mixTexts)
+    // Without decoders to multiply by, there is nothing to compute on a GPU.
+    var operations: (any TensorOperations)?
+    var bases = BasisFiles(override: sae, threads: compute.threadCount) {
+      let made = try compute.makeOperations(quiet: messages.quiet)
+      operations = made
+      return made
+    }
+    let progress = Progress(unit: "records", quiet: messages.quiet)
+    for file in inputs {
+      let reader = StreamReader(file)
+      while let segment = try reader.nextSegment() {
+        guard segment.kind == .gradients || segment.kind == .aggregates else {
+          throw Failure(
+            .malformed, "\(file.name): expected a stream of gradients or aggregates, found \(segment.kind.rawValue)")
+        }
+        do {
+          let choices = try choices(segment)
+          let texts = try agreement.add(segment.provenance, choices)
+          let all = sums ?? GradientSums(choices, allowsNonfinite: compute.allowNonfinite)
+          sums = all
+          if segment.kind == .gradients {
+            guard texts.count == 1 else {
+              throw Failure(.malformed, "begin record: text: expected the hashes of one text, found \(texts.count)")
+            }
+            try bases.use(segment, in: all)
+          }
+          while let record = try reader.nextRecord() {
+            if segment.kind == .gradients {
+              if try bases.use(record, in: all) { continue }
+              try all.add(gradients: record, of: texts[0])
+            } else {
+              try all.merge(partial: record, of: texts)
+            }
+            progress.advance(1)
+          }
+        } catch let failure as Failure where !failure.description.hasPrefix("\(file.name): ") {
+          throw failure.at(file.name)
+        }
+      }
+    }
+    // A stream without a segment was refused.
+    let all = sums!
+    all.finishFactored()
+    // Where nothing was multiplied, nothing was rounded.
+    let provenance = agreement.joined!.merging(operations == nil ? [:] : compute.provenance) { _, own in own }
+    try finish(all, of: agreement.texts, provenance: provenance, to: output)
+    progress.finish()
+    compute.reportMemory(operations, quiet: messages.quiet)
+  }
+
+  /// The choices of the flags, where aggregates are merged those that made them.
+  private func choices(_ segment: Segment) throws -> AggregationChoices {
+    let known = segment.kind == .aggregates ? segment.provenance : [:]
+    let modes = try agreed("mode", mode?.modes, known["mode"].map(AggregationChoices.modes(named:)))
+    let lossReduction =
+      try agreed("loss-reduction", lossReduction, known["loss_reduction"].map(LossReduction.init(rawValue:))) ?? .sum
+    return AggregationChoices(
+      modes: modes ?? [.meanAbsolute], lossReduction: lossReduction,
+      weighting: try agreed("weighting", weighting, known["weighting"].map(Weighting.init(rawValue:))) ?? .position,
+      paddedPredictions: lossReduction == .padded
+        ? try AggregationChoices.paddedPredictions(of: segment.provenance) : nil)
+  }
+
+  /// The value of a flag or that of an aggregates stream, which must not contradict each other.
+  private func agreed<Value: Equatable>(_ flag: String, _ asked: Value?, _ found: Value??) throws -> Value? {
+    guard let found else { return asked }
+    guard let found else { throw Failure(.malformed, "begin record: \(flag): an unknown value") }
+    guard asked == nil || asked == found else {
+      throw Failure(.malformed, "--\(flag): the aggregates were made with another value: rerun without the flag")
+    }
+    return found
+  }
+
+  private func finish(
+    _ sums: GradientSums, of texts: [TextIdentity], provenance: [String: String], to output: StreamWriter?
+  ) throws {
+    let places = sums.places.sorted { $0.key < $1.key }
+    guard !places.isEmpty else { throw Failure(.malformed, "no gradients: expected at least one record, found none") }
+    if let place = places.first(where: { $0.value.weight == 0 })?.key {
+      throw Failure(.malformed, "\(place): no gradients: expected at least one recorded position, found none")
+    }
+    if !partial {
+      // Whatever is wrong with one of them shows before the first is saved.
+      let modes = sums.choices.modes
+      let finished = try places.map { (place: $0.key, byMode: try averages($0.value, of: $0.key, modes)) }
+      if let save { try write(finished, into: save) }
+      if !messages.quiet {
+        for (place, byMode) in finished { writeLine(PlaceSummary.text(place, byMode.mapValues { Statistics($0) })) }
+      }
+    }
+    guard let output else { return }
+    let own = [
+      "places": PlaceList(places.map(\.key)).description,
+      "samples": String(places.map(\.value.samples.count).max()!),
+    ]
+    try output.begin(
+      .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))
+    try output.write(sums.record(finished: !partial, of: texts), batch: 0)
+    try output.end()
+    try output.finish()
+  }
+
+  private func averages(
+    _ sums: PlaceSums, of place: Place, _ modes: Set<AveragingMode>
+  ) throws -> [AveragingMode: [Float]] {
+    var averages: [AveragingMode: [Float]] = [:]
+    for mode in modes {
+      let average = sums.average(mode).map { Float($0) }
+      if !compute.allowNonfinite, let index = average.firstIndex(where: { !$0.isFinite }) {
+        throw Failure(
+          .malformed,
+          "\(place), \(mode.names.flag): \(average[index]) at dimension \(index), from finite gradients: look at "
+            + "the decoder; --allow-nonfinite goes on")
+      }
+      averages[mode] = average
+    }
+    return averages
+  }
+
+  private func write(_ averages: [(place: Place, byMode: [AveragingMode: [Float]])], into folder: String) throws {
+    try makeFolder(folder)
+    let arrays = averages.flatMap { place, byMode in
+      byMode.map { (path: "\(folder)/\(ArrayFileName(place, $0.key))", values: $0.value) }
+    }
+    for array in arrays { try OutputFile.checkName(array.path) }
+    for array in arrays { try NumPyWriter.write(array.values, to: array.path) }
+  }
+}
+
+/// The values of `--mode`.
+struct Modes: ExpressibleByArgument {
+  static let allValueStrings = [AveragingMode.meanAbsolute, .mean].map(\.names.flag) + ["both"]
+  static let defaultCompletionKind = CompletionKind.list(allValueStrings)
+
+  let modes: Set<AveragingMode>
+
+  init?(argument: String) {
+    guard let modes = AggregationChoices.modes(named: argument) else { return nil }
+    self.modes = modes
+  }
+}
+
+extension LossReduction: ExpressibleByArgument {}
+extension Weighting: ExpressibleByArgument {}

@@ -1,0 +1,97 @@
+import ArgumentParser
+import Decoders
+import FilterSupport
+import GradientPasses
+import SystemIO
+import TensorOperations
+import TensorStream
+
+@main
+struct QwenCapture: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "qwen-capture",
+    abstract: "Run a Qwen2 model's layers over tokens and write their activations.",
+    discussion: """
+      Reads a tokens stream, writes an activations stream: for each place, such as mlp_out.3, what is there, \
+      act.mlp_out.3, and what the residual stream is without it, rest.mlp_out.3. Layers above the highest one asked for \
+      are not run.
+
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
+            qwen-capture --model demo/model --layers 0 < tokens.ts |
+              act-grad --model demo/model > gradients.ts
+            qwen-capture --model demo/model --split 'cap-{layer}.ts' < tokens.ts
+      """,
+    version: packageVersion)
+
+  @Option(help: "The model: a folder, or a hub id that is looked up in the local cache.", completion: .file())
+  var model: String
+
+  @OptionGroup var placeOptions: PlaceOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "One file a place instead of standard output; {layer} and {site} are replaced.", valueName: "path"),
+    completion: .file())
+  var split: String?
+
+  @Flag(help: "Also run all layers and the output head, and write each sample's loss: sae-grad then need not find it.")
+  var loss = false
+
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var messages: MessageOptions
+
+  func validate() throws {
+    if let split, !split.contains("{layer}") {
+      throw ValidationError("--split: expected {layer} in the path, found '\(split)'")
+    }
+  }
+
+  func filter() throws {
+    let checkpoint = try Checkpoint(model)
+    for warning in checkpoint.warnings { complain("warning: \(warning)") }
+    let layerCount = checkpoint.description.layerCount
+    let places =
+      try placeOptions.places(layerCount: layerCount) ?? PlaceList(sites: placeOptions.sites, layers: 0..<layerCount)
+    let outputs = try outputs(places)
+    let operations = try compute.makeOperations(quiet: messages.quiet)
+    let reader = StreamReader(try .standardInput())
+    let model = try DecoderModel(
+      checkpoint, layers: 0..<(loss ? layerCount : places.places.last!.layer + 1), includingHead: loss,
+      operations: operations)
+
+    let capture = ActivationCapture(model: model, places: places, computesLoss: loss)
+    let finiteNumbers = FiniteNumbers(model, isWaived: compute.allowNonfinite)
+
+    while let segment = try reader.nextSegment(.tokens) {
+      let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
+      for output in outputs {
+        let own = checkpoint.identity.merging(compute.provenance) { $1 }
+          .merging(["places": output.places.description]) { $1 }
+        try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
+      }
+      let groups = SampleGroupReader(reader, checkpoint.description, passRows: capture.passRows)
+      while let group = try groups.next() {
+        try capture.run(group)
+        for output in outputs {
+          let records = group.members.map { capture.record(of: $0, in: group, places: output.places) }
+          try finiteNumbers.check(records, of: group)
+          try output.writer.write(records, of: group)
+        }
+        progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
+      }
+      for output in outputs { try output.writer.end() }
+      progress.finish()
+    }
+    for output in outputs { try output.writer.finish() }
+    compute.reportMemory(operations, quiet: messages.quiet)
+  }
+
+  /// The streams to write and the places in each.
+  private func outputs(_ places: PlaceList) throws -> [(writer: StreamWriter, places: PlaceList)] {
+    guard let split else { return [(try .toStandardOutput(), places)] }
+    try PlaceOptions.check("--split", split, for: places)
+    return try places.places.map { place in
+      (StreamWriter(try OutputFile(path: place.substituted(in: split))), PlaceList([place]))
+    }
+  }
+}

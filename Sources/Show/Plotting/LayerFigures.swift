@@ -1,0 +1,139 @@
+import Aggregation
+import SystemIO
+
+/// What the user may choose of the pictures.
+public struct PlotOptions: Sendable {
+  /// Bins of a histogram that has a page to itself, or half of one.
+  public var bins = 100
+  /// Bins of a histogram on a page of many.
+  public var gridBins = 50
+  /// How many of the largest |values| are starred.
+  public var top = 20
+  public var countScale = Axis.Scale.linear
+  /// Of the pages of many layers.
+  public var columns = 6
+
+  public init() {}
+}
+
+private let inch = 72.0
+private let border = 10.0
+
+// MARK: One place, one mode
+
+extension Figure {
+  public static func histogram(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+    let title =
+      "\(gradients.place.title): \(gradients.unit.subject) Gradient Distribution (\(gradients.mode.names.title))"
+    let panel = Panel.histogram(
+      gradients, bins: options.bins, countScale: options.countScale, style: .page, title: title,
+      subtitle: "\(gradients.total)    \(gradients.numbers)")
+    return page(panel, width: 10 * inch, height: 5.6 * inch)
+  }
+
+  public static func scatter(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+    let title =
+      "\(gradients.place.title): \(gradients.unit.subject) Gradient Scatter Plot (\(gradients.mode.names.title))"
+    let panel = Panel.scatter(
+      gradients, top: options.top, style: .page, title: title, subtitle: "\(gradients.total)    \(gradients.numbers)")
+    return page(panel, width: 11.6 * inch, height: 5.8 * inch)
+  }
+
+  private static func page(_ panel: Panel, width: Double, height: Double) -> Figure {
+    Figure(width: width, height: height, title: panel.title) { canvas in
+      panel.draw(on: canvas, in: Rectangle(x: 0, y: 0, width: width, height: height).inset(by: border))
+    }
+  }
+}
+
+// MARK: One place, both modes
+
+extension Figure {
+  public static func combinedHistogram(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+    combined(
+      pair.map {
+        Panel.histogram(
+          $0, bins: options.bins, countScale: options.countScale, style: .half, title: $0.mode.names.title,
+          subtitle: $0.numbers)
+      }, of: pair)
+  }
+
+  public static func combinedScatter(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+    combined(
+      pair.map {
+        Panel.scatter($0, top: options.top, style: .half, title: $0.mode.names.title, subtitle: $0.numbers)
+      }, of: pair)
+  }
+
+  /// Only one of the two has signs, so each panel explains its own marks.
+  private static func combined(_ panels: [Panel], of pair: [PlaceGradients]) -> Figure {
+    let first = pair[0]
+    return rows(
+      of: panels, columns: panels.count, cellWidth: 8.6 * inch, cellHeight: 5.4 * inch,
+      title: "\(first.place.title): \(first.unit.subject) Gradient Comparison", subtitle: first.total,
+      legend: Legend(entries: []))
+  }
+}
+
+// MARK: All layers at one site
+
+extension Figure {
+  public static func histograms(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+    let panels = layers.map {
+      Panel.histogram(
+        $0, bins: options.gridBins, countScale: options.countScale, style: .cell, title: "Layer \($0.place.layer)",
+        subtitle: nil)
+    }
+    return allLayers(
+      panels, of: layers, kind: "Distribution", columns: options.columns,
+      legend: Panel.histogramLegend(mode: layers[0].mode, mean: "Mean"))
+  }
+
+  public static func scatters(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+    let panels = layers.map {
+      Panel.scatter($0, top: options.top, style: .cell, title: "Layer \($0.place.layer)", subtitle: nil)
+    }
+    let largest = layers.max { $0.values.count < $1.values.count } ?? layers[0]
+    let starred = layers.map { $0.starred(options.top).count }.max() ?? 0
+    return allLayers(
+      panels, of: layers, kind: "Scatter", columns: options.columns,
+      legend: Panel.scatterLegend(largest, starred: starred, mean: "Mean"))
+  }
+
+  private static func allLayers(
+    _ panels: [Panel], of layers: [PlaceGradients], kind: String, columns: Int, legend: Legend
+  ) -> Figure {
+    let first = layers[0]
+    let site = first.place.site
+    let sizes = Set(layers.map(\.values.count))
+    let things = "\(grouped(first.values.count)) \(first.unit.shortThings) each"
+    return rows(
+      of: panels, columns: min(columns, panels.count), cellWidth: 4.6 * inch, cellHeight: 3.1 * inch,
+      title:
+        "\(first.unit.subject) Gradient \(kind) – All Layers\(site == .mlpOut ? "" : " at \(site.rawValue)") (\(first.mode.names.title))",
+      subtitle: "\(layers.count) layers" + (sizes.count == 1 ? " of \(things)" : ""), legend: legend)
+  }
+
+  /// Panels row by row under a title, their plot areas aligned.
+  private static func rows(
+    of panels: [Panel], columns: Int, cellWidth: Double, cellHeight: Double, title: String, subtitle: String,
+    legend: Legend
+  ) -> Figure {
+    let rows = (panels.count + columns - 1) / columns
+    let width = Double(columns) * cellWidth + border
+    let heading = Heading(title: title, subtitle: subtitle, legend: legend, width: width - 8 * border)
+    let header = border + heading.height + border
+    return Figure(width: width, height: header + Double(rows) * cellHeight + border, title: title) { canvas in
+      let cells = panels.indices.map { index in
+        Rectangle(
+          x: border / 2 + Double(index % columns) * cellWidth, y: header + Double(index / columns) * cellHeight,
+          width: cellWidth, height: cellHeight
+        ).inset(by: border / 2)
+      }
+      let margins = zip(panels, cells).map { $0.margins(on: canvas, in: $1) }
+        .reduce(Panel.Margins(top: 0, left: 0, bottom: 0, right: 0)) { $0.maximum($1) }
+      heading.draw(on: canvas, at: Point(x: border + margins.left, y: border))
+      for (panel, cell) in zip(panels, cells) { panel.draw(on: canvas, in: cell, margins: margins) }
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import Aggregation
+import SystemIO
+
+extension String {
+  /// With the minus sign of print, as wide as a plus, where a program would write a hyphen.
+  var replacingHyphen: String { String(map { $0 == "-" ? "−" : $0 }) }
+}
+
+/// Numbers as a reader of pictures expects them.
+enum PlotText {
+  /// "7.90×10⁻⁴": `digits` significant ones; without a power of ten from 0.001 up to 99999.
+  static func number(_ value: Double, digits: Int = 3) -> String {
+    guard value.isFinite else { return value.isNaN ? "none" : value < 0 ? "−∞" : "∞" }
+    guard value != 0 else { return "0" }
+    let parts = scientific(value, digits: digits).split(separator: "e")
+    let exponent = Int(parts[1])!
+    if (-3..<5).contains(exponent) {
+      return decimal(value, max(0, digits - 1 - exponent)).replacingHyphen
+    }
+    return String(parts[0]).replacingHyphen + "×" + power(exponent)
+  }
+
+  /// "10⁻⁵"
+  static func power(_ exponent: Int) -> String {
+    let digits = Array("⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return "10" + (exponent < 0 ? "⁻" : "")
+      + String(exponent.magnitude).map { String(digits[$0.wholeNumberValue!]) }.joined()
+  }
+
+  /// "Gradient (×10⁻⁵)", "Gradient − 1.25 (×10⁻¹³)"
+  static func label(_ text: String, _ ticks: AxisTicks) -> String {
+    var label = text
+    if ticks.offset != 0 {
+      label += " \(ticks.offset < 0 ? "+" : "−") \(shortest(abs(ticks.offset)))"
+    }
+    return ticks.exponent == 0 ? label : "\(label)  (×\(power(ticks.exponent)))"
+  }
+
+  /// With the fewest digits that tell the number from its neighbours.
+  private static func shortest(_ value: Double) -> String {
+    let parts = "\(value)".split(separator: "e")
+    let digits = parts[0].hasSuffix(".0") ? parts[0].dropLast(2) : parts[0]
+    return digits + (parts.count == 2 ? "×" + power(Int(parts[1])!) : "")
+  }
+}
+
+extension GradientUnit {
+  var subject: String { self == .feature ? "SAE Feature" : "Activation" }
+  var countedThings: String { self == .feature ? "Features" : "Activation Dimensions" }
+  var shortThings: String { self == .feature ? "features" : "dimensions" }
+  var indexLabel: String { self == .feature ? "Feature Index" : "Activation Dimension Index" }
+}
+
+extension PlaceGradients {
+  /// "Max |gradient|: 7.90×10⁻⁴   Mean: 3.47×10⁻⁴   Std: 2.99×10⁻⁵"
+  var numbers: String {
+    [
+      ("Max |gradient|", statistics.maximumMagnitude), ("Mean", statistics.mean), ("Std", statistics.standardDeviation),
+    ].map { "\($0): \(PlotText.number($1))" }.joined(separator: "    ")
+  }
+
+  /// "Total Features: 65,536"
+  var total: String { "Total \(unit == .feature ? "Features" : "Dimensions"): \(grouped(values.count))" }
+}

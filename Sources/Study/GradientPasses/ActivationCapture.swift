@@ -1,0 +1,70 @@
+import Decoders
+import TensorOperations
+import TensorStream
+
+/// Collects the activations of a forward pass over one batch after another, in memory that is reused.
+public final class ActivationCapture {
+  private let model: DecoderModel
+  private let places: Set<Place>
+  private let computesLoss: Bool
+  /// Each sample's loss in nats, where it is computed.
+  private var losses: [Double]?
+  /// By place what is there and, unless it is the residual stream itself, what the stream is without it.
+  private var captured: [Place: (activation: HostTensor, rest: HostTensor?)] = [:]
+
+  /// - Parameters:
+  ///   - places: what to capture; the model must have all layers up to the last of them.
+  ///   - computesLoss: whether all layers are run and the output head too; the model must have them.
+  public init(model: DecoderModel, places: PlaceList, computesLoss: Bool = false) {
+    self.model = model
+    self.places = Set(places.places)
+    self.computesLoss = computesLoss
+    for place in places.places { captured[place] = (HostTensor(), place.site.isStream ? nil : HostTensor()) }
+  }
+
+  /// Rows of samples that a pass has at most, where samples are that short.
+  public var passRows: Int { model.passRows(from: nil) }
+
+  /// Runs the layers that are needed over a group.
+  public func run(_ group: SampleGroup) throws {
+    let (N, D) = (group.tokens.tokenCount, model.description.width)
+    for (place, (activation, rest)) in captured {
+      _ = activation.resize(N * model.description.width(of: place.site))
+      _ = rest?.resize(N * D)
+    }
+    losses = computesLoss ? [] : nil
+    for samples in group.passes {
+      let batch = Batch(group.tokens, samples: samples)
+      let first = group.rows(of: samples).lowerBound
+      let keep = { [self] (place: Place, activation: Tensor, rest: Tensor?) in
+        let kept = captured[place]!
+        for (kept, tensor) in [(kept.activation, activation), (kept.rest, rest)] {
+          guard let kept, let tensor else { continue }
+          model.operations.startDownload(
+            kept.mutableValues.baseAddress! + first * tensor.columns, from: tensor, rows: nil)
+        }
+      }
+      if computesLoss {
+        losses! += try model.losses(batch, capturing: places, show: keep)
+      } else {
+        try model.capture(batch, at: places, show: keep)
+      }
+    }
+    model.operations.finishDownloads()
+  }
+
+  /// A member's record of an activations stream with those places, valid until the next run.
+  public func record(of member: SampleGroup.Member, in group: SampleGroup, places: PlaceList) -> OutputRecord {
+    var record = OutputRecord()
+    member.tokens.add(to: &record)
+    if let losses { record.add("loss", Array(losses[member.samples])) }
+    let rows = group.rows(of: member.samples)
+    for place in places.places {
+      let (activation, rest) = captured[place]!
+      record.add(
+        PlaceValue.activation.name(place), activation, rows, columns: model.description.width(of: place.site))
+      if let rest { record.add(PlaceValue.rest.name(place), rest, rows, columns: model.description.width) }
+    }
+    return record
+  }
+}

@@ -1,0 +1,35 @@
+import Decoders
+import SystemIO
+import TensorStream
+
+/// Refuses results that are no numbers, and says what made them so.
+public struct FiniteNumbers {
+  private let model: DecoderModel
+  private let isWaived: Bool
+
+  /// - Parameter isWaived: whether NaN and infinities may pass.
+  public init(_ model: DecoderModel, isWaived: Bool) {
+    self.model = model
+    self.isWaived = isWaived
+  }
+
+  /// - Parameters:
+  ///   - records: what was made of each of the group's members.
+  /// - Throws: `Failure` of kind malformed with batch, tensor, sample, position and dimension, and the first tensor of
+  ///   the input or of the model that has such a number, too.
+  public func check(_ records: [OutputRecord], of group: SampleGroup) throws {
+    guard !isWaived else { return }
+    for (record, member) in zip(records, group.members) {
+      guard let place = record.placeOfNonfinite() else { continue }
+      let cause: String
+      if let tensor = group.tensorWithNonfinite() {
+        cause = "the input's tensor \(tensor) has one"
+      } else if let weight = model.placeOfNonfinite() {
+        cause = weight
+      } else {
+        cause = "from finite numbers: an overflow"
+      }
+      throw Failure(.malformed, "batch \(member.batch): \(place) (\(cause)); --allow-nonfinite goes on")
+    }
+  }
+}
