@@ -1,6 +1,7 @@
 # make          build the programs
 # make demo     install what is missing, build, and run the pipeline on the small model in demo/
 # make test     the whole test suite
+# make images   draw the pictures of README.md anew, from what make demo saves
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
 # make kill-test, make full-disk-test    cached runs killed at random moments, and on disks that are too small
 # make fuzz     libFuzzer on every reader of files and streams, SECONDS=60 each, JOBS=1 at a time, READERS="zip json"
@@ -37,7 +38,7 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
+.PHONY: build deps demo images test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
   gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
@@ -48,6 +49,9 @@ deps:
 
 demo: build
 	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" pipelines/demo demo-output
+
+images: demo
+	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" scripts/draw-images demo-output docs/images
 
 # Tests are built as the programs are, so that both share one build.
 test: deps

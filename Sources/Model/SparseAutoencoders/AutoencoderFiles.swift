@@ -45,7 +45,7 @@ struct AutoencoderFiles {
     let inside = parts.dropFirst(2).joined(separator: "/")
     // What begins like a path is one, whatever the hub might call the same.
     guard parts.count >= 2, let first = parts.first, !first.isEmpty, !first.hasPrefix(".") else {
-      throw Failure(.cannotOpen, "\(name): cannot open: expected a folder, a file or a hub id such as owner/repository")
+      throw Failure(.cannotOpen, "\(name): cannot open: no such folder or file, nor a hub id such as owner/repository")
     }
     let folder: String
     do {

@@ -32,7 +32,8 @@ public struct ProvenanceAgreement {
     try check(texts)
     var other = provenance.merging(choices.provenance) { $1 }
     for key in [TextIdentity.wholeKey, TextIdentity.startKey] { other[key] = nil }
-    common = try common.map { try Self.join($0, other, choices) } ?? other
+    let isOtherText = mixesTexts && texts.allSatisfy { text in !knownTexts.contains { $0.agrees(with: text) } }
+    common = try common.map { try Self.join($0, other, choices, isOtherText: isOtherText) } ?? other
     knownTexts.formUnion(texts)
     return texts
   }
@@ -55,13 +56,16 @@ public struct ProvenanceAgreement {
   }
 
   private static func join(
-    _ all: [String: String], _ new: [String: String], _ choices: AggregationChoices
+    _ all: [String: String], _ new: [String: String], _ choices: AggregationChoices, isOtherText: Bool
   ) throws -> [String: String] {
     var all = all
     for key in Set(all.keys).union(new.keys).sorted() where all[key] != new[key] {
       let (first, other) = (all[key], new[key])
       if let first, let other, isSameDecoder(key, first, other) { continue }
-      guard mayDiffer(key, new, choices) || (isOfPlace(key) && (first == nil || other == nil)) else {
+      guard
+        mayDiffer(key, new, choices) || (isOfPlace(key) && (first == nil || other == nil))
+          || (numbersSamples(key) && (isOtherText || areOfTextsTogether(first ?? "", other ?? "")))
+      else {
         throw difference(key, first ?? "none", other ?? "none")
       }
       if let first, let other { all[key] = join(first, other) } else { all[key] = first ?? other }
@@ -80,13 +84,26 @@ public struct ProvenanceAgreement {
   /// The different values of a key, a line each. After some hundred the rest is only hinted at, as a header has its
   /// limits and thousands of shards may be merged.
   private static func join(_ values: String, _ other: String) -> String {
-    var lines = values.split(separator: "\n", omittingEmptySubsequences: false)
-    for line in other.split(separator: "\n", omittingEmptySubsequences: false) {
+    var lines = Self.lines(values)
+    for line in Self.lines(other) {
       guard lines.last != "…" else { break }
       guard !lines.contains(line) else { continue }
       lines.append(lines.reduce(0) { $0 + $1.utf8.count + 1 } < 16_384 ? line : "…")
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// Each text may have samples of its own kind, but those of one text must be numbered alike.
+  private static func numbersSamples(_ key: String) -> Bool { ["samples.form", "min_chars"].contains(key) }
+
+  /// Whether one of two values is a list, of several texts, that has all of the other.
+  private static func areOfTextsTogether(_ first: String, _ other: String) -> Bool {
+    let (first, other) = (Set(lines(first)), Set(lines(other)))
+    return max(first.count, other.count) > 1 && (first.isSubset(of: other) || other.isSubset(of: first))
+  }
+
+  private static func lines(_ values: String) -> [Substring] {
+    values.split(separator: "\n", omittingEmptySubsequences: false)
   }
 
   /// What tells shards of one run apart: which samples and places they hold and how they were called; and how many

@@ -43,6 +43,32 @@ import Testing
         == run.merging(["basis.mlp_out.5": "x"]) { $1 }.merging(made) { $1 })
   }
 
+  /// Which number a sample has depends on what counts as one.
+  @Test func samplesOfOneTextAreNumberedAlike() throws {
+    func segment(_ text: String, _ form: String?, _ characters: String = "50") -> [String: String] {
+      let numbering = ["text.xxh64": text, "samples.form": form, "min_chars": characters].compactMapValues { $0 }
+      return run.merging(numbering) { $1 }
+    }
+    func join(_ segments: [[String: String]], mixing: Bool) throws -> [String: String]? {
+      var agreement = ProvenanceAgreement(mixesTexts: mixing)
+      for segment in segments { try agreement.add(segment, pooled) }
+      return agreement.joined
+    }
+    let (line, row) = (segment("a", "line"), segment("b", "json field text", "0"))
+    for mixing in [false, true] {
+      for other in [segment("a", "zero-terminated"), segment("a", "line", "20"), segment("a", nil)] {
+        #expect(throws: Failure.self) { try join([line, other], mixing: mixing) }
+      }
+    }
+    let together = try #require(try join([line, row], mixing: true))
+    #expect(together["samples.form"] == "line\njson field text" && together["min_chars"] == "50\n0")
+    for segments in [[together, line], [line, together], [together, row], [row, together], [together, together]] {
+      #expect(try join(segments, mixing: true)?["text.xxh64"] == "a\nb")
+    }
+    #expect(throws: Failure.self) { try join([together, segment("a", "zero-terminated")], mixing: true) }
+    #expect(throws: Failure.self) { try join([line, row], mixing: false) }
+  }
+
   @Test func thousandsOfShards() throws {
     var agreement = ProvenanceAgreement()
     for shard in 0..<3000 {
