@@ -42,7 +42,7 @@ struct DecoderLayer {
   ///     (q, k, v) = norm(resid_pre) · (W_q, W_k, W_v) + biases;  attn_z = attention(rotate(q), rotate(k), v)
   ///
   /// HF: modeling_qwen2.py, Qwen2Attention.forward.
-  func heads(_ saved: LayerActivations, _ pass: Pass) {
+  func heads(_ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     ops.normalize(
       y: workspace.normalized, inverseRMS: saved.inputInverseRMS, x: saved.input, weight: attentionNorm,
@@ -62,7 +62,7 @@ struct DecoderLayer {
   /// resid_pre:
   ///
   ///     d resid_pre = d resid_mid + norm'(attention'(d attn_z) · (W_q, W_k, W_v)ᵀ)
-  func headsBackward(dx: Tensor, _ saved: LayerActivations, _ pass: Pass) {
+  func headsBackward(dx: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     let dNormalized = workspace.normalized
     ops.attentionBackward(
@@ -81,12 +81,12 @@ struct DecoderLayer {
   }
 
   /// attn_out = attn_z · W_o
-  func attentionOutput(y: Tensor, _ saved: LayerActivations, _ pass: Pass) {
+  func attentionOutput(y: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
     pass.operations.linear(y: y, x: saved.attention, weight: outputWeight)
   }
 
   /// resid_mid = resid_pre + attn_out, in `saved.middle`, without attn_out ever being there.
-  func addAttention(_ saved: LayerActivations, _ pass: Pass) {
+  func addAttention(_ saved: LayerActivations, _ pass: PassTensors) {
     pass.operations.copy(saved.middle, from: saved.input)
     pass.operations.linear(y: saved.middle, x: saved.attention, weight: outputWeight, accumulate: true)
   }
@@ -94,7 +94,7 @@ struct DecoderLayer {
   /// From dx, the gradient at resid_mid and at attn_out, to that at attn_z, in `workspace.dAttention`:
   ///
   ///     d attn_z = d attn_out · W_oᵀ
-  func attentionOutputBackward(dx: Tensor, _ pass: Pass) {
+  func attentionOutputBackward(dx: Tensor, _ pass: PassTensors) {
     pass.operations.linearBackward(dx: pass.workspace.dAttention, dy: dx, weight: outputWeight)
   }
 
@@ -105,7 +105,7 @@ struct DecoderLayer {
   ///     mlp_out = (silu(x · W_gate) ∘ x · W_up) · W_down  with x = norm(resid_mid)
   ///
   /// HF: modeling_qwen2.py, Qwen2MLP.forward.
-  func mlp(_ saved: LayerActivations, _ pass: Pass) {
+  func mlp(_ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     ops.normalize(
       y: workspace.normalized, inverseRMS: saved.middleInverseRMS, x: saved.middle, weight: mlpNorm, description.norm)
@@ -123,7 +123,7 @@ struct DecoderLayer {
   ///     d resid_mid = d resid_post + norm'(swiGLU'(d mlp_out · W_downᵀ) · (W_gate, W_up)ᵀ)
   ///
   /// `saved.gate` and `saved.up` are overwritten.
-  func mlpBackward(dx: Tensor, _ saved: LayerActivations, _ pass: Pass) {
+  func mlpBackward(dx: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     let dNormalized = workspace.normalized
     switch description.mlp {

@@ -146,7 +146,7 @@ public final class DecoderModel {
     losses(forward(batch, from: start), dResidual: nil)
   }
 
-  private func forward(_ batch: Batch, from start: Start) -> Pass {
+  private func forward(_ batch: Batch, from start: Start) -> PassTensors {
     let pass = memory.pass(batch, layers: Self.layers(from: start.place, of: description).count)
     enter(pass, start)
     run(pass, from: start.place, through: lastPlace, showing: []) { _, _, _ in }
@@ -154,7 +154,7 @@ public final class DecoderModel {
   }
 
   /// Puts what is given where the layer that it belongs to looks for it.
-  private func enter(_ pass: Pass, _ start: Start) {
+  private func enter(_ pass: PassTensors, _ start: Start) {
     let (place, workspace) = (start.place, pass.workspace)
     func addRest(to sum: Tensor) {
       operations.upload(sum, from: start.rest!)
@@ -177,7 +177,7 @@ public final class DecoderModel {
   /// From `start`, where what is there already is, to `last`; leaves the residual stream behind the last layer run in
   /// `pass.residual`.
   private func run(
-    _ pass: Pass, from start: Place, through last: Place, showing places: Set<Place>, _ show: Show
+    _ pass: PassTensors, from start: Place, through last: Place, showing places: Set<Place>, _ show: Show
   ) rethrows {
     for number in start.layer...last.layer {
       let first = number == start.layer ? start.site : .residPre
@@ -213,7 +213,7 @@ public final class DecoderModel {
   }
 
   /// From `pass.dResidual`, the gradient at the residual stream behind the last layer, down to the first of `places`.
-  private func backward(_ pass: Pass, at places: Set<Place>, _ record: (Place, Tensor) throws -> Void) rethrows {
+  private func backward(_ pass: PassTensors, at places: Set<Place>, _ record: (Place, Tensor) throws -> Void) rethrows {
     guard let lowest = places.min() else { return }
     let dx = pass.dResidual
     for number in (lowest.layer..<description.layerCount).reversed() {
@@ -237,7 +237,7 @@ public final class DecoderModel {
   }
 
   /// Each sample's loss and, where asked for, the gradient of their sum at the residual stream behind the last layer.
-  private func losses(_ pass: Pass, dResidual: Tensor?) -> [Double] {
+  private func losses(_ pass: PassTensors, dResidual: Tensor?) -> [Double] {
     let (output, residual) = (output!, pass.residual)
     // The width of a residual row is all that these two need; both are free between the passes.
     let (normalized, dNormalized) = (pass.workspace.normalized, pass.workspace.mlpOutput)

@@ -1,7 +1,7 @@
 import TensorOperations
 
 /// A pass over a batch: what it computes with, in and for.
-struct Pass {
+struct PassTensors {
   let operations: any TensorOperations
   let batch: Batch
   let workspace: Workspace
@@ -36,10 +36,10 @@ final class PassMemory {
   }
 
   /// - Parameter layers: how many of the model's last layers are to be gone back through.
-  func pass(_ batch: Batch, layers: Int) -> Pass {
+  func pass(_ batch: Batch, layers: Int) -> PassTensors {
     let rows = batch.rowCount
     prepare(rows: rows, layers: layers)
-    return Pass(
+    return PassTensors(
       operations: operations, batch: batch, workspace: workspace.first(rows: rows),
       residual: residual.values.first(rows: rows), dResidual: residual.gradient.first(rows: rows),
       inverseRMS: residual.inverseRMS.first(rows: rows),
