@@ -8,11 +8,11 @@ struct DecoderLayer {
   private let description: DecoderDescription
   private let attentionNorm: Tensor
   private let queryWeight: Matrix
-  private let queryBias: Tensor
+  private let queryBias: Tensor?
   private let keyWeight: Matrix
-  private let keyBias: Tensor
+  private let keyBias: Tensor?
   private let valueWeight: Matrix
-  private let valueBias: Tensor
+  private let valueBias: Tensor?
   private let outputWeight: Matrix
   private let mlpNorm: Tensor
   private let gateWeight: Matrix
@@ -23,11 +23,11 @@ struct DecoderLayer {
     description = weights.checkpoint.description
     attentionNorm = try weights.vector(.attentionNorm, number)
     queryWeight = try weights.matrix(.query, number)
-    queryBias = try weights.vector(.queryBias, number)
+    queryBias = try weights.bias(.queryBias, number)
     keyWeight = try weights.matrix(.key, number)
-    keyBias = try weights.vector(.keyBias, number)
+    keyBias = try weights.bias(.keyBias, number)
     valueWeight = try weights.matrix(.value, number)
-    valueBias = try weights.vector(.valueBias, number)
+    valueBias = try weights.bias(.valueBias, number)
     outputWeight = try weights.matrix(.attentionOutput, number)
     mlpNorm = try weights.vector(.mlpNorm, number)
     gateWeight = try weights.matrix(.gate, number)

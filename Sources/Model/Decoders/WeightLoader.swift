@@ -18,6 +18,11 @@ struct WeightLoader {
     return operations.makeMatrix(try Matrix(tensor))
   }
 
+  /// As `vector`; nil where the family has no such bias.
+  func bias(_ slot: WeightSlot, _ layer: Int) throws -> Tensor? {
+    checkpoint.description.weights[slot] == nil ? nil : try vector(slot, layer)
+  }
+
   /// A norm's weight or a bias, (1,n); zeros for one that the checkpoint does not have.
   ///
   /// - Throws: as `matrix`.
