@@ -34,22 +34,6 @@ struct LayerActivations {
     gate = tensor(description.mlp.width)
     up = tensor(description.mlp.width)
   }
-
-  private init(_ other: LayerActivations, rows: Int) {
-    input = other.input.first(rows: rows)
-    inputInverseRMS = other.inputInverseRMS.first(rows: rows)
-    query = other.query.first(rows: rows)
-    key = other.key.first(rows: rows)
-    value = other.value.first(rows: rows)
-    attention = other.attention.first(rows: rows)
-    logSumExp = other.logSumExp.first(rows: rows)
-    middle = other.middle.first(rows: rows)
-    middleInverseRMS = other.middleInverseRMS.first(rows: rows)
-    gate = other.gate.first(rows: rows)
-    up = other.up.first(rows: rows)
-  }
-
-  func first(rows: Int) -> LayerActivations { LayerActivations(self, rows: rows) }
 }
 
 /// Memory that every layer uses in turn and none keeps: N rows each.
@@ -71,18 +55,6 @@ struct Workspace {
     dKey = tensor(description.attention.keyValueWidth)
     dValue = tensor(description.attention.keyValueWidth)
   }
-
-  private init(_ other: Workspace, rows: Int) {
-    normalized = other.normalized.first(rows: rows)
-    hidden = other.hidden.first(rows: rows)
-    mlpOutput = other.mlpOutput.first(rows: rows)
-    dAttention = other.dAttention.first(rows: rows)
-    dQuery = other.dQuery.first(rows: rows)
-    dKey = other.dKey.first(rows: rows)
-    dValue = other.dValue.first(rows: rows)
-  }
-
-  func first(rows: Int) -> Workspace { Workspace(self, rows: rows) }
 }
 
 /// What goes from layer to layer: N rows each.
@@ -97,5 +69,30 @@ struct ResidualStream {
     values = tensor(description.width)
     gradient = tensor(description.width)
     inverseRMS = tensor(1)
+  }
+}
+
+/// The tensors that an initialiser asks for, with more rows than a batch needs: the same initialiser gets the first rows
+/// of them again, in the same order.
+struct KeptTensors {
+  private var tensors: [Tensor] = []
+
+  /// - Parameter initialise: asks for tensors of so many columns.
+  init<Tensors>(
+    rows: Int, _ operations: any TensorOperations, for initialise: ((_ columns: Int) -> Tensor) -> Tensors
+  ) {
+    _ = initialise { columns in
+      tensors.append(operations.makeTensor(rows: rows, columns: columns))
+      return tensors.last!
+    }
+  }
+
+  func first<Tensors>(rows: Int, for initialise: ((_ columns: Int) -> Tensor) -> Tensors) -> Tensors {
+    var next = tensors.makeIterator()
+    return initialise { columns in
+      let tensor = next.next()!
+      precondition(tensor.columns == columns, "another initialiser")
+      return tensor.first(rows: rows)
+    }
   }
 }

@@ -24,9 +24,10 @@ final class PassMemory {
   private let operations: any TensorOperations
   /// As many rows as the largest batch so far had.
   private var capacity = 0
-  private var workspace: Workspace!
-  private var activations: [LayerActivations] = []
-  private var residual: ResidualStream!
+  private var workspace: KeptTensors!
+  private var residual: KeptTensors!
+  /// Of each layer that is gone back through.
+  private var activations: [KeptTensors] = []
   /// What `passRows` found.
   private var mostRows: Int?
 
@@ -39,11 +40,11 @@ final class PassMemory {
   func pass(_ batch: Batch, layers: Int) -> PassTensors {
     let rows = batch.rowCount
     prepare(rows: rows, layers: layers)
+    let residual = residual.first(rows: rows) { ResidualStream(description, $0) }
     return PassTensors(
-      operations: operations, batch: batch, workspace: workspace.first(rows: rows),
-      residual: residual.values.first(rows: rows), dResidual: residual.gradient.first(rows: rows),
-      inverseRMS: residual.inverseRMS.first(rows: rows),
-      kept: activations.prefix(max(layers, 1)).map { $0.first(rows: rows) },
+      operations: operations, batch: batch, workspace: workspace.first(rows: rows) { Workspace(description, $0) },
+      residual: residual.values, dResidual: residual.gradient, inverseRMS: residual.inverseRMS,
+      kept: activations.prefix(max(layers, 1)).map { $0.first(rows: rows) { LayerActivations(description, $0) } },
       firstKept: layers > 0 ? description.layerCount - layers : nil)
   }
 
@@ -71,10 +72,11 @@ final class PassMemory {
     }
     // Given back before the larger one is made.
     (workspace, activations, residual) = (nil, [], nil)
-    let tensor = { [operations, capacity] (columns: Int) in operations.makeTensor(rows: capacity, columns: columns) }
-    workspace = Workspace(description, tensor)
-    activations = (0..<needed).map { _ in LayerActivations(description, tensor) }
-    residual = ResidualStream(description, tensor)
+    workspace = KeptTensors(rows: capacity, operations) { Workspace(description, $0) }
+    activations = (0..<needed).map { _ in
+      KeptTensors(rows: capacity, operations) { LayerActivations(description, $0) }
+    }
+    residual = KeptTensors(rows: capacity, operations) { ResidualStream(description, $0) }
   }
 }
 
