@@ -79,7 +79,12 @@ enum UnfinishedFiles {
     /// Which file it is: that of another process may have taken the name.
     let device: dev_t
     let inode: ino_t
+    /// The entry made before this one: nothing that is never freed gets lost.
+    let earlier: UnsafeMutablePointer<Entry>?
   }
+
+  /// Of whoever holds the lock.
+  nonisolated(unsafe) private static var newest: UnsafeMutablePointer<Entry>?
 
   private static let capacity = 4096
   private static let lock = Mutex(())
@@ -93,9 +98,11 @@ enum UnfinishedFiles {
   static func add(_ path: String, _ descriptor: Int32) {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { return }
-    let entry = UnsafeMutablePointer<Entry>.allocate(capacity: 1)
-    entry.initialize(to: Entry(path: lastingText(path), device: status.st_dev, inode: status.st_ino))
+    let text = lastingText(path)
     lock.withLock { _ in
+      let entry = UnsafeMutablePointer<Entry>.allocate(capacity: 1)
+      entry.initialize(to: Entry(path: text, device: status.st_dev, inode: status.st_ino, earlier: newest))
+      newest = entry
       // Where there are more, a process that dies leaves them behind.
       guard let slot = (0..<capacity).first(where: { entries[$0].load(ordering: .relaxed) == nil }) else { return }
       entries[slot].store(entry, ordering: .releasing)
