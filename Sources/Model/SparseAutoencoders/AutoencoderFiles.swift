@@ -25,10 +25,10 @@ struct AutoencoderFiles {
       folders = [path]
       return
     }
-    let folder = Self.folder(of: path)
+    let folder = SystemIO.folder(of: path)
     // The intermediate checkpoints of dictionary_learning lie one folder below their configuration.
     let isCheckpoint = folder.split(separator: "/").last == "checkpoints"
-    folders = isCheckpoint ? [folder, Self.folder(of: folder)] : [folder]
+    folders = isCheckpoint ? [folder, SystemIO.folder(of: folder)] : [folder]
     weights = Self.configurationNames.contains { path.hasSuffix("/\($0)") } ? try Self.weights(in: folder) : path
   }
 
@@ -115,10 +115,5 @@ struct AutoencoderFiles {
     var status = stat()
     // A link that leads nowhere is there, and says so when it is opened.
     return lstat(path, &status) == 0
-  }
-
-  private static func folder(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 }

@@ -17,7 +17,7 @@ struct TokenizerFile {
 
   /// - Parameter path: a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`; or a `tokenizer.json`.
   init(path: String) throws {
-    guard isFolder(path) else {
+    guard HubCache.isFolder(path) else {
       try self.init(tokenizerJSON: path, folder: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "./")
       return
     }
@@ -256,11 +256,6 @@ extension MergeTable {
     }
     insert(try id(left), try id(right), Merge(rank: UInt32(rank), result: result))
   }
-}
-
-private func isFolder(_ path: String) -> Bool {
-  var status = stat()
-  return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
 }
 
 private func exists(_ path: String) -> Bool {

@@ -27,10 +27,10 @@ public struct GradientSegment {
 
 /// Reads activations from standard input and writes gradients to standard output.
 ///
-/// - Parameter open: says what is done with a segment, whose captured places it is given.
+/// - Parameter open: says what is done with a segment, of which it is given the captured places.
 public func writeGradients(
   of modelName: String, _ compute: ComputeOptions, _ messages: MessageOptions,
-  open: (Checkpoint, Segment, PlaceList, any TensorOperations) throws -> GradientSegment
+  open: (Checkpoint, PlaceList, any TensorOperations) throws -> GradientSegment
 ) throws {
   let checkpoint = try Checkpoint(modelName)
   for warning in checkpoint.warnings { complain("warning: \(warning)") }
@@ -40,7 +40,7 @@ public func writeGradients(
   while let segment = try reader.nextSegment(.activations) {
     try segment.check(identity: checkpoint.identity)
     let captured = try segment.places(layerCount: checkpoint.description.layerCount)
-    let work = try open(checkpoint, segment, captured, operations)
+    let work = try open(checkpoint, captured, operations)
     let own = checkpoint.identity.merging(compute.provenance) { $1 }.merging(work.provenance) { $1 }
     try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
     for record in work.firstRecords { try output.write(record, batch: nil) }

@@ -30,7 +30,7 @@ struct ActGrad: Filter {
 
   func filter() throws {
     var loaded: (start: Place, model: DecoderModel)?
-    try writeGradients(of: model, compute, messages) { checkpoint, _, captured, operations in
+    try writeGradients(of: model, compute, messages) { checkpoint, captured, operations in
       let (start, places) = try choose(captured, checkpoint.description)
       if loaded?.start != start {
         let layers = DecoderModel.layers(from: start, of: checkpoint.description)

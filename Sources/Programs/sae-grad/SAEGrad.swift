@@ -78,7 +78,7 @@ struct SAEGrad: Filter {
 
   func filter() throws {
     var loaded: (places: PlaceList, model: DecoderModel, autoencoders: LoadedAutoencoders)?
-    try writeGradients(of: model, compute, messages) { checkpoint, _, captured, operations in
+    try writeGradients(of: model, compute, messages) { checkpoint, captured, operations in
       let places = try choose(captured, checkpoint.description)
       if loaded?.places != places {
         let layers = DecoderModel.layers(from: places.places[0], of: checkpoint.description)
