@@ -9,8 +9,9 @@ For every model, with samples as they are and padded: writes a tokens stream, ru
     grad-aggregate --mode both --loss-reduction R --weighting W --save FOLDER < gradients.ts
 
 for every loss reduction and weighting, and compares each layer's mean and mean_abs with the reference's by the
-relative L2 error, norm(found - expected) / norm(expected), and the summed loss. Prints a table; exits 1 when a
-vector's error is above 1e-5 or a loss's above 1e-6.
+relative L2 error, norm(found - expected) / norm(expected), and the summed loss. With padding before the samples,
+which the reference does not know, every real position's gradient is compared with transformers' own. Prints a table;
+exits 1 when a vector's error is above 1e-5 or a loss's above 1e-6.
 
 Needs libzstd and of requirements.txt torch, transformers, numpy and safetensors. The models are demo/model and those in
 Tests/Golden, unless others are named.
@@ -71,6 +72,8 @@ def main():
                     folder = a.save / f"{model_folder.name}-{'padded' if padded else 'plain'}"
                     folder.mkdir(parents=True, exist_ok=True)
                 compared += compare(a, reference, model, model_folder, batches, padded, folder, worst)
+        with tempfile.TemporaryDirectory() as folder:
+            compared += compare_padding_before(a, model_folder, batches, Path(folder), worst)
     print(f"{compared} vectors compared: the largest error is {worst.vector:.1e} (at most {VECTOR_TOLERANCE:.0e}), "
           f"of a loss {worst.loss:.1e} (at most {LOSS_TOLERANCE:.0e})")
     # Not `>`: a NaN must fail.
@@ -124,6 +127,44 @@ def compare(a, reference, model, model_folder, batches, padded, folder, worst):
     return len(REDUCTIONS) * len(WEIGHTINGS) * len(layers) * len(MODES)
 
 
+def compare_padding_before(a, model_folder, batches, folder, worst):
+    # Eager attention gives NaN to rows that may see nothing.
+    model = AutoModelForCausalLM.from_pretrained(
+        model_folder, dtype=torch.float64, attn_implementation="sdpa").eval().requires_grad_(False)
+    pad_id = model.config.vocab_size - 1
+    write_tokens(folder / "tokens.ts", batches, a.pad_to, pad_id, before=True)
+    run(a, "qwen-capture", ["--model", model_folder, "--layers", "0"], folder / "tokens.ts", folder / "activations.ts")
+    run(a, "act-grad", ["--model", model_folder], folder / "activations.ts", folder / "gradients.ts")
+    records = [r for r in read_records(folder / "gradients.ts") if "loss" in r]
+    layers = range(model.config.num_hidden_layers)
+    expected, loss = {layer: [] for layer in layers}, 0.0
+    for batch in batches:
+        ids = torch.tensor([[pad_id] * (a.pad_to - len(sample)) + sample for sample in batch])
+        mask = torch.tensor([[0] * (a.pad_to - len(sample)) + [1] * len(sample) for sample in batch])
+        outputs = {}
+        hooks = [
+            model.model.layers[layer].mlp.register_forward_hook(
+                lambda _, __, output, layer=layer: outputs.setdefault(layer, output.requires_grad_()))
+            for layer in layers]
+        logits = model(ids, attention_mask=mask).logits
+        total = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="sum")
+        for layer, gradient in zip(layers, torch.autograd.grad(total, [outputs[layer] for layer in layers])):
+            expected[layer].append(gradient[mask == 1].numpy())
+        loss += total.item()
+        for hook in hooks:
+            hook.remove()
+    loss_error = abs(sum(float(r["loss"].sum()) for r in records) - loss) / loss
+    for layer in layers:
+        error = relative_l2(
+            np.concatenate([r[f"grad.mlp_out.{layer}"] for r in records]), np.concatenate(expected[layer]))
+        print(f"{model_folder.name:14} {'before':8} {layer:5} every position {'':6} {error:9.1e} {'':9} "
+              f"{loss_error:9.1e}", flush=True)
+        worst.vector = largest(worst.vector, error)
+    worst.loss = largest(worst.loss, loss_error)
+    return len(layers)
+
+
 def run(a, program, flags, source, destination):
     with open(source, "rb") as standard_input, open(destination, "wb") as standard_output:
         result = subprocess.run(
@@ -147,7 +188,7 @@ def largest(*errors):
 # A tokens stream from Python: each record is a zstd frame with a checksum that holds a safetensors buffer.
 
 
-def write_tokens(path, batches, pad_to, pad_id):
+def write_tokens(path, batches, pad_to, pad_id, before=False):
     number = 0
     written = []
     with open(path, "wb") as file:
@@ -155,7 +196,8 @@ def write_tokens(path, batches, pad_to, pad_id):
                                 "samples": str(sum(map(len, batches))), "batches": str(len(batches)),
                                 "batch_size": str(BATCH_SIZE), "max_length": str(MAX_LENGTH)})
         for b, batch in enumerate(batches):
-            ids = [sample + [pad_id] * ((pad_to or len(sample)) - len(sample)) for sample in batch]
+            padding = [[pad_id] * ((pad_to or len(sample)) - len(sample)) for sample in batch]
+            ids = [pad + sample if before else sample + pad for sample, pad in zip(batch, padding)]
             tensors = {
                 "input_ids": np.concatenate(ids).astype(np.int32),
                 "cu_seqlens": np.cumsum([0] + [len(sample) for sample in ids]).astype(np.int32),
@@ -163,6 +205,8 @@ def write_tokens(path, batches, pad_to, pad_id):
             }
             if pad_to:
                 tensors["valid_lengths"] = np.array([len(sample) for sample in batch], np.int32)
+            if before:
+                tensors["valid_starts"] = np.array([len(pad) for pad in padding], np.int32)
             written.append(write_record(file, tensors, {"record": "data", "batch": str(b)}))
             number += len(batch)
         write_record(file, {}, {"record": "end", "records": str(len(written)), "bytes": str(sum(written))})

@@ -214,11 +214,12 @@ let attentionKernels = #"""
       add_product(o, p, kv, count, W, false);
     }
     __syncthreads();
-    if (row < TILE) correction[row] = (float)(1 / sum);
+    // A row that sees no key has an output of 0.
+    if (row < TILE) correction[row] = sum > 0 ? (float)(1 / sum) : 0;
     if (row < rows) {
       float *L = logSumExp + ((long long)(first + start + row) * H + head) * 2;
       L[0] = largest;
-      L[1] = (float)log(sum);
+      L[1] = sum > 0 ? (float)log(sum) : 0;
     }
     __syncthreads();
     for (int r = 0; r < SIDE; r++) {

@@ -1,13 +1,15 @@
-/// Where the samples of a batch lie in its rows, one after another without padding between them.
+/// Where the samples of a batch lie in its rows, one after another, for attention: none sees another's rows. Padding
+/// before a sample is one of its own here, without real tokens.
 public struct PackedSamples: Equatable, Sendable {
   /// The rows of one sample.
   public struct Sample: Equatable, Sendable {
     public let rows: Range<Int>
-    /// How many rows, from the first on, are real tokens: the only ones that may be attended to.
+    /// How many rows, from the first on, are real tokens: the only ones that may be attended to. Where there are none,
+    /// attention's output is 0, as PyTorch's scaled_dot_product_attention has it for a row that may see nothing.
     public let valid: Int
 
     public init(rows: Range<Int>, valid: Int) {
-      precondition(valid >= 1 && valid <= rows.count)
+      precondition(valid >= 0 && valid <= rows.count && !rows.isEmpty)
       self.rows = rows
       self.valid = valid
     }
@@ -22,9 +24,4 @@ public struct PackedSamples: Equatable, Sendable {
   }
 
   public var rowCount: Int { samples.last?.rows.upperBound ?? 0 }
-
-  /// Each row's position in its sample.
-  public var positions: [Int32] {
-    samples.flatMap { sample in (0..<sample.rows.count).map(Int32.init) }
-  }
 }

@@ -1,5 +1,24 @@
 import Glibc
 
+/// Whether `path` is a folder, or a link to one.
+public func isFolder(_ path: String) -> Bool {
+  var status = stat()
+  return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+}
+
+/// Whether `path` is a regular file, or a link to one.
+public func isFile(_ path: String) -> Bool {
+  var status = stat()
+  return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+}
+
+/// Whether anything has the name `path`. A link that leads nowhere counts: it was meant to be read, and opening it says
+/// what is wrong.
+public func nameExists(_ path: String) -> Bool {
+  var status = stat()
+  return lstat(path, &status) == 0
+}
+
 /// What is at `path`, links followed, in words for a message: "a folder", "a link to /mnt/x, which is not there".
 public func kindOfFile(at path: String) -> String {
   var status = stat()

@@ -39,16 +39,6 @@ public enum HubCache {
     return commit.isEmpty ? nil : commit
   }
 
-  public static func isFolder(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-  }
-
-  public static func isFile(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-  }
-
   /// HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub, with ~ and $NAME in
   /// them replaced: huggingface_hub's constants.py. A variable that is set to nothing is set there, and is here.
   static var root: String {

@@ -10,15 +10,21 @@ public struct TokenBatch: Equatable, Sendable {
   public var sampleIndex: [Int64]
   /// [B] where samples are padded: how many of a sample's tokens are real; the others are scored but never attended to.
   public var validLengths: [Int32]?
+  /// [B] where padding lies before samples: how many of a sample's tokens are padding before its first real one.
+  public var validStarts: [Int32]?
 
-  public init(inputIDs: [Int32], cuSeqlens: [Int32], sampleIndex: [Int64], validLengths: [Int32]? = nil) {
+  public init(
+    inputIDs: [Int32], cuSeqlens: [Int32], sampleIndex: [Int64], validLengths: [Int32]? = nil,
+    validStarts: [Int32]? = nil
+  ) {
     self.inputIDs = inputIDs
     self.cuSeqlens = cuSeqlens
     self.sampleIndex = sampleIndex
     self.validLengths = validLengths
+    self.validStarts = validStarts
   }
 
-  /// Batches end to end. Where only some are padded, all samples have their valid lengths.
+  /// Batches end to end. Where only some are padded, all samples have their valid lengths, and their starts likewise.
   public init(joining batches: [TokenBatch]) {
     self.init(inputIDs: batches.flatMap(\.inputIDs), cuSeqlens: [0], sampleIndex: batches.flatMap(\.sampleIndex))
     for batch in batches {
@@ -26,7 +32,10 @@ public struct TokenBatch: Equatable, Sendable {
       cuSeqlens += batch.cuSeqlens.dropFirst().map { first + $0 }
     }
     if batches.contains(where: { $0.validLengths != nil }) {
-      validLengths = batches.flatMap { batch in (0..<batch.sampleCount).map { Int32(batch.validLength(of: $0)) } }
+      validLengths = batches.flatMap { batch in (0..<batch.sampleCount).map { Int32(batch.validRows(of: $0).count) } }
+    }
+    if batches.contains(where: { $0.validStarts != nil }) {
+      validStarts = batches.flatMap { batch in batch.validStarts ?? Array(repeating: 0, count: batch.sampleCount) }
     }
   }
 
@@ -38,9 +47,11 @@ public struct TokenBatch: Equatable, Sendable {
     Int(cuSeqlens[sample])..<Int(cuSeqlens[sample + 1])
   }
 
-  /// The number of real tokens of sample `sample`, from its first on.
-  public func validLength(of sample: Int) -> Int {
-    validLengths.map { Int($0[sample]) } ?? rows(of: sample).count
+  /// The rows of sample `sample` that are real tokens.
+  public func validRows(of sample: Int) -> Range<Int> {
+    let rows = rows(of: sample)
+    let first = rows.lowerBound + (validStarts.map { Int($0[sample]) } ?? 0)
+    return first..<(validLengths.map { first + Int($0[sample]) } ?? rows.upperBound)
   }
 
   /// [B]: the predictions that the loss sums over, one fewer than the tokens.
@@ -65,6 +76,17 @@ public struct TokenBatch: Equatable, Sendable {
       }
       validLengths = Array(lengths)
     }
+    if record.has("valid_starts") {
+      guard let validLengths else { throw record.failure("valid_starts: expected valid_lengths beside it, found none") }
+      let starts = try record.tensor("valid_starts", shape: [samples.count], of: Int32.self)
+      for (sample, start) in starts.enumerated() {
+        let padding = rows(of: sample).count - Int(validLengths[sample])
+        guard (0...padding).contains(Int(start)) else {
+          throw record.failure("valid_starts[\(sample)]: expected a number from 0 to \(padding), found \(start)")
+        }
+      }
+      validStarts = Array(starts)
+    }
   }
 
   public func add(to record: inout OutputRecord) {
@@ -72,6 +94,7 @@ public struct TokenBatch: Equatable, Sendable {
     record.add("cu_seqlens", cuSeqlens)
     record.add("sample_index", sampleIndex)
     if let validLengths { record.add("valid_lengths", validLengths) }
+    if let validStarts { record.add("valid_starts", validStarts) }
   }
 }
 

@@ -23,7 +23,7 @@ public final class Checkpoint {
   ///   damaged, asks for another computation than that family's or does not have the model's tensors.
   public init(_ name: String) throws {
     self.name = name
-    if HubCache.isFile(name) {
+    if isFile(name) {
       let folder = name.split(separator: "/").dropLast().joined(separator: "/")
       let path = (name.hasPrefix("/") ? "/" : "") + folder
       throw Failure(.cannotOpen, "\(name): a file: expected the model's folder, \(path.isEmpty ? "." : path)")

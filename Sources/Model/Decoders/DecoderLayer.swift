@@ -51,11 +51,11 @@ struct DecoderLayer {
     ops.linear(y: saved.key, x: workspace.normalized, weight: keyWeight, bias: keyBias)
     ops.linear(y: saved.value, x: workspace.normalized, weight: valueWeight, bias: valueBias)
     for x in [saved.query, saved.key] {
-      ops.rotate(x: x, positions: pass.batch.positions, description.rotary, description.attention)
+      ops.rotate(x: x, positions: pass.input.positions, description.rotary, description.attention)
     }
     ops.attention(
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
-      samples: pass.batch.samples, shape: description.attention)
+      samples: pass.input.samples, shape: description.attention)
   }
 
   /// With `workspace.dAttention` the gradient at attn_z, adds to dx, the gradient at resid_mid, what makes it that at
@@ -68,9 +68,9 @@ struct DecoderLayer {
     ops.attentionBackward(
       dQuery: workspace.dQuery, dKey: workspace.dKey, dValue: workspace.dValue, dOutput: workspace.dAttention,
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
-      samples: pass.batch.samples, shape: description.attention)
+      samples: pass.input.samples, shape: description.attention)
     for dx in [workspace.dQuery, workspace.dKey] {
-      ops.rotateBackward(dx: dx, positions: pass.batch.positions, description.rotary, description.attention)
+      ops.rotateBackward(dx: dx, positions: pass.input.positions, description.rotary, description.attention)
     }
     ops.linearBackward(dx: dNormalized, dy: workspace.dQuery, weight: queryWeight)
     ops.linearBackward(dx: dNormalized, dy: workspace.dKey, weight: keyWeight, accumulate: true)

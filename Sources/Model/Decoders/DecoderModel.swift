@@ -58,31 +58,31 @@ public final class DecoderModel {
   public typealias Show = (_ place: Place, _ activation: Tensor, _ rest: Tensor?) throws -> Void
 
   /// Runs the model up to the last of `places` and shows each of them.
-  public func capture(_ batch: Batch, at places: Set<Place>, show: Show) throws {
+  public func capture(_ input: ModelInput, at places: Set<Place>, show: Show) throws {
     guard let last = places.max() else { return }
-    let pass = memory.pass(batch, layers: 0)
-    try embed(batch, into: pass.residual)
+    let pass = memory.pass(input, layers: 0)
+    try embed(input, into: pass.residual)
     try run(pass, from: Place(.residPre, 0), through: last, showing: places, show)
   }
 
   /// Runs all of the model, shows `places`, and returns each sample's loss in nats, summed over its predictions.
-  public func losses(_ batch: Batch, capturing places: Set<Place>, show: Show) throws -> [Double] {
-    let pass = memory.pass(batch, layers: 0)
-    try embed(batch, into: pass.residual)
+  public func losses(_ input: ModelInput, capturing places: Set<Place>, show: Show) throws -> [Double] {
+    let pass = memory.pass(input, layers: 0)
+    try embed(input, into: pass.residual)
     try run(pass, from: Place(.residPre, 0), through: lastPlace, showing: places, show)
     return losses(pass, dResidual: nil)
   }
 
   /// The logits (N,V) of a batch, by the same layers as everything else.
-  public func logits(_ batch: Batch) throws -> [Float] {
-    let pass = memory.pass(batch, layers: 0)
-    try embed(batch, into: pass.residual)
+  public func logits(_ input: ModelInput) throws -> [Float] {
+    let pass = memory.pass(input, layers: 0)
+    try embed(input, into: pass.residual)
     run(pass, from: Place(.residPre, 0), through: lastPlace, showing: []) { _, _, _ in }
     let normalized = pass.workspace.normalized
     operations.normalize(
       y: normalized, inverseRMS: pass.inverseRMS, x: pass.residual,
       weight: output!.norm, description.norm)
-    let logits = operations.makeTensor(rows: batch.rowCount, columns: description.vocabularySize)
+    let logits = operations.makeTensor(rows: input.rowCount, columns: description.vocabularySize)
     operations.linear(y: logits, x: normalized, weight: output!.head)
     return [Float](unsafeUninitializedCapacity: logits.count) { values, count in
       operations.download(values.baseAddress!, from: logits)
@@ -93,13 +93,13 @@ public final class DecoderModel {
   private var lastPlace: Place { Place(.residPost, description.layerCount - 1) }
 
   /// Rows of the embedding matrix, taken from the checkpoint itself: a batch needs few of them.
-  private func embed(_ batch: Batch, into residual: Tensor) throws {
+  private func embed(_ input: ModelInput, into residual: Tensor) throws {
     let D = description.width
     let embedding = try checkpoint.tensor(description.weights.name(.embedding))
     let (bytes, type) = (try embedding.elements(), embedding.type)
     let rows = UnsafeMutablePointer<Float>.allocate(capacity: residual.count)
     defer { rows.deallocate() }
-    for (row, id) in batch.inputIDs.enumerated() {
+    for (row, id) in input.inputIDs.enumerated() {
       widen(rows + row * D, bytes.baseAddress! + Int(id) * D * type.size, D, type)
     }
     operations.upload(residual, from: rows)
@@ -132,22 +132,22 @@ public final class DecoderModel {
   ///     during the call.
   /// - Returns: each sample's loss in nats, summed over its predictions.
   public func gradients(
-    _ batch: Batch, from start: Start, at places: Set<Place>, record: (Place, Tensor) throws -> Void
+    _ input: ModelInput, from start: Start, at places: Set<Place>, record: (Place, Tensor) throws -> Void
   ) rethrows -> [Double] {
     precondition(places.allSatisfy { $0 >= start.place })
-    let pass = forward(batch, from: start)
+    let pass = forward(input, from: start)
     let losses = losses(pass, dResidual: pass.dResidual)
     try backward(pass, at: places, record)
     return losses
   }
 
   /// Goes on from `start` to each sample's summed loss, without a way back.
-  public func losses(_ batch: Batch, from start: Start) -> [Double] {
-    losses(forward(batch, from: start), dResidual: nil)
+  public func losses(_ input: ModelInput, from start: Start) -> [Double] {
+    losses(forward(input, from: start), dResidual: nil)
   }
 
-  private func forward(_ batch: Batch, from start: Start) -> PassTensors {
-    let pass = memory.pass(batch, layers: Self.layers(from: start.place, of: description).count)
+  private func forward(_ input: ModelInput, from start: Start) -> PassTensors {
+    let pass = memory.pass(input, layers: Self.layers(from: start.place, of: description).count)
     enter(pass, start)
     run(pass, from: start.place, through: lastPlace, showing: []) { _, _, _ in }
     return pass
@@ -245,12 +245,12 @@ public final class DecoderModel {
     operations.normalize(
       y: normalized, inverseRMS: inverseRMS, x: residual, weight: output.norm, description.norm)
     let losses = operations.crossEntropy(
-      dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: pass.batch.targets)
+      dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: pass.input.targets)
     if let dResidual {
       operations.clear(dResidual)
       operations.normalizeBackward(
         dx: dResidual, dy: dNormalized, x: residual, weight: output.norm, inverseRMS: inverseRMS, description.norm)
     }
-    return pass.batch.samples.samples.map { losses[$0.rows].reduce(0, +) }
+    return pass.input.sampleRows.map { losses[$0].reduce(0, +) }
   }
 }

@@ -16,7 +16,7 @@ struct FolderListing {
   func hasFile(_ name: String) throws -> Bool {
     guard names.contains(name) else { return false }
     let path = "\(folder)/\(name)"
-    if HubCache.isFile(path) { return true }
+    if isFile(path) { return true }
     throw Failure(.cannotOpen, "\(path): cannot open: expected a file, found \(kindOfFile(at: path))")
   }
 

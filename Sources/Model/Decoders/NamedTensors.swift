@@ -28,7 +28,7 @@ struct NamedTensors {
       }
       places[canonical] = "\(path): tensor \(name)"
     }
-    warnings = try UnusedTensors.check(unused, description, in: files.path)
+    warnings = try checkUnused(unused, description, in: files.path)
     findTied(description)
     try checkComplete(description, unused: unused, in: files.path)
     try compareHead(description, in: files.path)

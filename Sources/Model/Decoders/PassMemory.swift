@@ -3,7 +3,7 @@ import TensorOperations
 /// A pass over a batch: what it computes with, in and for.
 struct PassTensors {
   let operations: any TensorOperations
-  let batch: Batch
+  let input: ModelInput
   let workspace: Workspace
   /// (N,D): the residual stream before the next layer, and its gradient on the way back.
   let residual: Tensor
@@ -37,12 +37,12 @@ final class PassMemory {
   }
 
   /// - Parameter layers: how many of the model's last layers are to be gone back through.
-  func pass(_ batch: Batch, layers: Int) -> PassTensors {
-    let rows = batch.rowCount
+  func pass(_ input: ModelInput, layers: Int) -> PassTensors {
+    let rows = input.rowCount
     prepare(rows: rows, layers: layers)
     let residual = residual.first(rows: rows) { ResidualStream(description, $0) }
     return PassTensors(
-      operations: operations, batch: batch, workspace: workspace.first(rows: rows) { Workspace(description, $0) },
+      operations: operations, input: input, workspace: workspace.first(rows: rows) { Workspace(description, $0) },
       residual: residual.values, dResidual: residual.gradient, inverseRMS: residual.inverseRMS,
       kept: activations.prefix(max(layers, 1)).map { $0.first(rows: rows) { LayerActivations(description, $0) } },
       firstKept: layers > 0 ? description.layerCount - layers : nil)

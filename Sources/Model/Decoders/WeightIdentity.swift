@@ -33,6 +33,8 @@ struct WeightIdentity {
   private static func forEachSample(of tensor: StoredTensor, _ body: (UnsafeRawBufferPointer) -> Void) throws {
     let bytes = try tensor.uncheckedElements()
     guard bytes.count > wholeUpTo else { return body(bytes) }
+    // A layer that is not computed with stays out of memory.
+    defer { MappedFile.letGo(of: bytes) }
     let last = bytes.count - pieceSize
     for piece in 0..<pieces {
       // In this order there is no overflow, and the last piece is the end.

@@ -1,4 +1,3 @@
-import Glibc
 import SystemIO
 
 /// The files of one autoencoder: tensors, and the folders in which its configuration may lie.
@@ -20,7 +19,7 @@ struct AutoencoderFiles {
   /// - Parameter name: a folder, a file, or a hub id with or without a path within the repository.
   init(finding name: String) throws {
     let path = try Self.locate(name)
-    guard !HubCache.isFolder(path) else {
+    guard !isFolder(path) else {
       weights = try Self.weights(in: path)
       folders = [path]
       return
@@ -34,12 +33,12 @@ struct AutoencoderFiles {
 
   /// The configuration of that name, whatever kind of file it is; nil where there is none.
   func configuration(named name: String) -> String? {
-    folders.map { "\($0)/\(name)" }.first { Self.exists($0) }
+    folders.map { "\($0)/\(name)" }.first { nameExists($0) }
   }
 
   private static func locate(_ name: String) throws -> String {
     // A pipe or a device is refused when it is opened.
-    if exists(name) { return name }
+    if nameExists(name) { return name }
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     let repository = parts.prefix(2).joined(separator: "/")
     let inside = parts.dropFirst(2).joined(separator: "/")
@@ -57,7 +56,7 @@ struct AutoencoderFiles {
       throw Failure(failure.kind, "\(failure.description) --include \(shellQuoted("\(inside)*"))")
     }
     let path = inside.isEmpty ? folder : "\(folder)/\(inside)"
-    guard exists(path) else {
+    guard nameExists(path) else {
       throw Failure(
         .cannotOpen,
         "\(path): no such file in the local cache; this brings it: hf download \(shellQuoted(repository)) "
@@ -90,7 +89,7 @@ struct AutoencoderFiles {
   private static func whatElse(_ names: [String], in folder: String) -> String {
     guard !names.isEmpty else { return "an empty folder" }
     // Enough to recognise a folder by; one of a whole disk is not searched.
-    let subfolders = names.prefix(64).filter { HubCache.isFolder("\(folder)/\($0)") }
+    let subfolders = names.prefix(64).filter { isFolder("\(folder)/\($0)") }
     var deeper: [String] = []
     for subfolder in subfolders {
       let inner = namesInFolder("\(folder)/\(subfolder)")
@@ -109,11 +108,5 @@ struct AutoencoderFiles {
 
   private static func listed(_ names: [String]) -> String {
     names.prefix(8).joined(separator: ", ") + (names.count > 8 ? ", …" : "")
-  }
-
-  private static func exists(_ path: String) -> Bool {
-    var status = stat()
-    // A link that leads nowhere is there, and says so when it is opened.
-    return lstat(path, &status) == 0
   }
 }

@@ -71,7 +71,7 @@ private final class NumPyStorage: TensorStorage {
   private let start: Int
   /// Bytes of an element of a big-endian array; nil where nothing needs turning round.
   private let elementSize: Int?
-  private let swapped = Mutex<SwappedBytes?>(nil)
+  private let swappedCopy = Mutex<CopiedStorage?>(nil)
 
   init(_ entry: ZipStorage, start: Int, swapping elementSize: Int?) {
     self.entry = entry
@@ -82,27 +82,20 @@ private final class NumPyStorage: TensorStorage {
   func bytes() throws -> UnsafeRawBufferPointer {
     let stored = UnsafeRawBufferPointer(rebasing: try entry.bytes()[start...])
     guard let elementSize else { return stored }
-    return swapped.withLock { known in
-      let copy = known ?? SwappedBytes(stored, elementSize: elementSize)
+    return swappedCopy.withLock { known in
+      let copy = known ?? swapped(stored, elementSize: elementSize)
       known = copy
-      return copy.bytes
+      return copy.bytes()
     }
   }
 }
 
 /// A copy of elements, the bytes of each in the opposite order.
-private struct SwappedBytes: @unchecked Sendable {
-  private let buffer: AlignedBuffer
-  private let count: Int
-
-  init(_ source: UnsafeRawBufferPointer, elementSize: Int) {
-    buffer = AlignedBuffer(capacity: source.count)
-    count = source.count
-    let destination = buffer.address.assumingMemoryBound(to: UInt8.self)
-    for element in stride(from: 0, to: count, by: elementSize) {
-      for byte in 0..<elementSize { destination[element + byte] = source[element + elementSize - 1 - byte] }
-    }
+private func swapped(_ source: UnsafeRawBufferPointer, elementSize: Int) -> CopiedStorage {
+  let copy = CopiedStorage(byteCount: source.count)
+  let destination = copy.address.assumingMemoryBound(to: UInt8.self)
+  for element in stride(from: 0, to: source.count, by: elementSize) {
+    for byte in 0..<elementSize { destination[element + byte] = source[element + elementSize - 1 - byte] }
   }
-
-  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.address, count: count) }
+  return copy
 }

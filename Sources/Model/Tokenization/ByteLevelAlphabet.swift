@@ -1,24 +1,17 @@
-/// The spelling of bytes in the vocabularies of byte-level BPE: each byte is one printable character.
+/// For each byte its spelling in the vocabularies of byte-level BPE, the UTF-8 of one printable character.
 ///
 /// The printable bytes of Latin-1 stand for themselves, the other 68 for U+0100 and up, in order: a space is `Ġ`.
 /// This is `bytes_to_unicode` of OpenAI's GPT-2 `encoder.py`.
-enum ByteLevelAlphabet {
-  /// For each byte the UTF-8 of its character.
-  static let spellings: [[UInt8]] = {
-    var next: UInt32 = 0x100
-    return (UInt8.min...UInt8.max).map { byte in
-      let value: UInt32
-      switch byte {
-      case 0x21...0x7e, 0xa1...0xac, 0xae...0xff: value = UInt32(byte)
-      default:
-        value = next
-        next += 1
-      }
-      return Array(UTF8.encode(Unicode.Scalar(value)!)!)
+let byteLevelSpellings: [[UInt8]] = {
+  var next: UInt32 = 0x100
+  return (UInt8.min...UInt8.max).map { byte in
+    let value: UInt32
+    switch byte {
+    case 0x21...0x7e, 0xa1...0xac, 0xae...0xff: value = UInt32(byte)
+    default:
+      value = next
+      next += 1
     }
-  }()
-
-  static func spelling(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
-    bytes.flatMap { spellings[Int($0)] }
+    return Array(UTF8.encode(Unicode.Scalar(value)!)!)
   }
-}
+}()

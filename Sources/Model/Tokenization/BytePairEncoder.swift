@@ -22,7 +22,7 @@ struct BytePairEncoder {
     self.vocabulary = vocabulary
     self.merges = merges
     self.ignoresMerges = ignoresMerges
-    byteTokens = ByteLevelAlphabet.spellings.map { vocabulary.id(of: $0) }
+    byteTokens = byteLevelSpellings.map { vocabulary.id(of: $0) }
   }
 
   /// Appends the ids of `text`, which is one word. A byte that the vocabulary lacks is dropped, as Hugging Face
@@ -33,7 +33,7 @@ struct BytePairEncoder {
       return
     }
     let start = ids.count
-    if ignoresMerges, let id = vocabulary.id(of: ByteLevelAlphabet.spelling(of: text)) {
+    if ignoresMerges, let id = vocabulary.id(of: text.flatMap { byteLevelSpellings[Int($0)] }) {
       ids.append(id)
     } else {
       word.load(text, byteTokens)

@@ -1,5 +1,6 @@
 import JSON
 import SystemIO
+import TensorStream
 
 /// What of a text is a candidate for a sample.
 public enum SampleForm: Equatable, Sendable {
@@ -89,8 +90,8 @@ public final class SampleReader {
       return TextLines(file, endingIn: terminator) { [name = file.name] start in
         guard !isSeen else { return }
         isSeen = true
-        try of(name) { try TextContent.check(start) }
-        if selection.form == .line, let warning = TextContent.warning(start) { warn("\(name): \(warning)") }
+        try of(name) { try checkIsText(start) }
+        if selection.form == .line, let warning = warningOfText(start) { warn("\(name): \(warning)") }
       }
     }
   }
@@ -99,19 +100,27 @@ public final class SampleReader {
   /// the first sample. It reads all regular files, and of others at most the start of the text.
   ///
   /// - Throws: `Failure` of kind malformed for what is no text.
-  public func textHash() throws -> TextHash {
-    var hasher = TextHasher()
+  public func textIdentity() throws -> TextIdentity {
+    var (whole, start) = (ContentHash(), ContentHash())
+    // How much of the start of the text is still to come.
+    var startRoom = TextLines.startLength
+    func add(_ bytes: UnsafeRawBufferPointer) {
+      whole.update(bytes)
+      let part = UnsafeRawBufferPointer(rebasing: bytes.prefix(startRoom))
+      start.update(part)
+      startRoom -= part.count
+    }
     var isWhole = true
     for file in files {
       let isRegular = try readRegularFile(file.name) { bytes in
         try file.inspect(UnsafeRawBufferPointer(rebasing: bytes.prefix(TextLines.startLength)))
-        hasher.add(bytes)
+        add(bytes)
       }
       if isRegular { continue }
       isWhole = false
-      if hasher.startRoom > 0 { try file.start().withUnsafeBytes { hasher.add($0) } }
+      if startRoom > 0 { try file.start().withUnsafeBytes { add($0) } }
     }
-    return hasher.hash(isWhole: isWhole)
+    return TextIdentity(whole: isWhole ? whole.hexadecimal : nil, start: start.hexadecimal)
   }
 
   /// The next sample; nil when there were as many as asked for, or when the text has no more.

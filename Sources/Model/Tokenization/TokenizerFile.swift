@@ -1,4 +1,3 @@
-import Glibc
 import JSON
 import SystemIO
 
@@ -17,14 +16,14 @@ struct TokenizerFile {
 
   /// - Parameter path: a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`; or a `tokenizer.json`.
   init(path: String) throws {
-    guard HubCache.isFolder(path) else {
+    guard isFolder(path) else {
       try self.init(tokenizerJSON: path, folder: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "./")
       return
     }
     let folder = path.hasSuffix("/") ? path : path + "/"
-    if exists(folder + "tokenizer.json") {
+    if nameExists(folder + "tokenizer.json") {
       try self.init(tokenizerJSON: folder + "tokenizer.json", folder: folder)
-    } else if exists(folder + "vocab.json"), exists(folder + "merges.txt") {
+    } else if nameExists(folder + "vocab.json"), nameExists(folder + "merges.txt") {
       try self.init(vocabularyAndMergesIn: folder)
     } else {
       throw Failure(
@@ -135,7 +134,7 @@ struct TokenizerFile {
     }
     try expect(model["ignore_merges"], at: "model.ignore_merges", "true or false") { $0.isNull || $0.boolean != nil }
     // Both say what becomes of a byte without a token; where every byte has one, they mean nothing.
-    if let byte = ByteLevelAlphabet.spellings.firstIndex(where: { vocabulary.id(of: $0) == nil }) {
+    if let byte = byteLevelSpellings.firstIndex(where: { vocabulary.id(of: $0) == nil }) {
       let expected = "none (there is no token for byte 0x\(String(byte, radix: 16)))"
       try expect(model["unk_token"], at: "model.unk_token", expected) { $0.isNull }
       try expect(model["byte_fallback"], at: "model.byte_fallback", expected) { $0.isNull || $0.boolean == false }
@@ -256,8 +255,4 @@ extension MergeTable {
     }
     insert(try id(left), try id(right), Merge(rank: UInt32(rank), result: result))
   }
-}
-
-private func exists(_ path: String) -> Bool {
-  access(path, F_OK) == 0
 }

@@ -1,4 +1,3 @@
-import Glibc
 import JSON
 import SystemIO
 
@@ -17,9 +16,7 @@ func reading<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> 
 
 /// A file of a JSON object that need not be there.
 func optionalJSON(_ path: String) throws -> JSON? {
-  var status = stat()
-  // A link that leads nowhere was meant to be read.
-  guard lstat(path, &status) == 0 else { return nil }
+  guard nameExists(path) else { return nil }
   return try reading(path) { bytes in
     let json = try JSON(file: bytes, allowsNonfinite: true)
     guard json.members != nil else {

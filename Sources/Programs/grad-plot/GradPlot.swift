@@ -99,7 +99,7 @@ struct GradPlot: Filter {
     let gradients = try collection.sorted(layers: layers?.layers)
     if text || tsv {
       let out = OutputFile.standardOutput()
-      try out.write(GradientTable.text(gradients, top: top, style: tsv ? .tabSeparated : .aligned))
+      try out.write(gradientTable(gradients, top: top, isTabSeparated: tsv))
       return try out.finish()
     }
     try collection.checkUnit(of: gradients)

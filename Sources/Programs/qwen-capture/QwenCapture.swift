@@ -73,7 +73,7 @@ struct QwenCapture: Filter {
       while let group = try groups.next() {
         try capture.run(group)
         for output in outputs {
-          let records = group.members.map { capture.record(of: $0, in: group, places: output.places) }
+          let records = capture.records(group, places: output.places)
           try finiteNumbers.check(records, of: group)
           try output.writer.write(records, of: group)
         }

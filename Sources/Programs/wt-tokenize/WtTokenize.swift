@@ -86,7 +86,7 @@ struct WtTokenize: Filter {
   }
 
   func filter() throws {
-    let path = HubCache.isFile(tokenizer) ? tokenizer : try HubCache.folder(tokenizer, what: "tokenizer")
+    let path = isFile(tokenizer) ? tokenizer : try HubCache.folder(tokenizer, what: "tokenizer")
     let tokenizer = try Tokenizer(path: path)
     var warningCount = 0
     func warn(_ message: String) {
@@ -96,7 +96,8 @@ struct WtTokenize: Filter {
     tokenizer.warnings.forEach(warn)
     try check(tokenizer)
     let padID = padding == .none ? nil : try padId ?? tokenizer.padID()
-    var batcher = try SampleBatcher(samplesPerBatch: batchSize, maximumLength: maxLength, padID: padID)
+    var batcher = try SampleBatcher(
+      samplesPerBatch: batchSize, maximumLength: maxLength, padID: padID, padsBefore: tokenizer.paddingIsBefore)
     let samples = SampleReader(
       try InputFile.standardInputOr(files),
       SampleSelection(
@@ -104,7 +105,7 @@ struct WtTokenize: Filter {
       warn: warn)
     let output = try StreamWriter.toStandardOutput()
 
-    let text = try samples.textHash()
+    let text = try samples.textIdentity()
     // The programs behind this one can tell how long they will take where they know how much is to come.
     let total = try samples.remaining(readingAhead: 1 << 16)
     if let total, total < numSamples { sayFewer(total) }
@@ -153,7 +154,7 @@ struct WtTokenize: Filter {
     }
   }
 
-  /// What the tokenizer asks for and the flags do not allow, or a stream cannot hold.
+  /// What the tokenizer asks for and the flags do not allow.
   private func check(_ tokenizer: Tokenizer) throws {
     if !noSpecialTokens, maxLength < tokenizer.specialTokenCount {
       throw Failure(
@@ -161,24 +162,16 @@ struct WtTokenize: Filter {
         "--max-length: expected at least \(tokenizer.specialTokenCount), for the special tokens that the tokenizer adds, "
           + "found \(maxLength)")
     }
-    if padding == .maximumLength, tokenizer.paddingIsBefore {
-      throw Failure(
-        .malformed,
-        "\(tokenizer.configurationPath): padding_side: \"left\" with --padding max-length: a stream holds padding behind "
-          + "samples only. Padding before them changes no gradient of theirs: --padding none gives the same, and "
-          + "grad-aggregate --loss-reduction padded the scale of a padded batch")
-    }
   }
 
-  private func provenance(of tokenizer: Tokenizer, _ text: TextHash, sampleCount: Int?) -> [String: String] {
+  private func provenance(of tokenizer: Tokenizer, _ text: TextIdentity, sampleCount: Int?) -> [String: String] {
     var own = [
       "tokenizer": self.tokenizer, "tokenizer.xxh64": tokenizer.contentHash, "max_length": String(maxLength),
       "batch_size": String(batchSize), "padding": padding.rawValue, "special_tokens": String(!noSpecialTokens),
       "samples.order": shuffle ? "shuffled" : "text", "samples.form": formName, "min_chars": String(minChars),
       "text": Provenance.joined(files.isEmpty ? ["-"] : files),
-      "text.start.xxh64": text.start,
     ]
-    own["text.xxh64"] = text.whole
+    own.merge(TextIdentity.provenance(of: [text])) { own, _ in own }
     if let sampleCount {
       own["samples"] = String(sampleCount)
       own["batches"] = String((sampleCount + batchSize - 1) / batchSize)

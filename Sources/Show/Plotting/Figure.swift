@@ -48,7 +48,7 @@ public struct Figure {
     defer { cairo_surface_destroy(surface) }
     try render(on: surface!, scale: scale, isRaster: true)
     cairo_surface_flush(surface)
-    return PNGEncoder.encode(
+    return Plotting.encodedAsPNG(
       pixels: cairo_image_surface_get_data(surface), width: Int(pixelWidth), height: Int(pixelHeight),
       stride: Int(cairo_image_surface_get_stride(surface)), resolution: resolution,
       texts: [("Title", title), ("Software", "grad-plot")] + metadata)
@@ -80,13 +80,10 @@ public struct Figure {
   private func vectorBytes(
     _ create: VectorSurface, resolution: Double, _ describe: (OpaquePointer) -> Void
   ) throws -> [UInt8] {
-    final class Sink {
-      var bytes: [UInt8] = []
-    }
-    let sink = Sink()
+    let sink = ByteSink()
     let surface = create(
       { sink, bytes, count in
-        Unmanaged<Sink>.fromOpaque(sink!).takeUnretainedValue().bytes
+        Unmanaged<ByteSink>.fromOpaque(sink!).takeUnretainedValue().bytes
           .append(contentsOf: UnsafeBufferPointer(start: bytes, count: Int(count)))
         return CAIRO_STATUS_SUCCESS
       }, Unmanaged.passUnretained(sink).toOpaque(), width, height)!

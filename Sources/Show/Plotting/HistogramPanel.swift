@@ -18,8 +18,8 @@ extension Panel {
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
       legend: style.sharesLegend
-        ? .mean("Mean: \(PlotText.number(statistics.mean))")
-        : histogramLegend(mode: gradients.mode, mean: "Mean: \(PlotText.number(statistics.mean))"),
+        ? .mean("Mean: \(plotNumber(statistics.mean))")
+        : histogramLegend(mode: gradients.mode, mean: "Mean: \(plotNumber(statistics.mean))"),
       xText: AxisText(
         axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.names.title) Gradient",
         showsLossDirection: isCentred && !isCell),

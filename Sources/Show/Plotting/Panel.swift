@@ -209,7 +209,7 @@ struct Panel {
     }
     baseline += style.gap * 0.6 + style.textSize
     canvas.text(
-      PlotText.label(xText.label, xTicks), at: Point(x: area.midX, y: baseline),
+      axisLabel(xText.label, xTicks), at: Point(x: area.midX, y: baseline),
       size: style.textSize, align: .centre)
 
     let widest = yTicks.labels.map { canvas.width(of: $0, size: style.tickSize) }.max() ?? 0
@@ -223,7 +223,7 @@ struct Panel {
       right -= noteHeight(yText)
     }
     canvas.text(
-      PlotText.label(yText.label, yTicks), at: Point(x: right, y: area.midY), size: style.textSize,
+      axisLabel(yText.label, yTicks), at: Point(x: right, y: area.midY), size: style.textSize,
       align: .centre, isTurned: true)
   }
 }

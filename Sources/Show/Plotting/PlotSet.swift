@@ -26,20 +26,20 @@ public struct PlotSet: Sendable {
       for mode in AveragingMode.allCases {
         let layers = gradients.filter { $0.place.site == site && $0.mode == mode }
         guard layers.count > 1 else { continue }
-        plots.append(Plot(name: PlotFileNames.allScatters(site, mode, layers[0].unit)) { .scatters(layers, options) })
-        plots.append(Plot(name: PlotFileNames.allHistograms(site, mode)) { .histograms(layers, options) })
+        plots.append(Plot(name: site.allScattersFile(mode, layers[0].unit)) { .scatters(layers, options) })
+        plots.append(Plot(name: site.allHistogramsFile(mode)) { .histograms(layers, options) })
       }
     }
     for one in gradients {
-      plots.append(Plot(name: PlotFileNames.scatter(one.place, one.mode, one.unit)) { .scatter(one, options) })
-      plots.append(Plot(name: PlotFileNames.histogram(one.place, one.mode)) { .histogram(one, options) })
+      plots.append(Plot(name: one.place.scatterFile(one.mode, one.unit)) { .scatter(one, options) })
+      plots.append(Plot(name: one.place.histogramFile(one.mode)) { .histogram(one, options) })
     }
     for absolute in gradients where absolute.mode == .meanAbsolute {
       guard let signed = gradients.first(where: { $0.mode == .mean && $0.place == absolute.place }) else { continue }
       let pair = [signed, absolute]
-      plots.append(Plot(name: PlotFileNames.combinedScatter(absolute.place)) { .combinedScatter(pair, options) })
+      plots.append(Plot(name: absolute.place.combinedScatterFile) { .combinedScatter(pair, options) })
       plots.append(
-        Plot(name: PlotFileNames.combinedHistogram(absolute.place)) { .combinedHistogram(pair, options) })
+        Plot(name: absolute.place.combinedHistogramFile) { .combinedHistogram(pair, options) })
     }
     precondition(Set(plots.map(\.name)).count == plots.count, "two pictures of one name")
     self.plots = plots

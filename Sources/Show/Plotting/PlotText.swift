@@ -6,42 +6,41 @@ extension String {
   var replacingHyphen: String { String(map { $0 == "-" ? "−" : $0 }) }
 }
 
-/// Numbers as a reader of pictures expects them.
-enum PlotText {
-  /// "7.90×10⁻⁴": `digits` significant ones; without a power of ten from 0.001 up to 99999.
-  static func number(_ value: Double, digits: Int = 3) -> String {
-    guard value.isFinite else { return value.isNaN ? "none" : value < 0 ? "−∞" : "∞" }
-    guard value != 0 else { return "0" }
-    let parts = scientific(value, digits: digits).split(separator: "e")
-    let exponent = Int(parts[1])!
-    if (-3..<5).contains(exponent) {
-      return decimal(value, max(0, digits - 1 - exponent)).replacingHyphen
-    }
-    return String(parts[0]).replacingHyphen + "×" + power(exponent)
-  }
+// Numbers as a reader of pictures expects them.
 
-  /// "10⁻⁵"
-  static func power(_ exponent: Int) -> String {
-    let digits = Array("⁰¹²³⁴⁵⁶⁷⁸⁹")
-    return "10" + (exponent < 0 ? "⁻" : "")
-      + String(exponent.magnitude).map { String(digits[$0.wholeNumberValue!]) }.joined()
+/// "7.90×10⁻⁴": `digits` significant ones; without a power of ten from 0.001 up to 99999.
+func plotNumber(_ value: Double, digits: Int = 3) -> String {
+  guard value.isFinite else { return value.isNaN ? "none" : value < 0 ? "−∞" : "∞" }
+  guard value != 0 else { return "0" }
+  let parts = scientific(value, digits: digits).split(separator: "e")
+  let exponent = Int(parts[1])!
+  if (-3..<5).contains(exponent) {
+    return decimal(value, max(0, digits - 1 - exponent)).replacingHyphen
   }
+  return String(parts[0]).replacingHyphen + "×" + powerOfTen(exponent)
+}
 
-  /// "Gradient (×10⁻⁵)", "Gradient − 1.25 (×10⁻¹³)"
-  static func label(_ text: String, _ ticks: AxisTicks) -> String {
-    var label = text
-    if ticks.offset != 0 {
-      label += " \(ticks.offset < 0 ? "+" : "−") \(shortest(abs(ticks.offset)))"
-    }
-    return ticks.exponent == 0 ? label : "\(label)  (×\(power(ticks.exponent)))"
-  }
+/// "10⁻⁵"
+func powerOfTen(_ exponent: Int) -> String {
+  let digits = Array("⁰¹²³⁴⁵⁶⁷⁸⁹")
+  return "10" + (exponent < 0 ? "⁻" : "")
+    + String(exponent.magnitude).map { String(digits[$0.wholeNumberValue!]) }.joined()
+}
 
-  /// With the fewest digits that tell the number from its neighbours.
-  private static func shortest(_ value: Double) -> String {
-    let parts = "\(value)".split(separator: "e")
-    let digits = parts[0].hasSuffix(".0") ? parts[0].dropLast(2) : parts[0]
-    return digits + (parts.count == 2 ? "×" + power(Int(parts[1])!) : "")
+/// "Gradient (×10⁻⁵)", "Gradient − 1.25 (×10⁻¹³)"
+func axisLabel(_ text: String, _ ticks: AxisTicks) -> String {
+  var label = text
+  if ticks.offset != 0 {
+    label += " \(ticks.offset < 0 ? "+" : "−") \(shortest(abs(ticks.offset)))"
   }
+  return ticks.exponent == 0 ? label : "\(label)  (×\(powerOfTen(ticks.exponent)))"
+}
+
+/// With the fewest digits that tell the number from its neighbours.
+private func shortest(_ value: Double) -> String {
+  let parts = "\(value)".split(separator: "e")
+  let digits = parts[0].hasSuffix(".0") ? parts[0].dropLast(2) : parts[0]
+  return digits + (parts.count == 2 ? "×" + powerOfTen(Int(parts[1])!) : "")
 }
 
 extension GradientUnit {
@@ -56,7 +55,7 @@ extension PlaceGradients {
   var numbers: String {
     [
       ("Max |gradient|", statistics.maximumMagnitude), ("Mean", statistics.mean), ("Std", statistics.standardDeviation),
-    ].map { "\($0): \(PlotText.number($1))" }.joined(separator: "    ")
+    ].map { "\($0): \(plotNumber($1))" }.joined(separator: "    ")
   }
 
   /// "Total Features: 65,536"

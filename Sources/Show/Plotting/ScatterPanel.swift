@@ -24,8 +24,8 @@ extension Panel {
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
       legend: style.sharesLegend
-        ? .mean("Mean: \(PlotText.number(statistics.mean))")
-        : scatterLegend(gradients, starred: starred.count, mean: "Mean: \(PlotText.number(statistics.mean))"),
+        ? .mean("Mean: \(plotNumber(statistics.mean))")
+        : scatterLegend(gradients, starred: starred.count, mean: "Mean: \(plotNumber(statistics.mean))"),
       xText: AxisText(
         axis: Axis(low: -room, high: Double(max(count - 1, 0)) + room),
         label: isCell ? "Index" : gradients.unit.indexLabel, areIntegers: true),

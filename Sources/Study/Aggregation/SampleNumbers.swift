@@ -1,3 +1,5 @@
+import TensorStream
+
 /// The samples that went into an average: their numbers, by the text they were taken from. Those of a run mostly follow
 /// one another.
 public struct SampleNumbers: Equatable, Sendable {

@@ -33,9 +33,8 @@ public final class ActivationCapture {
       _ = rest?.resize(N * D)
     }
     losses = computesLoss ? [] : nil
-    for samples in group.passes {
-      let batch = Batch(group.tokens, samples: samples)
-      let first = group.rows(of: samples).lowerBound
+    for input in group.passes {
+      let first = group.rows(of: input.sampleRange).lowerBound
       let keep = { [self] (place: Place, activation: Tensor, rest: Tensor?) in
         let kept = captured[place]!
         for (kept, tensor) in [(kept.activation, activation), (kept.rest, rest)] {
@@ -45,26 +44,28 @@ public final class ActivationCapture {
         }
       }
       if computesLoss {
-        losses! += try model.losses(batch, capturing: places, show: keep)
+        losses! += try model.losses(input, capturing: places, show: keep)
       } else {
-        try model.capture(batch, at: places, show: keep)
+        try model.capture(input, at: places, show: keep)
       }
     }
     model.operations.finishDownloads()
   }
 
-  /// A member's record of an activations stream with those places, valid until the next run.
-  public func record(of member: SampleGroup.Member, in group: SampleGroup, places: PlaceList) -> OutputRecord {
-    var record = OutputRecord()
-    member.tokens.add(to: &record)
-    if let losses { record.add("loss", Array(losses[member.samples])) }
-    let rows = group.rows(of: member.samples)
-    for place in places.places {
-      let (activation, rest) = captured[place]!
-      record.add(
-        PlaceValue.activation.name(place), activation, rows, columns: model.description.width(of: place.site))
-      if let rest { record.add(PlaceValue.rest.name(place), rest, rows, columns: model.description.width) }
+  /// The group's records of an activations stream with those places, valid until the next run.
+  public func records(_ group: SampleGroup, places: PlaceList) -> [OutputRecord] {
+    group.records.map { _, tokens, samples in
+      var record = OutputRecord()
+      tokens.add(to: &record)
+      if let losses { record.add("loss", Array(losses[samples])) }
+      let rows = group.rows(of: samples)
+      for place in places.places {
+        let (activation, rest) = captured[place]!
+        record.add(
+          PlaceValue.activation.name(place), activation, rows, columns: model.description.width(of: place.site))
+        if let rest { record.add(PlaceValue.rest.name(place), rest, rows, columns: model.description.width) }
+      }
+      return record
     }
-    return record
   }
 }

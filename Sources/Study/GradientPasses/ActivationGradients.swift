@@ -32,12 +32,11 @@ public final class ActivationGradients: GradientPass {
       _ = gradient.resize(positions.rows.count * model.description.width(of: place.site))
     }
     var losses: [Double] = []
-    for samples in group.passes {
-      let recorded = positions.rows(of: samples, in: group)
-      let first = positions.range(of: samples).lowerBound
-      losses += model.gradients(
-        Batch(group.tokens, samples: samples), from: group.start(at: start, samples), at: places
-      ) { place, gradient in
+    for input in group.passes {
+      let recorded = positions.rowsInPass(of: input.sampleRange)
+      let first = positions.range(of: input.sampleRange).lowerBound
+      losses += model.gradients(input, from: group.start(at: start, input.sampleRange), at: places) {
+        place, gradient in
         model.operations.startDownload(
           gradients[place]!.mutableValues.baseAddress! + first * gradient.columns, from: gradient, rows: recorded)
       }
@@ -46,12 +45,12 @@ public final class ActivationGradients: GradientPass {
     loss += losses.reduce(0, +)
     predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
 
-    return group.members.map { member in
+    return group.records.map { source in
       var record = OutputRecord()
-      positions.description(of: member, loss: losses).add(to: &record)
+      positions.description(of: source.samples, loss: losses).add(to: &record)
       for place in places.sorted() {
         record.add(
-          PlaceValue.gradient.name(place), gradients[place]!, positions.range(of: member.samples),
+          PlaceValue.gradient.name(place), gradients[place]!, positions.range(of: source.samples),
           columns: model.description.width(of: place.site))
       }
       return record

@@ -61,16 +61,13 @@ public final class FeatureGradients: GradientPass {
     }
     var losses: [Double] = []
     var replacedLosses: [Place: [Double]] = [:]
-    for samples in group.passes {
-      let part = Part(
-        group: group, samples: samples, batch: Batch(group.tokens, samples: samples), positions: positions,
-        recordedRows: positions.rows(of: samples, in: group))
+    for input in group.passes {
       if options.usesErrorTerm {
-        losses += errorTermPass(part)
+        losses += errorTermPass(input, of: group, positions)
       } else {
-        losses += unmodifiedLosses(part)
+        losses += unmodifiedLosses(input, of: group)
         for (place, autoencoder) in autoencoders {
-          replacedLosses[place, default: []] += replacedPass(place, autoencoder, part)
+          replacedLosses[place, default: []] += replacedPass(place, autoencoder, input, of: group, positions)
         }
       }
     }
@@ -82,92 +79,90 @@ public final class FeatureGradients: GradientPass {
         reports[place]!.replacedLoss = (reports[place]!.replacedLoss ?? 0) + replaced.reduce(0, +)
       }
     }
-    return group.members.map { output($0, positions, losses, replacedLosses) }
-  }
-
-  /// The samples of one pass.
-  private struct Part {
-    let group: SampleGroup
-    let samples: Range<Int>
-    let batch: Batch
-    /// Of the whole group.
-    let positions: RecordedPositions
-    /// Of the pass.
-    let recordedRows: [Int32]
-
-    var rows: Range<Int> { group.rows(of: samples) }
-    /// The recorded ones among the group's recorded positions.
-    var recorded: Range<Int> { positions.range(of: samples) }
+    return group.records.map { output($0.samples, positions, losses, replacedLosses) }
   }
 
   private func width(_ place: Place) -> Int { model.description.width(of: place.site) }
 
   /// One forward pass from `place` on with the recorded positions rebuilt, and back to it.
-  private func replacedPass(_ place: Place, _ autoencoder: AutoencoderOperations, _ part: Part) -> [Double] {
+  private func replacedPass(
+    _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput, of group: SampleGroup,
+    _ positions: RecordedPositions
+  ) -> [Double] {
     let W = width(place)
-    rebuild(place, autoencoder, part)
-    let activations = replaced.resize(part.rows.count * W)
-    activations.update(from: part.group.activation(place) + part.rows.lowerBound * W, count: part.rows.count * W)
-    for (index, row) in part.recordedRows.enumerated() {
+    rebuild(place, autoencoder, input, of: group, positions)
+    let rows = group.rows(of: input.sampleRange)
+    let activations = replaced.resize(rows.count * W)
+    activations.update(from: group.activation(place) + rows.lowerBound * W, count: rows.count * W)
+    for (index, row) in positions.rowsInPass(of: input.sampleRange).enumerated() {
       (activations + Int(row) * W).update(from: rebuilt.values.baseAddress! + index * W, count: W)
     }
-    let start = part.group.start(at: place, part.samples, replacement: activations)
-    return model.gradients(part.batch, from: start, at: [place]) { keep($1, $0, autoencoder, part) }
+    let start = group.start(at: place, input.sampleRange, replacement: activations)
+    return model.gradients(input, from: start, at: [place]) { keep($1, $0, autoencoder, input, positions) }
   }
 
   /// One forward pass of the unmodified model and one way back for all places.
-  private func errorTermPass(_ part: Part) -> [Double] {
-    let start = part.group.start(at: autoencoders[0].place, part.samples)
-    return model.gradients(part.batch, from: start, at: Set(neededPlaces)) { place, gradient in
+  private func errorTermPass(
+    _ input: ModelInput, of group: SampleGroup, _ positions: RecordedPositions
+  ) -> [Double] {
+    let start = group.start(at: autoencoders[0].place, input.sampleRange)
+    return model.gradients(input, from: start, at: Set(neededPlaces)) { place, gradient in
       let (_, autoencoder) = autoencoders.first { $0.place == place }!
-      rebuild(place, autoencoder, part)
-      keep(gradient, place, autoencoder, part)
+      rebuild(place, autoencoder, input, of: group, positions)
+      keep(gradient, place, autoencoder, input, positions)
     }
   }
 
   /// The losses that qwen-capture found, else those of a forward pass.
-  private func unmodifiedLosses(_ part: Part) -> [Double] {
-    if let losses = part.group.losses { return Array(losses[part.samples]) }
-    return model.losses(part.batch, from: part.group.start(at: autoencoders[0].place, part.samples))
+  private func unmodifiedLosses(_ input: ModelInput, of group: SampleGroup) -> [Double] {
+    if let losses = group.losses { return Array(losses[input.sampleRange]) }
+    return model.losses(input, from: group.start(at: autoencoders[0].place, input.sampleRange))
   }
 
   /// Leaves the recorded positions' activations in `rows` and what the autoencoder makes of them in `rebuilt`.
-  private func rebuild(_ place: Place, _ autoencoder: AutoencoderOperations, _ part: Part) {
+  private func rebuild(
+    _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput, of group: SampleGroup,
+    _ positions: RecordedPositions
+  ) {
     let W = width(place)
-    let activations = part.group.activation(place)
-    let count = part.recorded.count
-    let recorded = rows.resize(count * W)
-    for (index, row) in part.positions.rows[part.recorded].enumerated() {
+    let activations = group.activation(place)
+    let kept = positions.rows[positions.range(of: input.sampleRange)]
+    let recorded = rows.resize(kept.count * W)
+    for (index, row) in kept.enumerated() {
       (recorded + index * W).update(from: activations + row * W, count: W)
     }
-    let features = autoencoder.rebuild(rebuilt.resize(count * W), from: recorded, rows: count)
-    reports[place]!.add(recorded, rebuilt: rebuilt.values.baseAddress!, rows: count, width: W, active: features.count)
+    let features = autoencoder.rebuild(rebuilt.resize(kept.count * W), from: recorded, rows: kept.count)
+    reports[place]!.add(
+      recorded, rebuilt: rebuilt.values.baseAddress!, rows: kept.count, width: W, active: features.count)
   }
 
   /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.
-  private func keep(_ gradient: Tensor, _ place: Place, _ autoencoder: AutoencoderOperations, _ part: Part) {
-    let kept = gradients[place]!.mutableValues.baseAddress! + part.recorded.lowerBound * gradient.columns
-    model.operations.startDownload(kept, from: gradient, rows: part.recordedRows)
+  private func keep(
+    _ gradient: Tensor, _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput,
+    _ positions: RecordedPositions
+  ) {
+    let recorded = positions.range(of: input.sampleRange)
+    let kept = gradients[place]!.mutableValues.baseAddress! + recorded.lowerBound * gradient.columns
+    model.operations.startDownload(kept, from: gradient, rows: positions.rowsInPass(of: input.sampleRange))
     guard options.isDense || autoencoder.scalesGradients else { return }
     model.operations.finishDownloads()
-    autoencoder.scaleGradients(kept, of: rows.values.baseAddress!, rows: part.recorded.count)
+    autoencoder.scaleGradients(kept, of: rows.values.baseAddress!, rows: recorded.count)
     guard options.isDense else { return }
     let dense = featureGradients[place]!.mutableValues.baseAddress!
     autoencoder.featureGradients(
-      dense + part.recorded.lowerBound * autoencoder.autoencoder.features, from: kept, rows: part.recorded.count)
+      dense + recorded.lowerBound * autoencoder.autoencoder.features, from: kept, rows: recorded.count)
   }
 
   private func output(
-    _ member: SampleGroup.Member, _ positions: RecordedPositions, _ losses: [Double],
-    _ replacedLosses: [Place: [Double]]
+    _ samples: Range<Int>, _ positions: RecordedPositions, _ losses: [Double], _ replacedLosses: [Place: [Double]]
   ) -> OutputRecord {
     var record = OutputRecord()
-    positions.description(of: member, loss: losses).add(to: &record)
+    positions.description(of: samples, loss: losses).add(to: &record)
     for (place, autoencoder) in autoencoders {
       let values = options.isDense ? featureGradients[place]! : gradients[place]!
       let columns = options.isDense ? autoencoder.autoencoder.features : width(place)
-      record.add(PlaceValue.gradient.name(place), values, positions.range(of: member.samples), columns: columns)
-      if let losses = replacedLosses[place] { record.add(PlaceValue.loss.name(place), Array(losses[member.samples])) }
+      record.add(PlaceValue.gradient.name(place), values, positions.range(of: samples), columns: columns)
+      if let losses = replacedLosses[place] { record.add(PlaceValue.loss.name(place), Array(losses[samples])) }
     }
     return record
   }

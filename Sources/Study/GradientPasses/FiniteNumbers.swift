@@ -19,7 +19,7 @@ public struct FiniteNumbers {
   ///   the input or of the model that has such a number, too.
   public func check(_ records: [OutputRecord], of group: SampleGroup) throws {
     guard !isWaived else { return }
-    for (record, member) in zip(records, group.members) {
+    for (record, member) in zip(records, group.records) {
       guard let place = record.placeOfNonfinite() else { continue }
       let cause: String
       if let tensor = group.tensorWithNonfinite() {

@@ -9,21 +9,13 @@ import TensorStream
 /// nothing. Samples do not see each other, so records can be joined, and a record of very many rows can be taken in
 /// several passes: what a pass needs in memory does not grow with the records.
 public struct SampleGroup {
-  /// One record's part of the group.
-  public struct Member: Equatable, Sendable {
-    /// The record's batch number.
-    public let batch: Int
-    public let tokens: TokenBatch
-    /// Its samples among the group's.
-    public let samples: Range<Int>
-  }
-
-  /// The tokens of all members, end to end.
+  /// The tokens of all records, end to end.
   public private(set) var tokens: TokenBatch
-  public private(set) var members: [Member]
-  /// Each sample's loss where every member brings it.
+  /// Each record's batch number and tokens, and which of the group's samples are its own.
+  public private(set) var records: [(batch: Int, tokens: TokenBatch, samples: Range<Int>)]
+  /// Each sample's loss where every record brings it.
   public private(set) var losses: [Double]?
-  /// The tensors of that name of all members, by rows.
+  /// The tensors of that name of all records, by rows.
   private let tensors: [String: HostTensor]
   private let description: DecoderDescription
   private let passRows: Int
@@ -35,13 +27,12 @@ public struct SampleGroup {
     self.passRows = passRows
     self.description = description
     tokens = TokenBatch(joining: parts.map(\.tokens))
-    members = []
+    records = []
     losses = parts.allSatisfy { $0.losses != nil } ? parts.flatMap { $0.losses! } : nil
     self.tensors = tensors
     for part in parts {
-      let first = members.last?.samples.upperBound ?? 0
-      members.append(
-        Member(batch: part.batch, tokens: part.tokens, samples: first..<first + part.tokens.sampleCount))
+      let first = records.last?.samples.upperBound ?? 0
+      records.append((part.batch, part.tokens, first..<first + part.tokens.sampleCount))
     }
   }
 
@@ -68,14 +59,14 @@ public struct SampleGroup {
       rest: place.site.isStream ? nil : tensor(.rest, place) + first * description.width)
   }
 
-  /// The first by name of the members' tensors that has a NaN or an infinity.
+  /// The first by name of the records' tensors that has a NaN or an infinity.
   func tensorWithNonfinite() -> String? {
     if losses?.contains(where: { !$0.isFinite }) == true { return "loss" }
     return tensors.sorted { $0.key < $1.key }.first { firstNonfinite($0.value.values) != nil }?.key
   }
 
   /// The group's samples in passes of `passRows` rows or fewer, where samples are that short.
-  var passes: [Range<Int>] {
+  var passes: [ModelInput] {
     var passes: [Range<Int>] = []
     for sample in 0..<tokens.sampleCount {
       if let last = passes.last, Int(tokens.cuSeqlens[sample + 1] - tokens.cuSeqlens[last.lowerBound]) <= passRows {
@@ -84,7 +75,7 @@ public struct SampleGroup {
         passes.append(sample..<sample + 1)
       }
     }
-    return passes
+    return passes.map { ModelInput(tokens, samples: $0) }
   }
 }
 
@@ -155,8 +146,8 @@ public final class SampleGroupReader {
 }
 
 extension StreamWriter {
-  /// Writes what was made of each of the group's members.
+  /// Writes what was made of each of the group's records.
   public func write(_ records: [OutputRecord], of group: SampleGroup) throws {
-    for (record, member) in zip(records, group.members) { try write(record, batch: member.batch) }
+    for (record, source) in zip(records, group.records) { try write(record, batch: source.batch) }
   }
 }

@@ -31,6 +31,7 @@ import Testing
   static let layouts = [
     Layout(1), Layout(3), Layout(7), Layout(128), Layout(129), Layout(300), Layout(3, 1, 129, 7),
     Layout(padded: [(140, 129), (5, 1), (9, 9)]), Layout(padded: [(300, 128), (1, 1), (260, 3)]),
+    Layout(padded: [(2, 0), (5, 4), (150, 0), (3, 3)]),
   ]
 
   struct Inputs {
@@ -119,7 +120,7 @@ import Testing
   }
 
   /// The oracle's gradients are a formula too: this asks the function itself, element by element.
-  @Test(arguments: [Layout(3), Layout(3, 1, 2), Layout(padded: [(4, 2), (2, 1), (3, 3)])], shapes)
+  @Test(arguments: [Layout(3), Layout(3, 1, 2), Layout(padded: [(4, 2), (2, 1), (3, 3), (2, 0)])], shapes)
   func agreesWithFiniteDifferences(layout: Layout, shape: AttentionShape) throws {
     let inputs = Inputs(layout, shape, scale: 1)
     let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))

@@ -58,7 +58,11 @@ enum Oracle {
       let scores = (0...t).filter { $0 < sample.valid }.map { j in
         dot(q_t, vector(k, sample.rows.lowerBound + j, shape.keyValueWidth, keyHead, W)) / Double(W).squareRoot()
       }
-      let largest = scores.max()!
+      guard let largest = scores.max() else {
+        P.append([])
+        logSumExp.append(0)
+        continue
+      }
       let sum = scores.reduce(0) { $0 + exp($1 - largest) }
       P.append(scores.map { exp($0 - largest) / sum })
       logSumExp.append(largest + log(sum))

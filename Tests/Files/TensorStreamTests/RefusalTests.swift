@@ -293,10 +293,13 @@ import Testing
 
   /// A tokens record with tensors of the caller's.
   private func tokens(
-    ids: [Int32] = [1, 2, 3], ends: [Int32] = [0, 2, 3], samples: [Int64] = [0, 1], lengths: [Int32]? = nil
+    ids: [Int32] = [1, 2, 3], ends: [Int32] = [0, 2, 3], samples: [Int64] = [0, 1], lengths: [Int32]? = nil,
+    starts: [Int32]? = nil
   ) throws -> [UInt8] {
     var record = OutputRecord()
-    TokenBatch(inputIDs: ids, cuSeqlens: ends, sampleIndex: samples, validLengths: lengths).add(to: &record)
+    TokenBatch(
+      inputIDs: ids, cuSeqlens: ends, sampleIndex: samples, validLengths: lengths, validStarts: starts
+    ).add(to: &record)
     return try onlyDataRecord(record)
   }
 
@@ -340,6 +343,10 @@ import Testing
     try check(tokens(lengths: [2]), "tensor valid_lengths: expected I32 [2], found I32 [1]")
     try check(tokens(lengths: [2, 2]), "valid_lengths[1]: expected a length from 1 to 1, found 2")
     try check(tokens(lengths: [0, 1]), "valid_lengths[0]: expected a length from 1 to 2, found 0")
+    try check(tokens(starts: [0, 0]), "valid_starts: expected valid_lengths beside it, found none")
+    try check(tokens(lengths: [1, 1], starts: [1]), "tensor valid_starts: expected I32 [2], found I32 [1]")
+    try check(tokens(lengths: [1, 1], starts: [2, 0]), "valid_starts[0]: expected a number from 0 to 1, found 2")
+    try check(tokens(lengths: [1, 1], starts: [1, -1]), "valid_starts[1]: expected a number from 0 to 0, found -1")
   }
 
   @Test func gradientTensors() throws {

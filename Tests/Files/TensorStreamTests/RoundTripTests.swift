@@ -70,14 +70,21 @@ import Testing
   @Test func tokenBatch() throws {
     var batch = TokenBatch(
       inputIDs: [5, 6, 7, 8, 9], cuSeqlens: [0, 2, 5], sampleIndex: [41, 42], validLengths: [1, 3])
-    for lengths in [[1, 3] as [Int32], nil] {
+    for (lengths, starts) in [([1, 3], nil), ([1, 2], [1, 0]), (nil, nil)] as [([Int32]?, [Int32]?)] {
       batch.validLengths = lengths
+      batch.validStarts = starts
       var record = OutputRecord()
       batch.add(to: &record)
       #expect(try onlyRecord(.tokens, record) { try TokenBatch($0) } == batch)
     }
     #expect(batch.predictions == [1, 2])
     #expect(batch.rows(of: 1) == 2..<5)
+    #expect(batch.validRows(of: 1) == 2..<5)
+    let padded = TokenBatch(
+      inputIDs: batch.inputIDs, cuSeqlens: batch.cuSeqlens, sampleIndex: [0, 1], validLengths: [1, 1],
+      validStarts: [1, 0])
+    let joined = TokenBatch(joining: [batch, padded])
+    #expect((0..<4).map { joined.validRows(of: $0) } == [0..<2, 2..<5, 6..<7, 7..<8])
   }
 
   @Test func gradientBatch() throws {

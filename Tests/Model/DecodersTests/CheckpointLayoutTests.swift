@@ -13,7 +13,7 @@ import Testing
   private func logits(_ folder: ModelFolder) throws -> [Float] {
     let model = try folder.load()
     return try model.logits(
-      Batch(TokenBatch(inputIDs: [5, 3, 60, 1], cuSeqlens: [0, 4], sampleIndex: [0]), model.description))
+      ModelInput(TokenBatch(inputIDs: [5, 3, 60, 1], cuSeqlens: [0, 4], sampleIndex: [0]), model.description))
   }
 
   private func change(_ tensor: inout ModelFolder.Stored) { tensor.bytes[1] ^= 0x40 }

@@ -82,7 +82,7 @@ import Testing
   @Test(arguments: [Int32(61), -1, .max, .min]) func refusesATokenBeyondTheVocabulary(id: Int32) throws {
     let model = try loadModel("\(GoldenFile.folder)/f16")
     expectRefusal(.malformed, "token id \(id)", "61 entries") {
-      _ = try Batch(
+      _ = try ModelInput(
         TokenBatch(inputIDs: [60, 0, id], cuSeqlens: [0, 3], sampleIndex: [0]), model.description)
     }
   }
@@ -98,7 +98,7 @@ import Testing
     let golden = try GoldenFile("bf16-sharded")
     let (sharded, whole) = (try loadModel(golden.model), try folder.load())
     for tokens in try golden.batches("plain") {
-      let batch = try Batch(tokens, whole.description)
+      let batch = try ModelInput(tokens, whole.description)
       #expect(try whole.logits(batch) == sharded.logits(batch))
     }
   }

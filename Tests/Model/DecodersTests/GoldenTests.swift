@@ -23,7 +23,7 @@ import Testing
     let model = try loadModel(golden.model)
     var captured: [String: [Float]] = [:]
     for tokens in try golden.batches(run) {
-      let batch = try Batch(tokens, model.description)
+      let batch = try ModelInput(tokens, model.description)
       let places = PlaceList(sites: [.residMid, .mlpOut], layers: 0..<golden.layerCount)
       try model.capture(batch, at: Set(places.places)) { place, activation, _ in
         captured["\(place)", default: []] += activation.values
@@ -42,7 +42,7 @@ import Testing
   func logits(name: String, run: String) throws {
     let golden = try GoldenFile(name)
     let model = try loadModel(golden.model)
-    let all = try golden.batches(run).flatMap { try model.logits(Batch($0, model.description)) }
+    let all = try golden.batches(run).flatMap { try model.logits(ModelInput($0, model.description)) }
     let found = try golden.pick(run, of: all, width: model.description.vocabularySize)
     #expect(relativeL2(found, try golden.floats("\(run).logits")) < Self.forwardTolerance)
   }
@@ -54,7 +54,7 @@ import Testing
     var gradients: [Int: [Float]] = [:]
     var losses: [Double] = []
     for tokens in try golden.batches(run) {
-      let batch = try Batch(tokens, model.description)
+      let batch = try ModelInput(tokens, model.description)
       losses += try captured(model, batch, at: Place(.mlpOut, 0)).gradients(golden.mlpOutputs) { place, gradient in
         gradients[place.layer, default: []] += gradient.values
       }
@@ -80,7 +80,7 @@ import Testing
   @Test func startDoesNotMatter() throws {
     let golden = try GoldenFile("f32")
     let model = try loadModel(golden.model)
-    let batch = try Batch(try golden.batches("plain")[0], model.description)
+    let batch = try ModelInput(try golden.batches("plain")[0], model.description)
     let all = PlaceList(sites: Site.allCases, layers: 0..<golden.layerCount)
     func run(_ start: Place) throws -> (losses: [Double], gradients: [Place: [Float]]) {
       var gradients: [Place: [Float]] = [:]
@@ -102,7 +102,7 @@ import Testing
   @Test func stopsAtTheLowestPlaceWanted() throws {
     let golden = try GoldenFile("f32")
     let model = try loadModel(golden.model)
-    let batch = try Batch(try golden.batches("plain")[0], model.description)
+    let batch = try ModelInput(try golden.batches("plain")[0], model.description)
     var seen: [Place] = []
     let captured = try captured(model, batch, at: Place(.mlpOut, 0))
     _ = captured.gradients([Place(.mlpOut, 2), Place(.residMid, 1), Place(.residPost, 1)]) { place, _ in
@@ -117,7 +117,7 @@ import Testing
     let model = try loadModel(golden.model)
     let tokens = try golden.batches("plain")[1]
     func run(_ tokens: TokenBatch) throws -> (losses: [Double], gradient: [Float]) {
-      let batch = try Batch(tokens, model.description)
+      let batch = try ModelInput(tokens, model.description)
       var gradient: [Float] = []
       let place = Place(.mlpOut, 0)
       let losses = try captured(model, batch, at: place).gradients([place]) { gradient = $1.values }
@@ -142,7 +142,7 @@ import Testing
     let batches = try golden.batches("padded") + golden.batches("plain")
     for tokens in batches {
       let fresh = try loadModel(golden.model)
-      let batch = try Batch(tokens, used.description)
+      let batch = try ModelInput(tokens, used.description)
       let start = Place(.mlpOut, 0)
       let (kept, fresher) = (try captured(used, batch, at: start), try captured(fresh, batch, at: start))
       #expect(kept.activation == fresher.activation && kept.rest == fresher.rest)
@@ -169,7 +169,7 @@ import Testing
     var found: [Place: [Float]] = [:]
     var sums: [Place: [Float]] = [:]
     for tokens in try golden.batches("plain") {
-      try model.capture(Batch(tokens, model.description), at: Set(places)) { place, activation, rest in
+      try model.capture(ModelInput(tokens, model.description), at: Set(places)) { place, activation, rest in
         found[place, default: []] += activation.values
         #expect((rest == nil) == place.site.isStream)
         if [.attnOut, .mlpOut].contains(place.site) {
@@ -198,7 +198,7 @@ import Testing
       var found: [Place: [Float]] = [:]
       var losses: [Double] = []
       for tokens in batches {
-        losses += try captured(model, Batch(tokens, model.description), at: start).gradients(
+        losses += try captured(model, ModelInput(tokens, model.description), at: start).gradients(
           places.filter { $0 >= start }
         ) { place, gradient in
           found[place, default: []] += gradient.values
@@ -223,7 +223,7 @@ extension GoldenFile {
 /// What a forward pass leaves at a place, to go on from.
 struct Captured {
   let model: DecoderModel
-  let batch: Batch
+  let batch: ModelInput
   let place: Place
   let activation: [Float]
   let rest: [Float]?
@@ -245,7 +245,7 @@ struct Captured {
   func losses() -> [Double] { withStart { model.losses(batch, from: $0) } }
 }
 
-func captured(_ model: DecoderModel, _ batch: Batch, at place: Place) throws -> Captured {
+func captured(_ model: DecoderModel, _ batch: ModelInput, at place: Place) throws -> Captured {
   var (activation, rest): ([Float], [Float]?) = ([], nil)
   try model.capture(batch, at: [place]) { (activation, rest) = ($1.values, $2?.values) }
   return Captured(model: model, batch: batch, place: place, activation: activation, rest: rest)

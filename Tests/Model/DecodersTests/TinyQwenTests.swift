@@ -27,7 +27,7 @@ struct TinyQwenTests {
     let starts = sequences.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.count)) }
     let tokens = TokenBatch(
       inputIDs: sequences.flatMap { $0 }, cuSeqlens: starts, sampleIndex: sequences.indices.map { Int64($0) })
-    let found = try model.logits(Batch(tokens, model.description))
+    let found = try model.logits(ModelInput(tokens, model.description))
     let worst = zip(found, expected.flatMap { $0 }).map { abs(Double($0) - $1) }.max()!
     #expect(found.count == expected.reduce(0) { $0 + $1.count } && worst < 1e-4)
     #expect(relativeL2(found, expected.flatMap { $0 }) < GoldenTests.forwardTolerance)

@@ -36,6 +36,18 @@ import Tokenization
       ])
   }
 
+  @Test func padsBefore() throws {
+    let found = try batches(try SampleBatcher(samplesPerBatch: 3, maximumLength: 4, padID: 0, padsBefore: true))
+    #expect(
+      found == [
+        TokenBatch(
+          inputIDs: [0, 1, 2, 3, 0, 0, 0, 4, 5, 6, 7, 8], cuSeqlens: [0, 4, 8, 12], sampleIndex: [100, 101, 102],
+          validLengths: [3, 1, 4], validStarts: [1, 3, 0]),
+        TokenBatch(
+          inputIDs: [0, 0, 10, 11], cuSeqlens: [0, 4], sampleIndex: [103], validLengths: [2], validStarts: [2]),
+      ])
+  }
+
   @Test func fullBatchesLeaveNothingBehind() throws {
     #expect(try batches(try SampleBatcher(samplesPerBatch: 4, maximumLength: 9)).count == 1)
     #expect(

@@ -170,14 +170,27 @@ import Tokenization
     #expect(none.errors.contains("--max-length: expected at least 2, for the special tokens"))
   }
 
-  @Test func paddingBeforeSamplesIsRefused() throws {
-    let path = try tokenizer(#"{"padding_side":"left"}"#)
-    let outcome = try program.run(
-      ["--tokenizer", path, "--padding", "max-length"], input: Data(Self.text.utf8))
-    #expect(outcome.status == 65)
-    #expect(outcome.errors.contains("tokenizer_config.json: padding_side: \"left\" with --padding max-length"))
-    #expect(outcome.output.isEmpty)
-    #expect(try program.run(["--tokenizer", path], input: Data(Self.text.utf8)).status == 0)
+  @Test func paddingComesBeforeSamplesWhereTheTokenizerSaysSo() throws {
+    func batches(_ configuration: String, _ flags: [String] = []) throws -> [TokenBatch] {
+      let outcome = try program.run(
+        ["--tokenizer", try tokenizer(configuration)] + flags, input: Data(Self.text.utf8))
+      return try read(outcome.output).batches
+    }
+    let padding = ["--padding", "max-length", "--max-length", "60"]
+    let behind = try batches(#"{"padding_side":"right"}"#, padding)
+    let before = try batches(#"{"padding_side":"left"}"#, padding)
+    #expect(behind.allSatisfy { $0.validStarts == nil })
+    for (behind, before) in zip(behind, before) {
+      #expect(before.validLengths == behind.validLengths)
+      #expect(before.validStarts == behind.validLengths!.map { 60 - $0 })
+      for sample in 0..<behind.sampleCount {
+        let ids = behind.inputIDs[behind.rows(of: sample)]
+        let valid = Int(behind.validLengths![sample])
+        #expect(Array(before.inputIDs[before.rows(of: sample)]) == Array(ids.dropFirst(valid) + ids.prefix(valid)))
+      }
+    }
+    // Without padding there is no side to it.
+    #expect(try batches(#"{"padding_side":"left"}"#) == batches(#"{"padding_side":"right"}"#))
   }
 
   // MARK: Forms of text

@@ -84,7 +84,7 @@ extension TemporaryFolder {
     #expect(gradients.map(\.place) == [Place(.mlpOut, 2), Place(.mlpOut, 2), Place(.mlpOut, 10)])
     #expect(gradients.map(\.mode) == [.mean, .meanAbsolute, .meanAbsolute])
     #expect(gradients.map(\.values) == [[1, -2], [1, 2], [3, 4]])
-    #expect(gradients.allSatisfy { $0.unit == .activation && $0.precision == .single })
+    #expect(gradients.allSatisfy { $0.unit == .activation && $0.areFloat32 })
     #expect(collection.provenance["model"] == "demo")
     #expect(try collection.sorted(layers: [10]).map(\.place) == [Place(.mlpOut, 10)])
     #expect(
@@ -195,6 +195,6 @@ extension TemporaryFolder {
     // A negative value can only come from the signed mean.
     #expect(gradients.map(\.mode) == [.meanAbsolute, .mean, .mean, .meanAbsolute, .meanAbsolute])
     #expect(gradients.map(\.unit) == [GradientUnit](repeating: .feature, count: 5))
-    #expect(gradients[0].precision == .single && gradients[2].precision == .double)
+    #expect(gradients[0].areFloat32 && !gradients[2].areFloat32)
   }
 }

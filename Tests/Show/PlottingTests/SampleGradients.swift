@@ -15,5 +15,5 @@ func sampleGradients(
     let value = bell * (Int.random(in: 0..<100, using: &random) == 0 ? 2.5 : 1)
     return scale * (mode == .mean ? value : 4 + value)
   }
-  return PlaceGradients(place: Place(.mlpOut, layer), mode: mode, unit: unit, values: values, precision: .single)
+  return PlaceGradients(place: Place(.mlpOut, layer), mode: mode, unit: unit, values: values, areFloat32: true)
 }

@@ -10,7 +10,7 @@ import Testing
 
   @Test func forTheEye() {
     #expect(
-      GradientTable.text(gradients, top: 2, style: .aligned) == """
+      gradientTable(gradients, top: 2, isTabSeparated: false) == """
         layer 3  mean  4 activations
           max |gradient| 2.00000e+00  mean -4.16667e-01  std 1.12423e+00  min -2.00000e+00  max 5.00000e-01
           left out: 1 NaN (at 3)
@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test func forPrograms() {
-    let lines = GradientTable.text(gradients, top: 2, style: .tabSeparated).split(separator: "\n")
+    let lines = gradientTable(gradients, top: 2, isTabSeparated: true).split(separator: "\n")
     let rows = lines.map { $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init) }
     #expect(rows.count == 4)
     #expect(rows.allSatisfy { $0.count == rows[0].count })

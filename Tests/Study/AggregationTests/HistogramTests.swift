@@ -8,7 +8,7 @@ import Testing
     let expected = try NumPyFixtures.expected(name)
     let numPy = expected["histograms"][String(bins)]!
     let histogram = Histogram(
-      expected.values, bins: bins, precision: name.hasSuffix("f4") ? .single : .double)
+      expected.values, bins: bins, areFloat32: name.hasSuffix("f4"))
     #expect(histogram.counts == numPy["counts"]!.elements!.map { $0.int! })
     #expect(histogram.edges == numPy["edges"]!.elements!.map { $0.number! })
   }
@@ -33,13 +33,13 @@ import Testing
     #expect(large.counts == [1, 1, 1])
     let tiny = Histogram([0, .leastNonzeroMagnitude, .leastNormalMagnitude / 4], bins: 4)
     #expect(tiny.counts.reduce(0, +) == 3)
-    let halfPrecision = Histogram([Double(-3e38 as Float), Double(3e38 as Float)], bins: 2, precision: .single)
+    let halfPrecision = Histogram([Double(-3e38 as Float), Double(3e38 as Float)], bins: 2, areFloat32: true)
     #expect(halfPrecision.counts == [1, 1])
   }
 
   @Test func neighbouringFloatsHaveHundredBins() {
     let value: Float = 1
-    let histogram = Histogram([Double(value), Double(value.nextUp)], bins: 100, precision: .single)
+    let histogram = Histogram([Double(value), Double(value.nextUp)], bins: 100, areFloat32: true)
     #expect(histogram.counts.first == 1 && histogram.counts.last == 1)
     #expect(zip(histogram.edges, histogram.edges.dropFirst()).allSatisfy { $0 < $1 })
   }

@@ -1,5 +1,6 @@
 import Aggregation
 import SystemIO
+import TensorStream
 import Testing
 
 @Suite struct ProvenanceAgreementTests {

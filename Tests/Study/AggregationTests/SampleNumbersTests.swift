@@ -1,4 +1,5 @@
 import Aggregation
+import TensorStream
 import TestSupport
 import Testing
 

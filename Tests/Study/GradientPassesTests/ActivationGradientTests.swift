@@ -55,7 +55,7 @@ import Testing
       predictions += description.predictions
       #expect(description.sampleIndex == tokens.sampleIndex)
       for sample in 0..<tokens.sampleCount {
-        let valid = tokens.validLength(of: sample)
+        let valid = tokens.validRows(of: sample).count
         #expect(Array(description.position[description.rows(of: sample)]) == (0..<Int32(valid)).map { $0 })
         #expect(
           description.token[description.rows(of: sample)] == tokens.inputIDs[tokens.rows(of: sample).prefix(valid)])

@@ -33,25 +33,25 @@ import Testing
 
   @Test(arguments: [1, 2, 9, 11, 30, 31, 1024]) func everyRecordComesOnceAndInOrder(_ passRows: Int) throws {
     let groups = try groups(passRows)
-    #expect(groups.flatMap(\.members).map(\.tokens) == Self.batches)
-    #expect(groups.flatMap(\.members).map(\.batch) == Array(0..<Self.batches.count))
+    #expect(groups.flatMap(\.records).map(\.tokens) == Self.batches)
+    #expect(groups.flatMap(\.records).map(\.batch) == Array(0..<Self.batches.count))
     for group in groups {
-      #expect(group.members.count == 1 || group.tokens.tokenCount <= passRows)
-      #expect(group.members.last?.samples.upperBound == group.tokens.sampleCount)
-      for member in group.members {
-        for (inMember, inGroup) in member.samples.enumerated() {
+      #expect(group.records.count == 1 || group.tokens.tokenCount <= passRows)
+      #expect(group.records.last?.samples.upperBound == group.tokens.sampleCount)
+      for record in group.records {
+        for (inRecord, inGroup) in record.samples.enumerated() {
           #expect(
             Array(group.tokens.inputIDs[group.tokens.rows(of: inGroup)])
-              == Array(member.tokens.inputIDs[member.tokens.rows(of: inMember)]))
-          #expect(group.tokens.validLength(of: inGroup) == member.tokens.validLength(of: inMember))
+              == Array(record.tokens.inputIDs[record.tokens.rows(of: inRecord)]))
+          #expect(group.tokens.validRows(of: inGroup).count == record.tokens.validRows(of: inRecord).count)
         }
       }
     }
   }
 
   @Test func recordsAreJoinedWhileTheyFit() throws {
-    #expect(try groups(11).map { $0.members.map(\.batch) } == [[0, 1], [2], [3], [4]])
-    #expect(try groups(1024).map { $0.members.map(\.batch) } == [[0, 1, 2, 3, 4]])
+    #expect(try groups(11).map { $0.records.map(\.batch) } == [[0, 1], [2], [3], [4]])
+    #expect(try groups(1024).map { $0.records.map(\.batch) } == [[0, 1, 2, 3, 4]])
   }
 
   /// The same model over the same records, alone and together, whole and sample by sample.
@@ -81,6 +81,35 @@ import Testing
         }
       }
     }
+  }
+
+  /// What comes before a sample is never attended to, so it changes no gradient; its own predictions are in the loss.
+  @Test func paddingBeforeSamplesChangesNoGradient() throws {
+    let golden = try GoldenFile("f32")
+    let model = try DecoderModel(
+      Checkpoint(golden.model), layers: 0..<golden.layerCount, includingHead: true,
+      operations: try CPUOperations(threads: 2))
+    func gradients(_ batches: [TokenBatch]) throws -> [[String: [UInt8]]] {
+      let activations = try ActivationsStream(TokensStream(batches), model, layers: [0])
+      return try GradientsStream(activations, model, start: 0, layers: Array(0..<golden.layerCount)).tensors()
+    }
+    let plain = Self.batch([5, 1, 9], first: 0)
+    let lengths = plain.predictions.map { $0 + 1 }
+    let padded = TokenBatch(
+      inputIDs: (0..<3).flatMap { sample in
+        let ids = plain.inputIDs[plain.rows(of: sample)]
+        return Array(repeating: 3, count: 9 - ids.count) + ids
+      }, cuSeqlens: [0, 9, 18, 27], sampleIndex: plain.sampleIndex, validLengths: lengths,
+      validStarts: lengths.map { 9 - $0 })
+    let (expected, found) = (try gradients([plain])[0], try gradients([padded])[0])
+    #expect(found.keys.sorted() == expected.keys.sorted())
+    for name in ["cu_positions", "position", "token", "sample_index"] { #expect(found[name] == expected[name]) }
+    for layer in 0..<golden.layerCount {
+      let name = "grad.mlp_out.\(layer)"
+      #expect(relativeL2(floats(found[name]!), floats(expected[name]!).map(Double.init)) < 2e-6, "\(name)")
+    }
+    let losses = [found, expected].map { $0["loss"]!.withUnsafeBytes { Array($0.bindMemory(to: Double.self)) } }
+    #expect(losses[0][0] > losses[1][0] && losses[0][1] > losses[1][1] && losses[0][2] == losses[1][2])
   }
 
   private func floats(_ bytes: [UInt8]) -> [Float] {

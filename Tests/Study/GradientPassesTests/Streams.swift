@@ -86,7 +86,7 @@ final class ActivationsStream: StoredStream {
     try writer.begin(.activations, provenance: [:])
     try tokens.forEachGroup(model.description, [], passRows: passRows) { group in
       try capture.run(group)
-      try writer.write(group.members.map { capture.record(of: $0, in: group, places: places) }, of: group)
+      try writer.write(capture.records(group, places: places), of: group)
     }
     try writer.end()
     try writer.finish()

@@ -6,7 +6,7 @@ import Glibc
 private let tile = 128
 
 extension CPUOperations {
-  /// For each sample and head, with scale 1/√headWidth and keys j ≤ t that are real tokens:
+  /// For each sample and head, with scale 1/√headWidth and keys j ≤ t that are real tokens (0 without any):
   ///
   ///     S[t,j] = scale · q_t · k_j,   L[t] = log Σ_j e^S[t,j],   P = e^(S − L),   o_t = Σ_j P[t,j]·v_j
   ///
@@ -38,9 +38,16 @@ extension CPUOperations {
         let firstRow = sample.rows.lowerBound + start
         let q = query.address + firstRow * shape.queryWidth + head * W
         let o = output.address + firstRow * shape.queryWidth + head * W
+        let keys = min(start + rows, sample.valid)
+        guard keys > 0 else {
+          for row in 0..<rows {
+            (o + row * shape.queryWidth).update(repeating: 0, count: W)
+            (logSumExp.address + ((firstRow + row) * shape.heads + head) * 2).update(repeating: 0, count: 2)
+          }
+          continue
+        }
         withUnsafeTemporaryAllocation(of: (maximum: Float, sum: Double).self, capacity: rows) { running in
           running.initialize(repeating: (-.infinity, 0))
-          let keys = min(start + rows, sample.valid)
           for firstKey in stride(from: 0, to: keys, by: tile) {
             let count = min(tile, keys - firstKey)
             // S(rows,count) = scale · q(rows,W) · k(count,W)ᵀ
@@ -116,6 +123,9 @@ extension CPUOperations {
           let (q, dq) = (query.address + qOffset, dQuery.address + qOffset)
           let (o, dO) = (output.address + qOffset, dOutput.address + qOffset)
           let keys = min(start + rows, sample.valid)
+          if keys == 0 {
+            for row in 0..<rows { (dq + row * qWidth).update(repeating: 0, count: W) }
+          }
           for firstKey in stride(from: 0, to: keys, by: tile) {
             let count = min(tile, keys - firstKey)
             // S(rows,count) = scale · q · kᵀ

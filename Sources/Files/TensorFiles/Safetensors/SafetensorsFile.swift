@@ -4,7 +4,7 @@ import SystemIO
 public final class SafetensorsFile: Sendable {
   public let path: String
   public let header: SafetensorsHeader
-  private let map: MappedFile
+  let map: MappedFile
 
   public init(path: String) throws {
     self.path = path
@@ -23,7 +23,12 @@ public final class SafetensorsFile: Sendable {
 
   /// The bytes of one of the header's tensors, valid as long as this object.
   public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: map.bytes[byteRange(of: tensor)])
+  }
+
+  /// Where it lies in the file.
+  func byteRange(of tensor: TensorInfo) -> Range<Int> {
     let start = header.dataOffset + tensor.byteRange.lowerBound
-    return UnsafeRawBufferPointer(rebasing: map.bytes[start..<start + tensor.byteRange.count])
+    return start..<start + tensor.byteRange.count
   }
 }

@@ -7,7 +7,7 @@ extension SafetensorsFile {
   public func storedTensors() throws(Failure) -> [String: StoredTensor] {
     var tensors: [String: StoredTensor] = [:]
     for info in header.tensors {
-      let storage = SafetensorsStorage(self, info)
+      let storage = MappedStorage(map, byteRange(of: info))
       do {
         tensors[info.name] = try StoredTensor(
           type: info.type, shape: info.shape, storage: storage, storageCount: info.elementCount)
@@ -15,16 +15,4 @@ extension SafetensorsFile {
     }
     return tensors
   }
-}
-
-private final class SafetensorsStorage: TensorStorage {
-  private let file: SafetensorsFile
-  private let info: TensorInfo
-
-  init(_ file: SafetensorsFile, _ info: TensorInfo) {
-    self.file = file
-    self.info = info
-  }
-
-  func bytes() -> UnsafeRawBufferPointer { file.bytes(of: info) }
 }

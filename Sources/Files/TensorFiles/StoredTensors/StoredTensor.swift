@@ -113,7 +113,7 @@ public struct StoredTensor: Sendable {
   /// - Throws: `Failure` of kind malformed where it claims more elements than its storage has.
   public func contiguous() throws -> StoredTensor {
     if isContiguous { return self }
-    let copy = CopiedElements(byteCount: count * type.size)
+    let copy = CopiedStorage(byteCount: count * type.size)
     let source = try bytes().baseAddress!
     let size = type.size
     var written = copy.address
@@ -184,19 +184,4 @@ public struct StoredTensor: Sendable {
     }
     return last
   }
-}
-
-/// Elements that lie otherwise in their file than they are needed.
-private final class CopiedElements: TensorStorage, @unchecked Sendable {
-  private let buffer: AlignedBuffer
-  private let byteCount: Int
-
-  init(byteCount: Int) {
-    buffer = AlignedBuffer(capacity: byteCount)
-    self.byteCount = byteCount
-  }
-
-  var address: UnsafeMutableRawPointer { buffer.address }
-
-  func bytes() -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.address, count: byteCount) }
 }

@@ -49,7 +49,7 @@ struct LegacyTorchFile {
     guard case .list(let keys) = try pickle(maximumPickleSize, noStorage) else {
       throw refuse("a list of storages", found: "none")
     }
-    var storages: [String: FileStorage] = [:]
+    var storages: [String: MappedStorage] = [:]
     for key in keys {
       guard let key = key.text, let (type, size) = sizes.known[key], storages[key] == nil else {
         throw refuse("the keys of the storages that tensors have, once each", found: key.text ?? key.kind)
@@ -66,7 +66,7 @@ struct LegacyTorchFile {
         throw refuse(
           "\(size) bytes of storage \(key)", found: "\(bytes.count - position): the file is cut off")
       }
-      storages[key] = FileStorage(map, position..<position + size)
+      storages[key] = MappedStorage(map, position..<position + size)
       position += size
     }
     if let missing = sizes.known.keys.sorted().first(where: { storages[$0] == nil }) {
@@ -99,23 +99,8 @@ struct LegacyTorchFile {
         throw Failure(.malformed, "storage \(key): expected one type and size, found two")
       }
       known[key] = (type, byteCount)
-      return NoStorage()
+      // Nothing is read before the places are known.
+      return CopiedStorage(byteCount: 0)
     }
-  }
-
-  private final class NoStorage: TensorStorage {
-    func bytes() -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
-  }
-
-  private final class FileStorage: TensorStorage {
-    private let map: MappedFile
-    private let range: Range<Int>
-
-    init(_ map: MappedFile, _ range: Range<Int>) {
-      self.map = map
-      self.range = range
-    }
-
-    func bytes() -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: map.bytes[range]) }
   }
 }

@@ -18,7 +18,7 @@ extension PickleReader {
     }
     let (byteCount, overflow) = count.multipliedReportingOverflow(by: type?.size ?? 1)
     guard !overflow else { throw wrong("fewer than 2^63 bytes", found: "\(count) elements of \(type!.description)") }
-    storages.append(StoredElements(storage: try storageLookup(key, type, byteCount), type: type, byteCount: byteCount))
+    storages.append((try storageLookup(key, type, byteCount), type, byteCount))
     return .storage(storages.count - 1)
   }
 

@@ -9,11 +9,8 @@ extension PickleReader {
     var dictionaries: [Int: Converted] = [:]
   }
 
-  struct Converted {
-    let value: PickleValue
-    /// Containers within containers, this one counted.
-    let depth: Int
-  }
+  /// A value, and how many containers within containers it is.
+  typealias Converted = (value: PickleValue, depth: Int)
 
   /// - Parameter level: the containers around this value. One that holds itself has no end and so is too deep.
   func value(
@@ -21,32 +18,32 @@ extension PickleReader {
   ) throws(Failure) -> Converted {
     let result: Converted
     switch node {
-    case .none: return Converted(value: .none, depth: 0)
-    case .bool(let value): return Converted(value: .bool(value), depth: 0)
-    case .integer(let value): return Converted(value: .integer(value), depth: 0)
-    case .double(let value): return Converted(value: .double(value), depth: 0)
-    case .string(let value): return Converted(value: .string(value), depth: 0)
-    case .global(let global): return Converted(value: .token(global.description), depth: 0)
-    case .other(let name): return Converted(value: .token(name), depth: 0)
-    case .otherTensor(let type): return Converted(value: .otherTensor(type), depth: 0)
-    case .storage: return Converted(value: .token("a storage"), depth: 0)
-    case .tensor(let index): return Converted(value: .tensor(tensors[index]), depth: 0)
+    case .none: return (.none, 0)
+    case .bool(let value): return (.bool(value), 0)
+    case .integer(let value): return (.integer(value), 0)
+    case .double(let value): return (.double(value), 0)
+    case .string(let value): return (.string(value), 0)
+    case .global(let global): return (.token(global.description), 0)
+    case .other(let name): return (.token(name), 0)
+    case .otherTensor(let type): return (.otherTensor(type), 0)
+    case .storage: return (.token("a storage"), 0)
+    case .tensor(let index): return (.tensor(tensors[index]), 0)
     case .list(let index):
       if let known = converted.lists[index] { return try checked(known, level) }
       let (elements, depth) = try values(of: lists[index], &converted, level: level)
-      result = Converted(value: .list(elements), depth: depth)
+      result = (.list(elements), depth)
       converted.lists[index] = result
     case .tuple(let index):
       if let known = converted.tuples[index] { return try checked(known, level) }
       let (elements, depth) = try values(of: tuples[index], &converted, level: level)
-      result = Converted(value: .tuple(elements), depth: depth)
+      result = (.tuple(elements), depth)
       converted.tuples[index] = result
     case .dictionary(let index):
       if let known = converted.dictionaries[index] { return try checked(known, level) }
       let entries = dictionaries[index].entries
       let (elements, depth) = try values(of: entries.map(\.value), &converted, level: level)
       let pairs = zip(entries, elements).map { PickleValue.Entry(key: $0.key, value: $1) }
-      result = Converted(value: .dictionary(pairs), depth: depth)
+      result = (.dictionary(pairs), depth)
       converted.dictionaries[index] = result
     }
     return result

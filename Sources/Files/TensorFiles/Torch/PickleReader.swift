@@ -26,7 +26,7 @@ package struct PickleReader {
   var lists: [[Node]] = []
   var tuples: [[Node]] = []
   var dictionaries: [PickleDictionary] = []
-  var storages: [StoredElements] = []
+  var storages: [(storage: any TensorStorage, type: StorageType?, byteCount: Int)] = []
   var tensors: [StoredTensor] = []
 
   /// Python remembers some ten values for each tensor.
@@ -57,12 +57,6 @@ package struct PickleReader {
     let isOrdered: Bool
     var entries: [(key: PickleValue.Key, value: Node)] = []
     var keys: Set<PickleValue.Key> = []
-  }
-
-  struct StoredElements {
-    let storage: any TensorStorage
-    let type: StorageType?
-    let byteCount: Int
   }
 
   /// What `other` nodes are called.

@@ -7,22 +7,18 @@ struct CentralDirectory {
   private let range: Range<Int>
   private let count: Int
 
-  private enum Signature {
-    static let localHeader = 0x0403_4b50
-    static let directoryHeader = 0x0201_4b50
-    static let end = 0x0605_4b50
-    static let zip64End = 0x0606_4b50
-    static let zip64Locator = 0x0706_4b50
-  }
+  private static let localSignature = 0x0403_4b50
+  private static let directorySignature = 0x0201_4b50
+  private static let endSignature = 0x0605_4b50
+  private static let zip64EndSignature = 0x0606_4b50
+  private static let zip64LocatorSignature = 0x0706_4b50
 
-  private enum Size {
-    static let localHeader = 30
-    static let directoryHeader = 46
-    static let end = 22
-    static let zip64End = 56
-    static let zip64Locator = 20
-    static let longestComment = 0xffff
-  }
+  private static let localHeaderSize = 30
+  private static let directoryHeaderSize = 46
+  private static let endSize = 22
+  private static let zip64EndSize = 56
+  private static let zip64LocatorSize = 20
+  private static let longestComment = 0xffff
 
   /// A 16- or 32-bit field that means "look in the zip64 record".
   private static let elsewhere16 = 0xffff
@@ -45,7 +41,7 @@ struct CentralDirectory {
       (count, size, offset) = large
       directoryEnd = zip64
     }
-    guard offset <= directoryEnd, size == directoryEnd - offset, count <= size / Size.directoryHeader else {
+    guard offset <= directoryEnd, size == directoryEnd - offset, count <= size / Self.directoryHeaderSize else {
       throw Failure(
         .malformed,
         "zip: expected a directory of \(count) entries and \(size) bytes at \(offset), found its end at \(directoryEnd)"
@@ -58,14 +54,14 @@ struct CentralDirectory {
   /// Where the end record begins: the last one whose comment runs to the end of the file.
   private static func findEnd(_ reader: ByteReader) throws(Failure) -> Int {
     let fileSize = reader.bytes.count
-    var offset = fileSize - Size.end
-    while offset >= max(0, fileSize - Size.end - Size.longestComment) {
-      if try reader.u32(offset) == Signature.end, try reader.u16(offset + 20) == fileSize - offset - Size.end {
+    var offset = fileSize - Self.endSize
+    while offset >= max(0, fileSize - Self.endSize - Self.longestComment) {
+      if try reader.u32(offset) == Self.endSignature, try reader.u16(offset + 20) == fileSize - offset - Self.endSize {
         return offset
       }
       offset -= 1
     }
-    let isZip = fileSize >= 4 && reader.bytes.loadUnaligned(as: UInt32.self).littleEndian == Signature.localHeader
+    let isZip = fileSize >= 4 && reader.bytes.loadUnaligned(as: UInt32.self).littleEndian == Self.localSignature
     throw Failure(
       .malformed,
       isZip
@@ -74,10 +70,10 @@ struct CentralDirectory {
   }
 
   private static func findZip64End(_ reader: ByteReader, before end: Int) throws(Failure) -> Int? {
-    let locator = end - Size.zip64Locator
-    guard locator >= 0, try reader.u32(locator) == Signature.zip64Locator else { return nil }
+    let locator = end - Self.zip64LocatorSize
+    guard locator >= 0, try reader.u32(locator) == Self.zip64LocatorSignature else { return nil }
     let offset = try reader.u64(locator + 8)
-    guard offset == locator - Size.zip64End, try reader.u32(offset) == Signature.zip64End else {
+    guard offset == locator - Self.zip64EndSize, try reader.u32(offset) == Self.zip64EndSignature else {
       throw Failure(.malformed, "zip: expected a zip64 end record before byte \(locator), found none")
     }
     return offset
@@ -96,12 +92,12 @@ struct CentralDirectory {
   }
 
   private func entry(at offset: inout Int) throws(Failure) -> ZipArchive.Entry {
-    guard try reader.u32(offset) == Signature.directoryHeader else {
+    guard try reader.u32(offset) == Self.directorySignature else {
       throw Failure(.malformed, "zip: byte \(offset): expected an entry of the directory, found something else")
     }
     let nameLength = try reader.u16(offset + 28)
     let extraLength = try reader.u16(offset + 30)
-    let nameBytes = try reader.slice(offset + Size.directoryHeader, nameLength)
+    let nameBytes = try reader.slice(offset + Self.directoryHeaderSize, nameLength)
     guard let name = String(validating: nameBytes, as: UTF8.self) else {
       throw Failure(.malformed, "zip: byte \(offset): expected a name in UTF-8")
     }
@@ -122,7 +118,7 @@ struct CentralDirectory {
     let checksum = UInt32(try reader.u32(offset + 16))
     // The zip64 field holds only what did not fit, in this order.
     if size == Self.elsewhere32 || compressedSize == Self.elsewhere32 || header == Self.elsewhere32 {
-      let extra = try zip64Field(offset + Size.directoryHeader + nameLength, extraLength, entry: name)
+      let extra = try zip64Field(offset + Self.directoryHeaderSize + nameLength, extraLength, entry: name)
       var position = 0
       func next() throws(Failure) -> Int {
         guard position + 8 <= extra.bytes.count else {
@@ -149,7 +145,7 @@ struct CentralDirectory {
             + "found a size of \(size)")
       }
     }
-    offset += Size.directoryHeader + nameLength + extraLength + (try reader.u16(offset + 32))
+    offset += Self.directoryHeaderSize + nameLength + extraLength + (try reader.u16(offset + 32))
     guard offset <= range.upperBound else {
       throw Failure(.malformed, "zip: \(name): expected its entry to end before byte \(range.upperBound)")
     }
@@ -172,16 +168,16 @@ struct CentralDirectory {
   private func payload(
     of name: String, _ nameBytes: UnsafeRawBufferPointer, header: Int, size: Int
   ) throws(Failure) -> Range<Int> {
-    guard header <= range.lowerBound, try reader.u32(header) == Signature.localHeader else {
+    guard header <= range.lowerBound, try reader.u32(header) == Self.localSignature else {
       throw Failure(.malformed, "zip: \(name): expected its header at byte \(header), found something else")
     }
-    let localName = try reader.slice(header + Size.localHeader, try reader.u16(header + 26))
+    let localName = try reader.slice(header + Self.localHeaderSize, try reader.u16(header + 26))
     guard localName.elementsEqual(nameBytes) else {
       throw Failure(
         .malformed,
         "zip: \(name): expected that name in its header, found \(String(decoding: localName, as: UTF8.self))")
     }
-    let start = header + Size.localHeader + localName.count + (try reader.u16(header + 28))
+    let start = header + Self.localHeaderSize + localName.count + (try reader.u16(header + 28))
     guard start <= range.lowerBound, size <= range.lowerBound - start else {
       throw Failure(
         .malformed,

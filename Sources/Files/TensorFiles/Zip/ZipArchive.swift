@@ -37,7 +37,7 @@ public final class ZipArchive: Sendable {
   /// The entries whose checksum has been compared.
   private let verified = Mutex<Set<Int>>([])
   /// What has been decompressed, which takes as much memory as it is long.
-  private let decompressed = Mutex<[Int: Decompressed]>([:])
+  private let decompressed = Mutex<[Int: CopiedStorage]>([:])
 
   /// - Throws: `Failure` of kind malformed that begins with the path.
   public convenience init(path: String) throws {
@@ -88,9 +88,9 @@ public final class ZipArchive: Sendable {
       case .stored: uncheckedBytes(of: entry)
       case .deflated:
         try decompressed.withLock { known in
-          let contents = try known[index] ?? Decompressed(uncheckedBytes(of: entry), size: entry.size, at: path, entry)
+          let contents = try known[index] ?? inflated(entry)
           known[index] = contents
-          return contents.bytes
+          return contents.bytes()
         }
       }
     guard entry.checksum != 0, !verified.withLock({ $0.contains(index) }) else { return bytes }
@@ -103,6 +103,22 @@ public final class ZipArchive: Sendable {
     }
     verified.withLock { _ = $0.insert(index) }
     return bytes
+  }
+}
+
+extension ZipArchive {
+  private func inflated(_ entry: Entry) throws -> CopiedStorage {
+    let contents = CopiedStorage(byteCount: entry.size)
+    guard let decompressor = libdeflate_alloc_decompressor() else { throw Failure.outOfMemory(1 << 16) }
+    defer { libdeflate_free_decompressor(decompressor) }
+    let deflated = uncheckedBytes(of: entry)
+    // Without a place for the size it succeeds only when the contents fill the memory exactly.
+    let result = libdeflate_deflate_decompress(
+      decompressor, deflated.baseAddress, deflated.count, contents.address, entry.size, nil)
+    guard result == LIBDEFLATE_SUCCESS else {
+      throw Failure(.malformed, "\(path): \(entry.name): damaged: expected \(entry.size) deflated bytes, found others")
+    }
+    return contents
   }
 }
 

@@ -35,10 +35,10 @@ public struct GradientCollection {
   }
 
   private mutating func readArray(_ path: String) throws {
-    let (values, precision): ([Double], Histogram.Precision) =
+    let (values, areFloat32): ([Double], Bool) =
       switch try NumPyVector(path: path) {
-      case .float32(let values): (values.map(Double.init), .single)
-      case .float64(let values): (values, .double)
+      case .float32(let values): (values.map(Double.init), true)
+      case .float64(let values): (values, false)
       }
     let name = ArrayFileName(parsing: path)
     let place = name?.place ?? Place(.mlpOut, defaults.nextLayer)
@@ -47,7 +47,7 @@ public struct GradientCollection {
     provenance["array.\(place).\(mode.names.flag)"] = path
     try add(
       PlaceGradients(
-        place: place, mode: mode, unit: defaults.unit ?? .feature, values: values, precision: precision), from: path)
+        place: place, mode: mode, unit: defaults.unit ?? .feature, values: values, areFloat32: areFloat32), from: path)
   }
 
   /// Reads the finished averages of every data record, the tensors `mean.PLACE` and `mean_abs.PLACE`.
@@ -64,7 +64,7 @@ public struct GradientCollection {
           let values = try record.tensor(tensor.name, shape: [nil], of: Float.self)
           try add(
             PlaceGradients(
-              place: place, mode: mode, unit: unit, values: values.map(Double.init), precision: .single),
+              place: place, mode: mode, unit: unit, values: values.map(Double.init), areFloat32: true),
             from: file.name)
         }
       }

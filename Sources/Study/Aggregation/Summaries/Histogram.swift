@@ -1,11 +1,5 @@
 /// Counts in bins of equal width, the last of which includes its right edge: what `numpy.histogram` gives.
 public struct Histogram: Equatable, Sendable {
-  /// The arithmetic of the edges. numpy computes them in the array's own type, so that a value at an edge of a
-  /// float32 array falls where float32 rounding puts the edge.
-  public enum Precision: Sendable {
-    case single, double
-  }
-
   /// One more than there are counts, ascending.
   public let edges: [Double]
   public let counts: [Int]
@@ -14,16 +8,18 @@ public struct Histogram: Equatable, Sendable {
   ///   - values: those that are not finite, or lie outside `range`, are not counted.
   ///   - range: the first and the last edge; by default the least and the greatest finite value, and half a unit to
   ///     each side of it where all are one (or where there is none, of 0).
+  ///   - areFloat32: what numpy would have the values in. It computes the edges in the array's own type, so that a
+  ///     value at an edge falls where float32 rounding puts the edge.
   public init(
-    _ values: [Double], bins: Int, range: ClosedRange<Double>? = nil, precision: Precision = .double
+    _ values: [Double], bins: Int, range: ClosedRange<Double>? = nil, areFloat32: Bool = false
   ) {
     precondition(bins > 0)
     let range = range ?? Self.range(of: values)
-    var edges = Self.edges(of: range, bins: bins, precision: precision)
+    var edges = Self.edges(of: range, bins: bins, areFloat32: areFloat32)
     // Two neighbouring float32 values cannot hold a hundred float32 edges between them, nor does float32 hold the
     // difference of its two largest ones.
-    if precision == .single, !zip(edges, edges.dropFirst()).allSatisfy({ $0 < $1 }) {
-      edges = Self.edges(of: range, bins: bins, precision: .double)
+    if areFloat32, !zip(edges, edges.dropFirst()).allSatisfy({ $0 < $1 }) {
+      edges = Self.edges(of: range, bins: bins, areFloat32: false)
     }
     var counts = [Int](repeating: 0, count: bins)
     let (first, last) = (edges[0], edges[bins])
@@ -51,7 +47,7 @@ public struct Histogram: Equatable, Sendable {
   }
 
   /// numpy.linspace: start + i·step, each operation rounded to the type, and the last edge as it was given.
-  private static func edges(of range: ClosedRange<Double>, bins: Int, precision: Precision) -> [Double] {
+  private static func edges(of range: ClosedRange<Double>, bins: Int, areFloat32: Bool) -> [Double] {
     func spaced<Value: BinaryFloatingPoint>(_ start: Value, _ stop: Value) -> [Double] {
       let width = stop - start
       guard width.isFinite else {
@@ -60,9 +56,7 @@ public struct Histogram: Equatable, Sendable {
       }
       return (0..<bins).map { Double(Value($0) * (width / Value(bins)) + start) } + [Double(stop)]
     }
-    return switch precision {
-    case .single: spaced(Float(range.lowerBound), Float(range.upperBound))
-    case .double: spaced(range.lowerBound, range.upperBound)
-    }
+    return areFloat32
+      ? spaced(Float(range.lowerBound), Float(range.upperBound)) : spaced(range.lowerBound, range.upperBound)
   }
 }

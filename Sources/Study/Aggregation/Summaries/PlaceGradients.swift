@@ -14,18 +14,18 @@ public struct PlaceGradients: Sendable {
   public let mode: AveragingMode
   public let unit: GradientUnit
   public let values: [Double]
-  /// How the values were stored: histogram edges are rounded as numpy rounds them.
-  public let precision: Histogram.Precision
+  /// How the values were stored, in float32 or float64: histogram edges are rounded as numpy rounds them.
+  public let areFloat32: Bool
   public let statistics: Statistics
 
   public init(
-    place: Place, mode: AveragingMode, unit: GradientUnit, values: [Double], precision: Histogram.Precision = .double
+    place: Place, mode: AveragingMode, unit: GradientUnit, values: [Double], areFloat32: Bool = false
   ) {
     self.place = place
     self.mode = mode
     self.unit = unit
     self.values = values
-    self.precision = precision
+    self.areFloat32 = areFloat32
     statistics = Statistics(values)
   }
 
@@ -39,7 +39,7 @@ public struct PlaceGradients: Sendable {
     let (low, high) = (statistics.minimum, statistics.maximum)
     // Of no values, too.
     if !(high - low <= Self.smallestSpread) {
-      let histogram = Histogram(values, bins: bins, precision: precision)
+      let histogram = Histogram(values, bins: bins, areFloat32: areFloat32)
       if zip(histogram.edges, histogram.edges.dropFirst()).allSatisfy({ $0 < $1 }) { return histogram }
     }
     let isZero = statistics.maximumMagnitude <= Self.smallestSpread

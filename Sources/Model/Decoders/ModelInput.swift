@@ -2,10 +2,15 @@ import SystemIO
 import TensorOperations
 import TensorStream
 
-/// A batch as the model's passes need it.
-public struct Batch {
-  public let samples: PackedSamples
+/// What a pass of the model is given: some samples' tokens, and what follows from where they lie.
+public struct ModelInput {
+  /// Where each sample lies, its padding included.
+  let sampleRows: [Range<Int>]
+  /// The same as attention sees it.
+  let samples: PackedSamples
   public let inputIDs: [Int32]
+  /// Which of the batch's samples these are.
+  public let sampleRange: Range<Int>
   /// Each row's position in its sample.
   let positions: [Int32]
   /// Each row's next token; −1 in a sample's last row, which predicts nothing.
@@ -19,14 +24,19 @@ public struct Batch {
 
   /// Some of a batch's samples, whose token ids were checked.
   public init(_ tokens: TokenBatch, samples chosen: Range<Int>) {
+    sampleRange = chosen
     let start = Int(tokens.cuSeqlens[chosen.lowerBound])
+    let inPass = { (rows: Range<Int>) in rows.lowerBound - start..<rows.upperBound - start }
+    sampleRows = chosen.map { inPass(tokens.rows(of: $0)) }
     samples = PackedSamples(
-      chosen.map { sample in
-        let rows = tokens.rows(of: sample)
-        return .init(rows: rows.lowerBound - start..<rows.upperBound - start, valid: tokens.validLength(of: sample))
+      chosen.flatMap { sample in
+        let (rows, valid) = (tokens.rows(of: sample), tokens.validRows(of: sample))
+        let padding = inPass(rows.lowerBound..<valid.lowerBound)
+        let real = PackedSamples.Sample(rows: inPass(valid.lowerBound..<rows.upperBound), valid: valid.count)
+        return padding.isEmpty ? [real] : [.init(rows: padding, valid: 0), real]
       })
     inputIDs = Array(tokens.inputIDs[start..<Int(tokens.cuSeqlens[chosen.upperBound])])
-    positions = samples.positions
+    positions = chosen.flatMap { (0..<Int32(tokens.rows(of: $0).count)) }
     targets = chosen.flatMap { tokens.inputIDs[tokens.rows(of: $0)].dropFirst() + [-1] }
   }
 

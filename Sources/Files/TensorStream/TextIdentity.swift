@@ -1,6 +1,6 @@
 import SystemIO
 
-/// Which text samples were taken from, as far as a stream says: the hashes `text.xxh64` and `text.start.xxh64` of its
+/// Which text samples were taken from, as far as a stream says: XXH64 of its bytes, the hashes `text.xxh64` and `text.start.xxh64` of its
 /// provenance. Of a stream without them the text is unknown.
 public struct TextIdentity: Hashable, Comparable, Sendable {
   /// Of all of the text; nil where it could not be read ahead, as from a pipe.
@@ -28,8 +28,8 @@ public struct TextIdentity: Hashable, Comparable, Sendable {
 
   // MARK: - In the provenance
 
-  static let wholeKey = "text.xxh64"
-  static let startKey = "text.start.xxh64"
+  public static let wholeKey = "text.xxh64"
+  public static let startKey = "text.start.xxh64"
 
   /// The texts that a begin record names. The hashes of several are in two lists of lines, where an empty line is a
   /// hash that is not known. Without any hash the one text is unknown.
@@ -54,7 +54,7 @@ public struct TextIdentity: Hashable, Comparable, Sendable {
   }
 
   /// What `texts(of:)` reads.
-  static func provenance(of texts: [TextIdentity]) -> [String: String] {
+  public static func provenance(of texts: [TextIdentity]) -> [String: String] {
     func lines(_ hashes: [String?]) -> String? {
       hashes.contains { $0 != nil } ? hashes.map { $0 ?? "" }.joined(separator: "\n") : nil
     }
