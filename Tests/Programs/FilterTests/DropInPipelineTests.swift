@@ -109,7 +109,7 @@ import Testing
     #expect(try names(name) == Self.files(unit, mode, layers: [1, 3]))
     #expect(try names() == ["tmp", name] && names("tmp").isEmpty)
 
-    let number = "-?[0-9]+\\.[0-9]{6}"
+    let number = "-?([0-9]+\\.[0-9]{6}|[1-9]\\.[0-9]{2}e-[0-9]{2,3})"
     let lines: [String]
     switch mode {
     case "mean_abs":

@@ -53,6 +53,21 @@ import Testing
       Statistics([Double](repeating: .nan, count: 700)).exclusions == "700 NaN (at 0, 1, 2, 3, 4, …)")
   }
 
+  /// Python prints the same by f"{x:.6f}" and f"{x:.2e}".
+  @Test(
+    arguments: [
+      (0, "0.000000"), (-0.0, "0.000000"), (0.002345, "0.002345"), (-12.5, "-12.500000"), (1e-4, "0.000100"),
+      (0.00012345, "0.000123"), (9.96e-5, "9.96e-05"), (1.234e-7, "1.23e-07"), (-1.234e-7, "-1.23e-07"),
+      (9.999e-5, "1.00e-04"), (.leastNonzeroMagnitude, "4.94e-324"), (.nan, "nan"),
+    ] as [(Double, String)])
+  func smallNumbersKeepThreeDigits(_ value: Double, _ text: String) {
+    let magnitude = text.hasPrefix("-") ? String(text.dropFirst()) : text
+    let deviation = value.isNaN ? "nan" : "0.000000"
+    #expect(
+      PlaceSummary.text(Place(.mlpOut, 3), [.mean: Statistics([value])])
+        == "Layer 3: Mean gradient = \(text), Max gradient = \(magnitude), Std gradient = \(deviation)")
+  }
+
   @Test func summaryLinesAreThoseOfThePythonScripts() {
     let absolute = Statistics([0.002, 0.004, 0.123456])
     #expect(
