@@ -68,8 +68,8 @@ let package = Package(
     .target(
       name: "FilterSupport",
       dependencies: [
-        "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON", "SystemIO",
-        argumentParser,
+        "Aggregation", "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON",
+        "SystemIO", argumentParser,
       ], path: "Sources/Programs/FilterSupport"),
     .executableTarget(
       name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"],
@@ -142,7 +142,8 @@ let package = Package(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
-        "TensorStream", "FilterSupport", "TensorFiles", "Tokenization", "SystemIO", "CZstd", "TestSupport",
+        "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization", "SystemIO", "CZstd",
+        "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
   ]
 )
