@@ -30,6 +30,7 @@ extension Reader {
     "config": Reader(read: configuration, seeds: Seeds.configurations),
     "checkpoint": Reader(read: checkpoint, seeds: Seeds.checkpoints),
     "layers": Reader(read: layers, seeds: Seeds.layers),
+    "facts": Reader(read: facts, seeds: Seeds.facts),
   ]
 
   // MARK: - Buffers
@@ -94,6 +95,14 @@ extension Reader {
   private static func layers(_ bytes: UnsafeRawBufferPointer) throws {
     guard let list = try? LayerList(String(decoding: bytes, as: UTF8.self)) else { return }
     precondition((try? LayerList(list.description)) == list)
+  }
+
+  private static func facts(_ bytes: UnsafeRawBufferPointer) throws {
+    guard let (program, fact) = Fact.read(bytes) else { return }
+    // Compared as text, as NaN is not equal to itself.
+    let line = fact.line(program: program)
+    let again = Fact.read(line.utf8)
+    precondition(again?.fact.line(program: again!.program) == line, line)
   }
 
   private static func configuration(_ bytes: UnsafeRawBufferPointer) throws {

@@ -1,3 +1,5 @@
+import Aggregation
+import FilterSupport
 import Foundation
 import SystemIO
 import TensorFiles
@@ -126,6 +128,18 @@ enum Seeds {
       ]),
       joined([Array(configuration.utf8), [], TestSupport.safetensors([:], layer + outer), []]),
     ]
+  }
+
+  static func facts() throws -> [[UInt8]] {
+    let facts: [Fact] = [
+      .device("cpu"), .progress(done: 3, total: 12, unit: "samples", tokens: 70, seconds: 0.5),
+      .loss(natsPerToken: 3.25, predictions: 67),
+      .reconstruction(
+        Place(.mlpOut, 2), meanL0: 31.5, varianceExplained: 0.9, loss: 3.25, replacedLoss: nil, predictions: 67),
+      .statistics(Place(.residPost, 0), .mean, Statistics([0.5, -.infinity, .nan])), .warning("a \"b\""),
+      .file("out/é.npy"), .error("x: cannot open", exit: 66), .end,
+    ]
+    return facts.map { Array($0.line(program: "sae-grad").utf8) }
   }
 
   static func layers() throws -> [[UInt8]] { ["0-23", "0,5,10", "0,5-8,9999"].map { Array($0.utf8) } }
