@@ -8,6 +8,9 @@ import Synchronization
 /// A library's user sees a trap, as where Swift's own containers get no memory; programs say it and exit.
 nonisolated(unsafe) private var lastResort: @Sendable (Failure) -> Never = { fatalError($0.description) }
 
+/// Is told of each file that has got its final name.
+nonisolated(unsafe) private(set) var tellOfFinishedFile: @Sendable (_ path: String) -> Void = { _ in }
+
 /// Ends the process where nothing can be thrown, in one line and, in a program, with the failure's exit code and without
 /// unfinished files.
 public func stop(_ failure: Failure) -> Never { lastResort(failure) }
@@ -46,10 +49,18 @@ private var addressSpaceInUse: Int? {
 /// - a mapped file that loses its pages ends the process with a message and exit code 74, memory that Swift does not get
 ///   with exit code 71, and nothing is finished after a mapped file was written to;
 /// - signals that end the process from outside, such as SIGTERM, remove unfinished files first;
-/// - a write beyond the limit of a file's size fails as others do.
-public func takeChargeOfProcess() {
+/// - a write beyond the limit of a file's size, or to a pipe that nobody reads any more, fails as others do.
+///
+/// - Parameters:
+///   - say: says a failure where nothing can be thrown, on whatever thread.
+///   - tellOfFile: is told the path of each file that is complete and has its name, on whatever thread.
+public func takeChargeOfProcess(
+  say: @escaping @Sendable (Failure) -> Void = { complain($0.description) },
+  tellOfFile: @escaping @Sendable (_ path: String) -> Void = { _ in }
+) {
+  tellOfFinishedFile = tellOfFile
   lastResort = { failure in
-    complain(failure.description)
+    say(failure)
     UnfinishedFiles.removeAll()
     _exit(failure.kind.rawValue)
   }
@@ -131,13 +142,17 @@ enum UnfinishedFiles {
 
   /// Those that end a process from outside: of a terminal, of a scheduler whose time is up, of a limit.
   private static let signals = [
-    SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU, SIGALRM, SIGVTALRM, SIGUSR1, SIGUSR2,
+    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGALRM, SIGVTALRM, SIGUSR1, SIGUSR2,
   ]
 
   static func installHandlers() {
+    // All that a handler reads is made before.
     _ = entries
+    TerminalLine.leave()
     // A file that grows beyond its limit is then a failed write, which has a message.
     signal(SIGXFSZ, SIG_IGN)
+    // Of standard error that means nothing; of the data it is for the program to end as the signal would have it.
+    signal(SIGPIPE, SIG_IGN)
     for number in signals {
       var former = sigaction()
       guard sigaction(number, nil, &former) == 0 else { continue }
@@ -145,6 +160,7 @@ enum UnfinishedFiles {
       // What a parent had ignored, as nohup does, stays ignored. Swift's own handler of SIGQUIT prints a backtrace.
       guard handler == nil || number == SIGQUIT && unsafeBitCast(handler, to: Int.self) != ignored else { continue }
       signal(number) { number in
+        TerminalLine.leave()
         UnfinishedFiles.removeAll()
         signal(number, SIG_DFL)
         raise(number)
@@ -264,6 +280,7 @@ enum MappedFiles {
           memcpy(line.baseAddress! + length, text, count)
           length += count
         }
+        TerminalLine.leave()
         add(name)
         add(path)
         add(": read failed: the file has become shorter while it was in use, or its disk has failed\n")

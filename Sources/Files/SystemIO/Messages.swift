@@ -6,15 +6,15 @@ public let programName = String(CommandLine.arguments.first?.split(separator: "/
 /// One line on standard error, with the program's name before it, in one write: the lines of programs that share a
 /// terminal must not interleave.
 public func complain(_ message: String) {
-  writeToStandardError("\(programName): \(printable(message))\n")
+  writeLine("\(programName): \(printable(message))")
 }
 
 /// A line on standard error without the program's name, for text whose form others rely on.
 public func writeLine(_ line: String) {
-  writeToStandardError("\(line)\n")
+  writeToStandardError(TerminalLine.replacing(with: "\(line)\n"))
 }
 
-public func writeToStandardError(_ text: String) {
+func writeToStandardError(_ text: String) {
   // A failed write to standard error has nowhere to be reported.
   _ = Array(text.utf8).withUnsafeBytes { bytes in
     retryingOnInterrupt { write(STDERR_FILENO, bytes.baseAddress, bytes.count) }

@@ -19,7 +19,8 @@ public final class OutputFile {
   }
 
   public static func standardOutput() -> OutputFile {
-    OutputFile(name: "standard output", descriptor: STDOUT_FILENO, temporary: nil)
+    TerminalLine.leaveToStandardOutput()
+    return OutputFile(name: "standard output", descriptor: STDOUT_FILENO, temporary: nil)
   }
 
   /// A file written beside its final name, in the same folder, so that the last step is one atomic rename.
@@ -90,6 +91,7 @@ public final class OutputFile {
     do {
       guard closed else { throw Failure.inputOutput(name, "close") }
       try temporary.rename(to: name, witness)
+      tellOfFinishedFile(name)
     } catch {
       temporary.remove(witness)
       throw error

@@ -65,12 +65,14 @@ public struct ComputeOptions: ParsableArguments {
   /// The thread count asked for, else the cores this process may use.
   public var threadCount: Int { threads ?? availableCores() }
 
-  /// The tensor operations where they were asked for. Says on standard error where that is, unless `quiet`.
+  /// The tensor operations where they were asked for. Says where that is.
   ///
   /// - Throws: `Failure` of kind unavailable that says what is missing of the device asked for.
-  public func makeOperations(quiet: Bool) throws -> any TensorOperations {
+  public func makeOperations(_ messages: MessageOptions) throws -> any TensorOperations {
     let (operations, reason) = try chosenOperations()
-    if !quiet { complain("device: \(operations.description)\(reason.map { " (no GPU: \($0))" } ?? "")") }
+    let words = operations.description + (reason.map { " (no GPU: \($0))" } ?? "")
+    if !messages.quiet { complain("device: \(words)") }
+    FactWriter.write(.device(printable(words)))
     return operations
   }
 
@@ -91,9 +93,9 @@ public struct ComputeOptions: ParsableArguments {
     }
   }
 
-  /// Says on standard error how much memory of a GPU was in use at most, unless `quiet`.
-  public func reportMemory(_ operations: (any TensorOperations)?, quiet: Bool) {
-    if !quiet, let report = operations?.memoryReport { complain(report) }
+  /// Says how much memory of a GPU was in use at most.
+  public func reportMemory(_ operations: (any TensorOperations)?, _ messages: MessageOptions) {
+    if let report = operations?.memoryReport { messages.note(report) }
   }
 
   /// What goes into a stream's provenance: nothing, where numbers are those of the processor but for rounding.

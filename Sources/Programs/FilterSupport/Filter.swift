@@ -5,6 +5,8 @@ import SystemIO
 /// A program of the pipeline. Conforming types parse their options and do the work in `filter()`; what it throws
 /// becomes one line on standard error and the exit code of its kind.
 public protocol Filter: ParsableCommand {
+  var messages: MessageOptions { get }
+
   mutating func filter() throws
 }
 
@@ -14,7 +16,7 @@ public let packageVersion = "0.1.0"
 extension Filter {
   public static func main() {
     holdStandardDescriptors()
-    takeChargeOfProcess()
+    takeChargeOfProcess(say: say, tellOfFile: { FactWriter.write(.file($0)) })
     var filter: Self
     do {
       let arguments = Array(CommandLine.arguments.dropFirst())
@@ -41,6 +43,7 @@ extension Filter {
         try output.finish()
       }
     }
+    filter.messages.progressDescriptor.map(FactWriter.open)
     runAndExit { try filter.filter() }
   }
 
@@ -49,9 +52,10 @@ extension Filter {
     do { try work() } catch {
       let failure = error as? Failure ?? Failure(.bug, "\(error)")
       if failure.kind == .brokenPipe { dieOfBrokenPipe() }
-      complain(failure.description)
+      say(failure)
       Glibc.exit(failure.kind.rawValue)
     }
+    FactWriter.write(.end)
     Glibc.exit(0)
   }
 
@@ -93,8 +97,14 @@ extension Filter {
   }
 }
 
-/// Ends the process as SIGPIPE would have, where a parent told it to ignore SIGPIPE.
+@Sendable private func say(_ failure: Failure) {
+  complain(failure.description)
+  FactWriter.write(.error(printable(failure.description), exit: failure.kind.rawValue))
+}
+
+/// Ends the process as SIGPIPE would have, had it not been ignored for the sake of standard error.
 private func dieOfBrokenPipe() -> Never {
+  TerminalLine.end()
   signal(SIGPIPE, SIG_DFL)
   raise(SIGPIPE)
   Glibc.exit(Failure.Kind.brokenPipe.rawValue)

@@ -12,13 +12,26 @@ public struct GradientSegment {
   let provenance: [String: String]
   /// Written before the gradients.
   let firstRecords: any Sequence<OutputRecord>
-  /// What is said at the end: lines of their own, and what is added to the closing line.
-  let report: () -> (lines: [String], closing: String)
+  let report: () -> Report
+
+  /// What is said at the end.
+  public struct Report {
+    let facts: [Fact]
+    let lines: [String]
+    let closing: String
+
+    /// - Parameters:
+    ///   - lines: lines of their own.
+    ///   - closing: what is added to the closing line.
+    public init(_ facts: [Fact], lines: [String] = [], closing: String = "") {
+      (self.facts, self.lines, self.closing) = (facts, lines, closing)
+    }
+  }
 
   public init(
     _ pass: any GradientPass, of model: DecoderModel, provenance: [String: String],
     firstRecords: any Sequence<OutputRecord> = EmptyCollection<OutputRecord>(),
-    report: @escaping () -> (lines: [String], closing: String)
+    report: @escaping () -> Report
   ) {
     (self.pass, self.model, self.provenance) = (pass, model, provenance)
     (self.firstRecords, self.report) = (firstRecords, report)
@@ -33,19 +46,19 @@ public func writeGradients(
   open: (Checkpoint, PlaceList, any TensorOperations) throws -> GradientSegment
 ) throws {
   let checkpoint = try Checkpoint(modelName)
-  for warning in checkpoint.warnings { complain("warning: \(warning)") }
+  checkpoint.warnings.forEach(warn)
   let output = try StreamWriter.toStandardOutput()
-  let operations = try compute.makeOperations(quiet: messages.quiet)
+  let operations = try compute.makeOperations(messages)
   let reader = StreamReader(try .standardInput())
   while let segment = try reader.nextSegment(.activations) {
     try segment.check(identity: checkpoint.identity)
     let captured = try segment.places(layerCount: checkpoint.description.layerCount)
     let work = try open(checkpoint, captured, operations)
     let own = checkpoint.identity.merging(compute.provenance) { $1 }.merging(work.provenance) { $1 }
+    let progress = Progress(unit: "samples", total: segment.count("samples"), messages)
     try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
     for record in work.firstRecords { try output.write(record, batch: nil) }
     let finiteNumbers = FiniteNumbers(work.model, isWaived: compute.allowNonfinite)
-    let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
     let groups = SampleGroupReader(
       reader, checkpoint.description, places: work.pass.neededPlaces, passRows: work.pass.passRows)
     while let group = try groups.next() {
@@ -56,9 +69,10 @@ public func writeGradients(
     }
     try output.end()
     let report = work.report()
-    if !messages.quiet { report.lines.forEach(complain) }
+    report.facts.forEach(FactWriter.write)
+    report.lines.forEach(messages.note)
     progress.finish(report.closing)
   }
   try output.finish()
-  compute.reportMemory(operations, quiet: messages.quiet)
+  compute.reportMemory(operations, messages)
 }

@@ -19,9 +19,23 @@ public enum Provenance {
       .joined(separator: "\n") + "\n…"
   }
 
-  /// This process's command line, quoted for a shell; of a very long one the beginning.
+  /// This process's command line, quoted for a shell; of a very long one the beginning. --progress-fd is not in it, as it
+  /// changes nothing of the numbers, and its descriptor would be missing to whoever runs the line again.
   static var commandLine: String {
-    let line = ([programName] + CommandLine.arguments.dropFirst().map(shellQuoted)).joined(separator: " ")
+    let arguments = withoutDescriptor(CommandLine.arguments.dropFirst())
+    let line = ([programName] + arguments.map(shellQuoted)).joined(separator: " ")
     return line.utf8.count <= 65_536 ? line : "\(String(decoding: line.utf8.prefix(65_536), as: UTF8.self))…"
+  }
+
+  static func withoutDescriptor(_ arguments: some Sequence<String>) -> [String] {
+    var kept: [String] = []
+    var isValue = false
+    for argument in arguments {
+      let flag = argument.replacing("_", with: "-")
+      let isDescriptor = !kept.contains("--") && (flag == "--progress-fd" || flag.hasPrefix("--progress-fd="))
+      if !isValue && !isDescriptor { kept.append(argument) }
+      isValue = !isValue && isDescriptor && flag == "--progress-fd"
+    }
+    return kept
   }
 }

@@ -26,6 +26,6 @@ extension Segment {
     }
   }
 
-  /// A whole number of the provenance, where it is known.
-  public func count(_ key: String) -> Int? { provenance[key].flatMap { Int($0) } }
+  /// A whole number of at least 0 of the provenance, where it is known.
+  public func count(_ key: String) -> Int? { provenance[key].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil } }
 }

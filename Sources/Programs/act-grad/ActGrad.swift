@@ -42,7 +42,10 @@ struct ActGrad: Filter {
       return GradientSegment(
         pass, of: loaded!.model, provenance: ["unit": "activation", "places": places.description]
       ) {
-        ([], ", loss \(decimal(pass.loss / Double(max(pass.predictions, 1)), 4)) nats a token")
+        let loss = pass.loss / Double(max(pass.predictions, 1))
+        return .init(
+          [.loss(natsPerToken: loss, predictions: pass.predictions)],
+          closing: ", loss \(decimal(loss, 4)) nats a token")
       }
     }
   }

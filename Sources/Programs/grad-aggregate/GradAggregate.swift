@@ -86,11 +86,11 @@ struct GradAggregate: Filter {
     // Without decoders to multiply by, there is nothing to compute on a GPU.
     var operations: (any TensorOperations)?
     var bases = BasisFiles(override: sae, threads: compute.threadCount) {
-      let made = try compute.makeOperations(quiet: messages.quiet)
+      let made = try compute.makeOperations(messages)
       operations = made
       return made
     }
-    let progress = Progress(unit: "records", quiet: messages.quiet)
+    var begun: Progress?
     for file in inputs {
       let reader = StreamReader(file)
       while let segment = try reader.nextSegment() {
@@ -98,6 +98,9 @@ struct GradAggregate: Filter {
           throw Failure(
             .malformed, "\(file.name): expected a stream of gradients or aggregates, found \(segment.kind.rawValue)")
         }
+        let progress = begun ?? Progress(unit: "records", total: inputs.count == 1 ? 0 : nil, messages)
+        begun = progress
+        progress.expect(segment.kind == .gradients ? segment.count("batches") : nil)
         do {
           let choices = try choices(segment)
           let texts = try agreement.add(segment.provenance, choices)
@@ -124,13 +127,13 @@ struct GradAggregate: Filter {
       }
     }
     // A stream without a segment was refused.
-    let all = sums!
+    let (all, progress) = (sums!, begun!)
     all.finishFactored()
     // Where nothing was multiplied, nothing was rounded.
     let provenance = agreement.joined!.merging(operations == nil ? [:] : compute.provenance) { _, own in own }
     try finish(all, of: agreement.texts, provenance: provenance, to: output)
     progress.finish()
-    compute.reportMemory(operations, quiet: messages.quiet)
+    compute.reportMemory(operations, messages)
   }
 
   /// The choices of the flags, where aggregates are merged those that made them.
@@ -169,8 +172,8 @@ struct GradAggregate: Filter {
       let modes = sums.choices.modes
       let finished = try places.map { (place: $0.key, byMode: try averages($0.value, of: $0.key, modes)) }
       if let save { try write(finished, into: save) }
-      if !messages.quiet {
-        for (place, byMode) in finished { writeLine(PlaceSummary.text(place, byMode.mapValues { Statistics($0) })) }
+      if !messages.quiet || FactWriter.isOpen {
+        for (place, byMode) in finished { say(byMode.mapValues { Statistics($0) }, of: place) }
       }
     }
     guard let output else { return }
@@ -183,6 +186,13 @@ struct GradAggregate: Filter {
     try output.write(sums.record(finished: !partial, of: texts), batch: 0)
     try output.end()
     try output.finish()
+  }
+
+  private func say(_ statistics: [AveragingMode: Statistics], of place: Place) {
+    if !messages.quiet { writeLine(PlaceSummary.text(place, statistics)) }
+    for (mode, statistics) in statistics.sorted(by: { $0.key < $1.key }) {
+      FactWriter.write(.statistics(place, mode, statistics))
+    }
   }
 
   private func averages(

@@ -105,15 +105,15 @@ struct GradPlot: Filter {
     try collection.checkUnit(of: gradients)
     for gradients in gradients {
       guard let exclusions = gradients.statistics.exclusions else { continue }
-      complain("\(gradients.place), \(gradients.mode.names.flag): left out: \(exclusions)")
+      warn("\(gradients.place), \(gradients.mode.names.flag): left out: \(exclusions)")
     }
     try makeFolder(output)
     let set = PlotSet(gradients, options)
-    let start = monotonicSeconds()
+    let progress = Progress(unit: "pictures", total: set.plots.count, messages)
     try set.write(
-      to: output, as: format, resolution: dpi, metadata: metadata(collection), threads: threads ?? availableCores())
-    guard !messages.quiet else { return }
-    complain("\(set.plots.count) pictures in \(decimal(monotonicSeconds() - start, 1)) s in \(output)")
+      to: output, as: format, resolution: dpi, metadata: metadata(collection), threads: threads ?? availableCores()
+    ) { _ in progress.advance(1) }
+    progress.finish(" in \(output)")
   }
 
   private var options: PlotOptions {

@@ -48,12 +48,12 @@ struct QwenCapture: Filter {
 
   func filter() throws {
     let checkpoint = try Checkpoint(model)
-    for warning in checkpoint.warnings { complain("warning: \(warning)") }
+    checkpoint.warnings.forEach(warn)
     let layerCount = checkpoint.description.layerCount
     let places =
       try placeOptions.places(layerCount: layerCount) ?? PlaceList(sites: placeOptions.sites, layers: 0..<layerCount)
     let outputs = try outputs(places)
-    let operations = try compute.makeOperations(quiet: messages.quiet)
+    let operations = try compute.makeOperations(messages)
     let reader = StreamReader(try .standardInput())
     let model = try DecoderModel(
       checkpoint, layers: 0..<(loss ? layerCount : places.places.last!.layer + 1), includingHead: loss,
@@ -63,7 +63,7 @@ struct QwenCapture: Filter {
     let finiteNumbers = FiniteNumbers(model, isWaived: compute.allowNonfinite)
 
     while let segment = try reader.nextSegment(.tokens) {
-      let progress = Progress(unit: "samples", total: segment.count("samples"), quiet: messages.quiet)
+      let progress = Progress(unit: "samples", total: segment.count("samples"), messages)
       for output in outputs {
         let own = checkpoint.identity.merging(compute.provenance) { $1 }
           .merging(["places": output.places.description]) { $1 }
@@ -80,10 +80,18 @@ struct QwenCapture: Filter {
         progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
       for output in outputs { try output.writer.end() }
-      progress.finish()
+      progress.finish(lossReport(capture))
     }
     for output in outputs { try output.writer.finish() }
-    compute.reportMemory(operations, quiet: messages.quiet)
+    compute.reportMemory(operations, messages)
+  }
+
+  /// Of all samples so far: the end of the closing line, and a fact.
+  private func lossReport(_ capture: ActivationCapture) -> String {
+    guard let sum = capture.loss else { return "" }
+    let loss = sum / Double(max(capture.predictions, 1))
+    FactWriter.write(.loss(natsPerToken: loss, predictions: capture.predictions))
+    return ", loss \(decimal(loss, 4)) nats a token"
   }
 
   /// The streams to write and the places in each.

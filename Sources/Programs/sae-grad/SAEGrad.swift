@@ -91,7 +91,7 @@ struct SAEGrad: Filter {
         pass, of: model, provenance: provenance(places, autoencoders.references),
         firstRecords: embedBasis ? pass.basisRecords() : EmptyCollection()
       ) {
-        (report(pass.reports, autoencoders.operations), "")
+        .init(facts(pass.reports), lines: lines(pass.reports, autoencoders.operations))
       }
     }
   }
@@ -125,7 +125,7 @@ struct SAEGrad: Filter {
     // Opening reads them from end to end: checksums, the content hash, numbers that are none.
     let team = ThreadTeam(size: min(compute.threadCount, places.places.count))
     let opened = try team.map(places.places) { try open($0, checkpoint.description) }
-    for warning in opened.flatMap(\.warnings) { complain("warning: \(warning)") }
+    opened.flatMap(\.warnings).forEach(warn)
     var loaded: LoadedAutoencoders = ([:], [:])
     let memory = AutoencoderMemory(operations)
     for (place, (autoencoder, reference, _)) in zip(places.places, opened) {
@@ -171,8 +171,22 @@ struct SAEGrad: Filter {
     return own
   }
 
+  private func facts(_ reports: [Place: ReconstructionReport]) -> [Fact] {
+    let reports = reports.sorted { $0.key < $1.key }
+    // Without an autoencoder in its place, every place has the model's own loss.
+    let own = reports.compactMap(\.value.lossPerToken).first.map {
+      Fact.loss(natsPerToken: $0, predictions: reports[0].value.predictions)
+    }
+    return (own.map { [$0] } ?? [])
+      + reports.map { place, report in
+        .reconstruction(
+          place, meanL0: report.meanL0, varianceExplained: report.varianceExplained, loss: report.lossPerToken,
+          replacedLoss: report.replacedLossPerToken, predictions: report.predictions)
+      }
+  }
+
   /// What people check an autoencoder by, a line a place.
-  private func report(
+  private func lines(
     _ reports: [Place: ReconstructionReport], _ autoencoders: [Place: AutoencoderOperations]
   ) -> [String] {
     reports.sorted { $0.key < $1.key }.map { place, report in
@@ -180,9 +194,8 @@ struct SAEGrad: Filter {
       var line = place.site == .mlpOut ? "layer \(place.layer)" : "\(place)"
       line += ": L0 \(decimal(report.meanL0, 1))\(k)"
       line += ", variance explained \(decimal(100 * report.varianceExplained, 1)) %"
-      let predictions = Double(max(report.predictions, 1))
-      if let loss = report.loss { line += ", loss \(decimal(loss / predictions, 4))" }
-      if let loss = report.replacedLoss { line += ", with the SAE \(decimal(loss / predictions, 4))" }
+      if let loss = report.lossPerToken { line += ", loss \(decimal(loss, 4))" }
+      if let loss = report.replacedLossPerToken { line += ", with the SAE \(decimal(loss, 4))" }
       return "\(line) nats a token"
     }
   }

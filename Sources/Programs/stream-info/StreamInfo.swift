@@ -25,16 +25,23 @@ struct StreamInfo: Filter {
   @Flag(help: "List every tensor of every record, not only those of each segment's first data record.")
   var all = false
 
+  @OptionGroup var messages: MessageOptions
+
   @Argument(help: "Streams to read; standard input where none is given.", completion: .file())
   var files: [String] = []
 
   func filter() throws {
     let output = OutputFile.standardOutput()
-    for file in try InputFile.standardInputOr(files) { try list(file, to: output) }
+    // Its listing tells people how far it is.
+    var silent = messages
+    silent.quiet = true
+    let progress = Progress(unit: "records", silent)
+    for file in try InputFile.standardInputOr(files) { try list(file, to: output, progress) }
     try output.finish()
+    progress.finish()
   }
 
-  private func list(_ file: InputFile, to output: OutputFile) throws {
+  private func list(_ file: InputFile, to output: OutputFile, _ progress: Progress) throws {
     let reader = StreamReader(file)
     var kinds: [String] = []
     var dataRecords = 0
@@ -52,6 +59,7 @@ struct StreamInfo: Filter {
         }
         dataRecords += 1
         bytes += record.bytes.count
+        progress.advance(1)
       }
       if !check { try output.write("  end: \(dataRecords - first) data records\n") }
     }

@@ -89,11 +89,11 @@ struct WtTokenize: Filter {
     let path = isFile(tokenizer) ? tokenizer : try HubCache.folder(tokenizer, what: "tokenizer")
     let tokenizer = try Tokenizer(path: path)
     var warningCount = 0
-    func warn(_ message: String) {
-      complain(message)
+    func countedWarning(_ message: String) {
+      warn(message)
       warningCount += 1
     }
-    tokenizer.warnings.forEach(warn)
+    tokenizer.warnings.forEach(countedWarning)
     try check(tokenizer)
     let padID = padding == .none ? nil : try padId ?? tokenizer.padID()
     var batcher = try SampleBatcher(
@@ -102,15 +102,15 @@ struct WtTokenize: Filter {
       try InputFile.standardInputOr(files),
       SampleSelection(
         count: numSamples, skip: skip, minimumCharacters: minChars, shuffleSeed: shuffle ? seed ?? 0 : nil, form: form),
-      warn: warn)
+      warn: countedWarning)
     let output = try StreamWriter.toStandardOutput()
 
     let text = try samples.textIdentity()
     // The programs behind this one can tell how long they will take where they know how much is to come.
     let total = try samples.remaining(readingAhead: 1 << 16)
     if let total, total < numSamples { sayFewer(total) }
+    let progress = Progress(unit: "samples", total: total, messages)
     try output.begin(.tokens, provenance: provenance(of: tokenizer, text, sampleCount: total))
-    let progress = Progress(unit: "samples", total: total, quiet: messages.quiet)
     var sampleCount = 0
     var tokenCount = 0
     var batchCount = 0
@@ -137,7 +137,7 @@ struct WtTokenize: Filter {
   }
 
   private func sayFewer(_ count: Int) {
-    complain("the text has \(count) samples, \(numSamples) were asked for")
+    warn("the text has \(count) samples, \(numSamples) were asked for")
   }
 
   private var form: SampleForm {

@@ -9,6 +9,9 @@ public final class ActivationCapture {
   private let computesLoss: Bool
   /// Each sample's loss in nats, where it is computed.
   private var losses: [Double]?
+  /// Totals over all groups so far; the loss in nats, where it is computed.
+  public private(set) var loss: Double?
+  public private(set) var predictions = 0
   /// By place what is there and, unless it is the residual stream itself, what the stream is without it.
   private var captured: [Place: (activation: HostTensor, rest: HostTensor?)] = [:]
 
@@ -50,6 +53,8 @@ public final class ActivationCapture {
       }
     }
     model.operations.finishDownloads()
+    if let losses { loss = (loss ?? 0) + losses.reduce(0, +) }
+    predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
   }
 
   /// The group's records of an activations stream with those places, valid until the next run.

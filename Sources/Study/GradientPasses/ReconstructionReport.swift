@@ -12,6 +12,12 @@ public struct ReconstructionReport: Sendable {
   public internal(set) var loss: Double?
   public internal(set) var predictions = 0
 
+  /// The same in nats a predicted token.
+  public var replacedLossPerToken: Double? { perToken(replacedLoss) }
+  public var lossPerToken: Double? { perToken(loss) }
+
+  private func perToken(_ loss: Double?) -> Double? { loss.map { $0 / Double(max(predictions, 1)) } }
+
   /// Active features a position.
   public var meanL0: Double { Double(activeFeatures) / Double(max(positions, 1)) }
 

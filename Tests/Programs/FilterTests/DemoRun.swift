@@ -67,6 +67,23 @@ enum DemoRun {
     Case(program: "stream-info", arguments: ["--check"], input: aggregates, wrongInput: .success(Data("text\n".utf8))),
   ]
 
+  static let autoencoders = packageRoot + "/demo/saes/mlp_out_layer_{layer}/trainer_0"
+
+  /// Every program at its usual work, which writes to standard output.
+  static let allPrograms = [
+    Case(
+      program: "wt-tokenize", arguments: ["--tokenizer", model, "--num-samples", "8"], input: text,
+      wrongInput: .success(Data([0x1f, 0x8b, 8, 0]))),
+    Case(program: "qwen-capture", arguments: modelFlag + ["--loss"], input: tokens, wrongInput: gradients),
+    Case(program: "act-grad", arguments: modelFlag, input: activations, wrongInput: tokens),
+    Case(
+      program: "sae-grad", arguments: modelFlag + ["--sae", autoencoders], input: activations, wrongInput: tokens),
+    Case(program: "grad-aggregate", arguments: ["--mode", "both"], input: gradients, wrongInput: activations),
+    Case(program: "grad-plot", arguments: ["--tsv"], input: aggregates, wrongInput: tokens),
+    Case(program: "stream-info", arguments: [], input: gradients, wrongInput: .success(Data("text\n".utf8))),
+  ]
+  private static let text = Result { try Data(contentsOf: URL(fileURLWithPath: packageRoot + "/demo/sample.txt")) }
+
   /// Where each frame of a stream begins, by its magic number.
   static func frameStarts(_ stream: Data) -> [Int] {
     var starts: [Int] = []

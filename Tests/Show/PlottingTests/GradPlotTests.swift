@@ -113,7 +113,7 @@ import Testing
       "--output", folder.file("plots"), "--quiet", folder.file("layer_0_mean_gradients.npy"),
     ])
     #expect(outcome.status == 0)
-    #expect(outcome.errors == "grad-plot: mlp_out.0, mean: left out: 1 NaN (at 1)\n")
+    #expect(outcome.errors == "grad-plot: warning: mlp_out.0, mean: left out: 1 NaN (at 1)\n")
   }
 
   @Test(arguments: [
