@@ -55,7 +55,9 @@ import Testing
       }
     }
     // What is asked for beside it changes nothing of the output, its history included.
-    #expect(try Program(filter.program).run(filter.arguments, input: filter.input.get()).output == outcome.output)
+    // Compared apart, as a failed comparison of so many bytes takes minutes to be shown.
+    let isSame = try Program(filter.program).run(filter.arguments, input: filter.input.get()).output == outcome.output
+    #expect(isSame)
   }
 
   @Test(arguments: ["qwen-capture", "act-grad", "sae-grad"])
@@ -197,7 +199,8 @@ import Testing
         \(filter.commandLine) --progress-fd 3 < in
         """)
       #expect(outcome.status == 0, "\(target): \(outcome.errors)")
-      #expect(outcome.output == expected.output, "\(target)")
+      let isSame = outcome.output == expected.output
+      #expect(isSame, "\(target)")
     }
   }
 
@@ -207,14 +210,15 @@ import Testing
       try Test.cancel("python3, which makes a pipe that does not wait, is not installed")
     }
     try DemoRun.gradients.get().write(to: folder.url("in"))
-    // More than a pipe of the smallest size holds.
+    // The pipe holds 4096 bytes.
     let python = """
       import fcntl, os, subprocess, time
       read, write = os.pipe()
       fcntl.fcntl(write, 1031, 4096)
       os.set_blocking(write, False)
-      program = subprocess.Popen(['grad-aggregate', '-q', '--mode', 'both', '--progress-fd', str(write), '--save', 'out'] +
-        ['in'], stdout=subprocess.DEVNULL, pass_fds=[write])
+      program = subprocess.Popen(
+        ['grad-aggregate', '-q', '--mode', 'both', '--progress-fd', str(write), '--save', 'd' * 200, 'in'],
+        stdout=subprocess.DEVNULL, pass_fds=[write])
       os.close(write)
       time.sleep(0.5)
       text = b''
@@ -222,11 +226,11 @@ import Testing
       print(program.wait(), len(text), text.count(b'"statistics"'), text.count(b'"file"'), text.count(b'"end"'))
       """
     try Data(python.utf8).write(to: folder.url("read.py"))
-    let long = String(repeating: "d", count: 200)
-    let outcome = try Program.shell(
-      "cd '\(folder.path)' && mkdir \(long) && cd \(long) && ln -s ../in in && python3 ../read.py")
+    let outcome = try Program.shell("cd '\(folder.path)' && python3 read.py")
     let numbers = outcome.text.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
-    #expect(numbers.count == 5 && numbers[0] == 0 && numbers[2...] == [8, 8, 1], "\(outcome.text)\(outcome.errors)")
+    #expect(
+      numbers.count == 5 && numbers[0] == 0 && numbers[1] > 4096 && numbers[2...] == [8, 8, 1],
+      "\(outcome.text)\(outcome.errors)")
   }
 
   @Test(arguments: DemoRun.allPrograms)

@@ -22,7 +22,8 @@ import Testing
     let expected = try Program(filter.program).run(filter.arguments, input: filter.input.get())
     let outcome = try run("\(filter.commandLine) 2> \(target)".replacing("> &", with: ">&"), input: filter.input.get())
     #expect(expected.status == 0 && outcome.status == 0)
-    #expect(outcome.output == expected.output)
+    let isSame = outcome.output == expected.output
+    #expect(isSame)
     for (arguments, status) in [("", 65), ("--no-such-flag", 64), ("--progress-fd 9", 64)] as [(String, Int32)] {
       let command = "\(filter.commandLine) \(arguments) 2> \(target)".replacing("> &", with: ">&")
       #expect(try run(command, input: filter.wrongInput.get()).status == status, "\(command)")
