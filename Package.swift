@@ -68,8 +68,8 @@ let package = Package(
     .target(
       name: "FilterSupport",
       dependencies: [
-        "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON", "SystemIO",
-        argumentParser,
+        "Aggregation", "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON",
+        "SystemIO", argumentParser,
       ], path: "Sources/Programs/FilterSupport"),
     .executableTarget(
       name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"],

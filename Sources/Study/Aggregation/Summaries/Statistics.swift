@@ -19,6 +19,11 @@ public struct Statistics: Equatable, Sendable {
 
     @usableFromInline
     init() {}
+
+    package init(count: Int, firstIndices: [Int]) {
+      self.count = count
+      self.firstIndices = firstIndices
+    }
   }
 
   /// Finite values. Where there are none, every number below is NaN.
@@ -66,7 +71,7 @@ public struct Statistics: Equatable, Sendable {
   }
 
   @usableFromInline
-  init(
+  package init(
     count: Int, notANumber: Excluded, infinite: Excluded, minimum: Double, maximum: Double, mean: Double,
     standardDeviation: Double
   ) {
