@@ -71,6 +71,12 @@ let package = Package(
         "Aggregation", "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON",
         "SystemIO", argumentParser,
       ], path: "Sources/Programs/FilterSupport"),
+    .target(
+      name: "RunEngine",
+      dependencies: [
+        "FilterSupport", "Aggregation", "Decoders", "SparseAutoencoders", "Tokenization", "TensorStream", "JSON",
+        "SystemIO",
+      ], path: "Sources/Programs/RunEngine"),
     .executableTarget(
       name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"],
       path: "Sources/Programs/wt-tokenize"),
@@ -145,6 +151,9 @@ let package = Package(
         "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization", "SystemIO", "CZstd",
         "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
+    .testTarget(
+      name: "RunEngineTests", dependencies: ["RunEngine", "FilterSupport", "SystemIO", "TestSupport"],
+      path: "Tests/Programs/RunEngineTests"),
   ]
 )
 

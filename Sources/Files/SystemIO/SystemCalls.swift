@@ -1,12 +1,12 @@
 import Glibc
 
 /// The C library's words for `errno`, read before anything else can change it.
-func lastSystemError() -> String {
+package func lastSystemError() -> String {
   String(cString: strerror(errno))
 }
 
 /// Repeats `call` while a signal interrupts it.
-func retryingOnInterrupt<T: SignedInteger>(_ call: () -> T) -> T {
+package func retryingOnInterrupt<T: SignedInteger>(_ call: () -> T) -> T {
   while true {
     let result = call()
     if result != -1 || errno != EINTR { return result }
@@ -15,7 +15,7 @@ func retryingOnInterrupt<T: SignedInteger>(_ call: () -> T) -> T {
 
 extension Failure {
   /// `path: cannot open: No such file or directory`, exit code 66.
-  static func cannotOpen(_ path: String) -> Failure {
+  package static func cannotOpen(_ path: String) -> Failure {
     let reason = lastSystemError()
     // The system's words for these, such as "No such device or address", do not tell what is wrong.
     if let found = socketOrLinkToNowhere(at: path) {
@@ -25,7 +25,7 @@ extension Failure {
   }
 
   /// `path: action failed: Input/output error`, exit code 74.
-  static func inputOutput(_ path: String, _ action: String) -> Failure {
+  package static func inputOutput(_ path: String, _ action: String) -> Failure {
     Failure(.inputOutput, "\(path): \(action) failed: \(lastSystemError())")
   }
 }
