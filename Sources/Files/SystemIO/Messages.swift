@@ -14,7 +14,7 @@ public func writeLine(_ line: String) {
   writeToStandardError(TerminalLine.replacing(with: "\(line)\n"))
 }
 
-func writeToStandardError(_ text: String) {
+package func writeToStandardError(_ text: String) {
   // A failed write to standard error has nowhere to be reported.
   _ = Array(text.utf8).withUnsafeBytes { bytes in
     retryingOnInterrupt { write(STDERR_FILENO, bytes.baseAddress, bytes.count) }

@@ -23,12 +23,7 @@ public final class Checkpoint {
   ///   damaged, asks for another computation than that family's or does not have the model's tensors.
   public init(_ name: String) throws {
     self.name = name
-    if isFile(name) {
-      let folder = name.split(separator: "/").dropLast().joined(separator: "/")
-      let path = (name.hasPrefix("/") ? "/" : "") + folder
-      throw Failure(.cannotOpen, "\(name): a file: expected the model's folder, \(path.isEmpty ? "." : path)")
-    }
-    let folder = try HubCache.folder(name, what: "model")
+    let folder = try Self.folder(name)
     let (description, configurationHash) = try Self.description(in: folder)
     self.description = description
     let files = try WeightFiles(in: folder)
@@ -38,6 +33,22 @@ public final class Checkpoint {
     identity = [
       "model": name, "model.config.xxh64": configurationHash, "model.weights.xxh64": try named.identity(),
     ]
+  }
+
+  /// What a model's configuration says, and the files that determine what the model computes: config.json, the weights
+  /// and the index of several. The weights are not opened.
+  ///
+  /// - Throws: `Failure` as `init` does.
+  public static func survey(_ name: String) throws -> (description: DecoderDescription, files: [String]) {
+    let folder = try folder(name)
+    let description = try description(in: folder).0
+    let (path, files) = try WeightFiles.paths(in: folder)
+    return (description, ["\(folder)/config.json"] + (files == [path] ? files : [path] + files))
+  }
+
+  private static func folder(_ name: String) throws -> String {
+    guard isFile(name) else { return try HubCache.folder(name, what: "model") }
+    throw Failure(.cannotOpen, "\(name): a file: expected the model's folder, \(SystemIO.folder(of: name))")
   }
 
   private static func description(in folder: String) throws -> (DecoderDescription, hash: String) {

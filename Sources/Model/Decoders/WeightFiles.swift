@@ -18,19 +18,26 @@ struct WeightFiles {
   private(set) var warnings: [String] = []
 
   init(in folder: String) throws {
-    let listing = FolderListing(folder)
-    try listing.refuseAdapters()
-    guard let name = try Self.single.flatMap({ [$0, "\($0).index.json"] }).first(where: listing.hasFile) else {
-      throw listing.withoutWeights
-    }
-    path = "\(folder)/\(name)"
-    for file in name.hasSuffix(".json") ? try Self.files(ofIndex: path, in: folder) : [path] {
+    let (path, files) = try Self.paths(in: folder)
+    self.path = path
+    for file in files {
       for (name, tensor) in try Self.open(file) {
         if let other = tensors.updateValue((tensor, file), forKey: name) {
           warnings.append("\(other.path): tensor \(name): \(file) has it too, and that one is used")
         }
       }
     }
+  }
+
+  /// The file that the weights are in, or the index of several, and the files of weights themselves.
+  static func paths(in folder: String) throws -> (path: String, files: [String]) {
+    let listing = FolderListing(folder)
+    try listing.refuseAdapters()
+    guard let name = try single.flatMap({ [$0, "\($0).index.json"] }).first(where: listing.hasFile) else {
+      throw listing.withoutWeights
+    }
+    let path = "\(folder)/\(name)"
+    return (path, name.hasSuffix(".json") ? try files(ofIndex: path, in: folder) : [path])
   }
 
   /// The files that an index names, in the order of their names. All tensors of each count, whatever the index says of

@@ -36,6 +36,9 @@ struct AutoencoderFiles {
     folders.map { "\($0)/\(name)" }.first { nameExists($0) }
   }
 
+  /// The file of tensors and the configurations.
+  var all: [String] { [weights] + Self.configurationNames.compactMap { configuration(named: $0) } }
+
   private static func locate(_ name: String) throws -> String {
     // A pipe or a device is refused when it is opened.
     if nameExists(name) { return name }

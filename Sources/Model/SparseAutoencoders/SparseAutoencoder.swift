@@ -83,8 +83,7 @@ public final class SparseAutoencoder: Sendable {
       description = try Self.read(saved)
     } catch let failure as Failure {
       // Messages about one of the files already begin with its path.
-      let hasPath = ([files.weights] + ["config.json", "cfg.json"].compactMap { files.configuration(named: $0) })
-        .contains { failure.description.hasPrefix($0) }
+      let hasPath = files.all.contains { failure.description.hasPrefix($0) }
       throw hasPath ? failure : failure.at(files.weights)
     }
     guard options.acceptsTranscoders || !description.isTranscoder else {
@@ -103,6 +102,14 @@ public final class SparseAutoencoder: Sendable {
     warnings = weights.warnings + description.warnings
     isTranscoder = description.isTranscoder
     hasUnitDecoder = description.hasUnitDecoder
+  }
+
+  /// The files that determine what the autoencoder computes which `name` stands for: its tensors, and the configurations
+  /// that belong to them, wherever those lie. None is opened.
+  ///
+  /// - Throws: `Failure` of kind cannotOpen as `init` does.
+  public static func files(_ name: String, layer: Int) throws -> [String] {
+    try AutoencoderFiles(finding: substitute(layer, in: name)).all
   }
 
   /// `name` with every `{layer}` replaced.

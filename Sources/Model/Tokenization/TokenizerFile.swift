@@ -256,3 +256,17 @@ extension MergeTable {
     insert(try id(left), try id(right), Merge(rank: UInt32(rank), result: result))
   }
 }
+
+extension Tokenizer {
+  /// The files, of those that there are, that may determine the ids of the tokenizer at `path`, which is a folder or a
+  /// tokenizer.json: what is read of the tokenizer itself, and of config.json the class.
+  public static func files(_ path: String) -> [String] {
+    let folder = isFolder(path) ? path : SystemIO.folder(of: path)
+    let names = [
+      "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "added_tokens.json",
+      "special_tokens_map.json", "config.json",
+    ]
+    let beside = names.map { "\(folder)/\($0)" }.filter { $0 != path && isFile($0) }
+    return (isFile(path) ? [path] : []) + beside
+  }
+}

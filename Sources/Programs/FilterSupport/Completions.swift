@@ -5,7 +5,10 @@ import SystemIO
 extension CompletionKind {
   /// For `--layers`: all, and the layers of the model that `--model` names, of which every range begins with one.
   public static var layers: CompletionKind {
-    .custom { words, _, prefix in layerCompletions(of: prefix, model: value(of: "--model", in: words)) }
+    .custom { words, _, prefix in
+      layerCompletions(
+        of: prefix, model: value(of: "--model", in: words) ?? value(of: "--model-name", in: words))
+    }
   }
 }
 

@@ -25,6 +25,15 @@ public enum DeviceChoice: ExpressibleByArgument, Equatable, Sendable {
 
   public var defaultValueDescription: String { "auto" }
 
+  /// As the flag has it.
+  public var flag: String {
+    switch self {
+    case .auto: "auto"
+    case .cpu: "cpu"
+    case .cuda(let index): "cuda:\(index)"
+    }
+  }
+
   public static let allValueStrings = ["auto", "cpu", "cuda", "cuda:N"]
   public static let defaultCompletionKind = CompletionKind.list(["auto", "cpu", "cuda"])
 }
@@ -74,6 +83,20 @@ public struct ComputeOptions: ParsableArguments {
     if !messages.quiet { complain("device: \(words)") }
     FactWriter.write(.device(printable(words)))
     return operations
+  }
+
+  /// Where a program with these options computes: the value of `--device` that leads there, and what tells its numbers
+  /// from those of another kind of device.
+  ///
+  /// - Throws: as `makeOperations` does.
+  public func resolvedDevice() throws -> (flag: String, identity: String) {
+    // What needs no look at a GPU takes none, which would be a second.
+    if device == .cpu || device == .auto && precision == .float32 && !CUDAOperations.isDriverThere {
+      return ("cpu", "cpu")
+    }
+    let operations = try chosenOperations().0
+    guard operations is CUDAOperations else { return ("cpu", "cpu") }
+    return (device == .auto ? "cuda:0" : device.flag, operations.description)
   }
 
   /// - Returns: also why a GPU that seems to be there is not used.

@@ -14,15 +14,17 @@ public protocol Filter: ParsableCommand {
 public let packageVersion = "0.1.0"
 
 extension Filter {
-  public static func main() {
+  public static func main() { run(Array(CommandLine.arguments.dropFirst())) }
+
+  /// The program, with these arguments.
+  public static func run(_ arguments: [String]) {
     holdStandardDescriptors()
     takeChargeOfProcess(say: say, tellOfFile: { FactWriter.write(.file($0)) })
-    var filter: Self
+    var filter: any Filter
     do {
-      let arguments = Array(CommandLine.arguments.dropFirst())
       if let wrong = emptyValue(arguments) { throw ValidationError(wrong) }
       let command = try parseAsRoot(dashed(arguments))
-      guard let parsed = command as? Self else {
+      guard let parsed = command as? any Filter else {
         // What ArgumentParser supplies itself, such as the help command.
         var other = command
         try other.run()
