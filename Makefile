@@ -86,7 +86,7 @@ $(VENV)/bench-ready: Benchmarks/requirements.txt $(VENV)/ready
 static: $(STAGE)/ready
 
 # A file, so that sudo make install builds nothing where make static has built everything.
-$(STAGE)/ready: Package.swift scripts/manual.swift scripts/make-manual scripts/complete-pipeline scripts/names.bash \
+$(STAGE)/ready: Package.swift scripts/manual.swift scripts/make-manual scripts/names.bash \
 		$(shell find Sources pipelines -type f)
 	@scripts/install-dependencies
 	$(SWIFT) build -c release --static-swift-stdlib --scratch-path .build-static

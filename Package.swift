@@ -78,6 +78,8 @@ let package = Package(
         "SystemIO",
       ], path: "Sources/Programs/RunEngine"),
     .executableTarget(
+      name: "gradient-run", dependencies: ["RunEngine", "FilterSupport"], path: "Sources/Programs/gradient-run"),
+    .executableTarget(
       name: "wt-tokenize", dependencies: ["FilterSupport", "Tokenization", "TensorStream"],
       path: "Sources/Programs/wt-tokenize"),
     .executableTarget(
@@ -148,7 +150,8 @@ let package = Package(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
-        "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization", "SystemIO", "CZstd",
+        "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization", "SystemIO",
+        "CZstd",
         "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
     .testTarget(

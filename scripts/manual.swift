@@ -36,6 +36,7 @@ struct Tool: Decodable {
     let abstract: String?
     let discussion: String?
     let arguments: [Argument]?
+    let subcommands: [Command]?
   }
 
   let command: Command
@@ -160,13 +161,19 @@ func page(of tool: Tool, version: String) -> String {
   }
   if !positional.isEmpty { page += ".SH ARGUMENTS\n" + positional.map(description).joined() }
   page += ".SH OPTIONS\nFlags may be spelled with underscores, too.\n" + options.map(description).joined()
+  for command in (command.subcommands ?? []).filter({ $0.commandName != "help" }) {
+    let own = (command.arguments ?? []).filter { $0.shouldDisplay && !isForHelp($0) }
+    page +=
+      ".SH COMMAND \(plain(command.commandName.uppercased()))\n\(plain(command.abstract ?? ""))\n"
+      + own.map(description).joined()
+  }
   if !examples.isEmpty { page += ".SH EXAMPLES\n" + literal(examples) }
   return page + common + seeAlso(command.commandName)
 }
 
 func seeAlso(_ name: String) -> String {
   let others = [
-    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
+    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info", "gradient-run",
   ]
   return ".SH SEE ALSO\n"
     + others.filter { $0 != name }.map { "\(bold($0))(1)" }.joined(separator: ",\n") + "\n"

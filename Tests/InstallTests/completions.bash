@@ -76,17 +76,18 @@ for command in sae-gradient-analysis layer-gradient-analysis; do
   offers "$files" "$command" --text ''
   offers "$files" "$command" --text = ''
   offers text.raw "$command" --text = te
-  offers '0-23|all' "$command" --layers ''
+  offers all "$command" --layers ''
+  offers '0|0-3|1|2|3|all' "$command" --model-name demo/model --layers ''
+  offers '0,2,3' "$command" --model-name demo/model --layers 0,2,3
   offers 'auto|cpu|cuda' "$command" --device ''
   offers cuda "$command" --device = cu
-  offers 'both|mean|mean_abs' "$command" --aggregation_mode ''
+  offers 'both|mean|mean_abs' "$command" --aggregation-mode ''
   offers 'mean|mean_abs' "$command" --aggregation-mode m
-  offers --num_samples "$command" --num
-  offers --num-samples "$command" --num-
-  offers '*--device*--layers*--max_length*--quiet*' "$command" -
+  offers --num-samples "$command" --num
+  offers '*--device*--layers*--max-length*--quiet*' "$command" -
   # Every flag that its help names.
   while IFS= read -r flag; do
-    offers "$flag" "$command" "$flag"
+    offers "*$flag*" "$command" "${flag%?}"
   done < <("$command" --help | grep -oE '^  --[a-z_-]+' | grep -v -- '--jobs' | tr -d ' ')
 done
 exit $failed

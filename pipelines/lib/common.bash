@@ -102,31 +102,6 @@ layer_text() {
   echo "${text#,}"
 }
 
-# shell_words WORD…: a command line that a shell reads as these words.
-shell_words() {
-  local word line=
-  for word; do
-    [[ $word =~ ^[A-Za-z0-9_./=:,+@%|\<\>-]+$ ]] || word="'${word//\'/\'\\\'\'}'"
-    line+=" $word"
-  done
-  printf '%s' "${line# }"
-}
-
-# json_text TEXT: a JSON string. What is not UTF-8 is left out.
-json_text() {
-  local text character
-  text=$(iconv -f UTF-8 -t UTF-8 -c <<< "$1" 2> /dev/null) || true
-  text=${text//\\/\\\\}
-  text=${text//\"/\\\"}
-  text=${text//$'\n'/\\n}
-  text=${text//$'\t'/\\t}
-  while [[ $text =~ [$'\x01'-$'\x1f'$'\x7f'] ]]; do
-    character=${BASH_REMATCH[0]}
-    text=${text//"$character"/$(printf '\\u%04x' "'$character")}
-  done
-  printf '"%s"' "$text"
-}
-
 # Ends what this shell and its children started; for traps.
 end_descendants() {
   local child

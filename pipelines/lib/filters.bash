@@ -98,28 +98,3 @@ sift() {
     fi
   done
 }
-
-# each_of JOBS FUNCTION ITEM…: FUNCTION ITEM in a shell of its own for every item, JOBS at a time. After a failure no
-# more are started; its exit code is returned.
-each_of() {
-  local jobs=$1 function=$2 item code=0 status pid
-  local -A running=()
-  shift 2
-  for item; do
-    while ((${#running[@]} >= jobs)); do
-      status=0
-      wait -n -p pid "${!running[@]}" || status=$?
-      unset "running[$pid]"
-      ((status == 0 || code != 0)) || code=$status
-    done
-    ((code == 0)) || break
-    ("$function" "$item") &
-    running[$!]=$item
-  done
-  for pid in "${!running[@]}"; do
-    status=0
-    wait "$pid" || status=$?
-    ((status == 0 || code != 0)) || code=$status
-  done
-  return "$code"
-}

@@ -42,14 +42,3 @@ abandon() {
   rm -rf "$1.partial"
   exec {partial_lock}>&-
 }
-
-# sweep PATTERN…: removes what killed runs have left.
-sweep() {
-  local partial descriptor
-  for partial; do
-    [[ -e $partial ]] || continue
-    { exec {descriptor}< "$partial"; } 2> /dev/null || continue
-    ! flock -n "$descriptor" || rm -rf "$partial"
-    exec {descriptor}<&-
-  done
-}

@@ -61,9 +61,12 @@ import Testing
     return arrays
   }
 
-  /// A program that stands before the real one on the PATH.
+  /// A program that is found before the real one: beside the engine, and first on the PATH.
   private func replace(_ program: String, by script: String) throws {
     try FileManager.default.createDirectory(atPath: folder.file("bin"), withIntermediateDirectories: true)
+    if !FileManager.default.fileExists(atPath: folder.file("bin/gradient-run")) {
+      try FileManager.default.copyItem(atPath: Program("gradient-run").path, toPath: folder.file("bin/gradient-run"))
+    }
     let path = folder.file("bin/\(program)")
     try Data("#!/bin/bash\nreal=\(Program(program).path)\n\(script)\n".utf8).write(to: URL(fileURLWithPath: path))
     try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
@@ -77,7 +80,7 @@ import Testing
 
   private static func files(_ unit: Unit, _ mode: String, layers: [Int]) -> Set<String> {
     let modes = mode == "both" ? ["mean", "mean_abs"] : [mode]
-    var names: Set<String> = ["run.json"]
+    var names: Set<String> = ["run.json", "aggregates.ts"]
     for mode in modes {
       names.formUnion([
         "all_layers_\(mode)_gradient_histograms.png", "all_layers_\(mode)_\(unit.rawValue)_scatter.png",
@@ -179,7 +182,7 @@ import Testing
     let pattern = folder.file("saes/mlp_out_layer_{layer}/trainer_0")
     let outcome = try analyse(.feature, ["--layers", "0-3", "--sae", pattern, "--save_outputs"])
     expect(outcome, 66)
-    #expect(outcome.errors.contains("layer 1: skipped: no autoencoder at \(folder.file("saes/mlp_out_layer_1"))"))
+    #expect(outcome.errors.contains("layer 1: skipped: no autoencoder: \(folder.file("saes/mlp_out_layer_1"))"))
     #expect(outcome.errors.hasSuffix("their autoencoders are missing: layers 1-2\n"), "\(outcome.errors)")
     #expect(outcome.text.split(separator: "\n").count == 2)
     #expect(try names(try results()[0]) == Self.files(.feature, "mean_abs", layers: [0, 3]))
@@ -195,10 +198,10 @@ import Testing
     let found = try shell(script)
     expect(found)
     #expect(found.errors.contains("autoencoders: ._demo/trained/mlp_out_layer_{layer}/trainer_0"), "\(found.errors)")
-    expect(try shell("cp -r ._demo/trained other"))
+    expect(try shell("cp -rL ._demo/trained other"))
     let several = try shell(script)
     expect(several, 64)
-    #expect(several.errors.contains("--sae './other/mlp_out_layer_{layer}/trainer_0'"), "\(several.errors)")
+    #expect(several.errors.contains("or --sae './other/mlp_out_layer_{layer}/trainer_0'"), "\(several.errors)")
     let none = try shell("mkdir empty && cd empty && \(script)")
     expect(none, 66)
   }
@@ -208,20 +211,117 @@ import Testing
   @Test(arguments: [
     (["--layers", "4"], 64, "layer 4: the model's last layer is 3"),
     (["--layers", "3-1"], 64, "found '3-1': the first layer of 3-1 is larger than the last"),
-    (["--layers", "1,"], 64, "found '1,'"), (["--num_samples", "0"], 64, "found '0'"),
-    (["--num_samples=1e3"], 64, "found '1e3'"), (["--aggregation_mode", "max"], 64, "mean_abs or both"),
-    (["--device=tpu"], 64, "found 'tpu'"), (["--save_outputs=yes"], 64, "takes no value"),
-    (["--layers="], 64, "expected a value"), (["--bogus"], 64, "no such flag"), (["--sae", "x"], 64, "--sae"),
+    (["--layers", "1,"], 64, "found '1,'"), (["--num_samples", "0"], 64, "found 0"),
+    (["--num_samples=1e3"], 64, "found '1e3'"), (["--aggregation_mode", "max"], 64, "mean_abs, mean or both"),
+    (["--device=tpu"], 64, "found 'tpu'"), (["--save_outputs=yes"], 64, "expected no value, found 'yes'"),
+    (["--layers="], 64, "expected a value"), (["--bogus"], 64, "no such option"), (["--sae", "x"], 64, "--sae"),
+    (["--text", "--quiet"], 64, "--text: expected a value, found none"), (["--explain"], 64, "--work-dir"),
+    (["--output-dir", "/proc/x"], 74, "/proc/x"), (["--work-dir", "/proc/x"], 74, "/proc/x"),
+    (["--text", "a\nb"], 66, "a\\nb: cannot open"), (["--model-name", "/"], 66, "config.json"),
     (["--text", "missing.raw"], 66, "missing.raw: cannot open"),
     (["--model-name", "Owner/Missing"], 66, "hf download Owner/Missing"),
-    (["--device", "cuda:12"], 69, "qwen-capture: --device cuda"), (["--device", "cuda:"], 64, "found 'cuda:'"),
-    (["--precision", "half"], 64, "found 'half'"), (["--device", "cpu", "--precision", "tf32"], 64, "found 'tf32'"),
+    (["--device", "cuda:12"], 69, ": --device cuda"), (["--device", "cuda:"], 64, "found 'cuda:'"),
+    (["--device", "cuda:12", "--work-dir", "w"], 69, "--device cuda"), (["--precision", "half"], 64, "found 'half'"),
+    (["--device", "cpu", "--precision", "tf32"], 64, "found tf32"),
   ])
   func mistakesAreNamed(flags: [String], status: Int32, message: String) throws {
     let outcome = try analyse(.activation, ["--layers", "0", "--save_outputs"] + flags)
-    expect(outcome, status)
+    expect(outcome, Int32(status))
     #expect(outcome.errors.contains(message), "\(outcome.errors)")
-    #expect(try names() == ["tmp"])
+    // Every line is the command's own, or a program's: nothing of a shell and its helpers.
+    #expect(
+      outcome.errors.split(separator: "\n").allSatisfy { line in
+        ["layer-gradient-analysis", "qwen-capture", "act-grad"].contains {
+          line.hasPrefix("\($0): ") || line.hasPrefix("\($0) --help")
+        }
+      }, "\(outcome.errors)")
+    #expect(try names().subtracting(["w"]) == ["tmp"])
+  }
+
+  /// In a first run, with the commands that bring it.
+  @Test func everythingThatIsMissingIsSaidAtOnce() throws {
+    let outcome = try shell(line("sae-gradient-analysis", ["--model-name", "Owner/Missing", "--text", "missing.raw"]))
+    expect(outcome, 66)
+    for words in ["hf download Owner/Missing", "pipelines/fetch text", "--sae PATTERN"] {
+      #expect(outcome.errors.contains(words), "\(words): \(outcome.errors)")
+    }
+    #expect(outcome.errors.split(separator: "\n").count == 3, "\(outcome.errors)")
+  }
+
+  @Test func theDefaultLayersAreThoseOfTheScripts() throws {
+    let outcome = try analyse(.activation)
+    expect(outcome, 64)
+    #expect(outcome.errors.contains("0-3: --layers all takes them"), "\(outcome.errors)")
+    #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
+  }
+
+  /// Standard error that is full or closed ends nothing and hides no exit code; of standard output it is said.
+  @Test(arguments: [
+    ("2> /dev/full", 0), ("2>&-", 0), ("> /dev/full", 74), ("--num_samples 0 2> /dev/full", 64),
+    ("--text missing 2>&-", 66),
+  ])
+  func standardStreamsMayFail(redirection: String, status: Int32) throws {
+    let script = line("layer-gradient-analysis", Self.job + ["--layers", "0"])
+    expect(try shell("\(script) \(redirection)"), status)
+  }
+
+  // MARK: - What a plan is good for
+
+  @Test(arguments: [[], ["--work-dir", "work"], ["--use-error-term", "--work-dir", "work"]])
+  func theScriptOfADryRunLeavesTheSameArrays(flags: [String]) throws {
+    try omitPictures()
+    let common = ["--layers", "1,3", "--save_outputs"] + flags
+    let script = try analyse(.feature, common + ["--output-dir", "by script", "--dry-run"])
+    expect(script)
+    #expect(try names() == ["tmp", "bin"])
+    try script.output.write(to: folder.url("script"))
+    expect(try shell("bash script"))
+    expect(try analyse(.feature, common + ["--output-dir", "by run"]))
+    func result(_ folder: String) throws -> [String: Data] {
+      let name = try #require(try names(folder).first)
+      #expect(name.contains("_layers_1to3_2"))
+      return try arrays("\(folder)/\(name)")
+    }
+    let expected = try result("by run")
+    #expect(try result("by script") == expected && expected.count == 2)
+  }
+
+  @Test func explainNamesWhatDiffers() throws {
+    let flags = ["--layers", "0", "--work-dir", "work", "--quiet"]
+    expect(try analyse(.feature, flags))
+    let outcome = try analyse(.feature, flags + ["--stride", "2", "--explain"])
+    expect(outcome)
+    #expect(
+      outcome.errors.contains("gradients-sae-grad-layer-0: to be made: --stride was 4, is 2\n"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("activations-layer-0: there: "), "\(outcome.errors)")
+    // What was there still is: nothing was overwritten.
+    let again = try analyse(.feature, flags + ["--explain", "--dry-run"])
+    #expect(again.errors.split(separator: "\n").count == 4 && !again.errors.contains("to be made"), "\(again.errors)")
+  }
+
+  @Test func singleStepsGoOnWithARun() throws {
+    try omitPictures()
+    try replace("sae-grad", by: "[ -e go ] || exit 70; exec $real \"$@\"")
+    let flags = ["--layers", "1-2", "--work-dir", "work", "--save_outputs"]
+    expect(try analyse(.feature, flags), 70)
+    let status = try shell("gradient-run status --work-dir work && touch go")
+    #expect(status.text.contains("activations: 2 of 2\ngradients: 0 of 2\n"), "\(status.text)")
+    let keys = status.text.split(separator: "\n").filter { $0.hasPrefix("  ") }.map { $0.split(separator: " ")[1] }
+    #expect(keys.count == 5)
+    // Not before what it needs.
+    expect(try shell("gradient-run step --work-dir work \(keys[3])"), 66)
+    for key in keys.dropLast() { expect(try shell("gradient-run step -q --work-dir work \(key)")) }
+    #expect(try shell("gradient-run status --work-dir work").text.contains("gradients: 2 of 2\nsums: 2 of 2\n"))
+    expect(try shell("gradient-run step --work-dir work 0123456789abcdef"), 64)
+    let results = try shell("gradient-run step -q --work-dir work --output out \(keys[4])")
+    #expect(results.text.hasPrefix("Layer 1: Mean abs") && results.text.split(separator: "\n").count == 2)
+    let arrays = try arrays("out")
+    // Never into a folder that holds another run's layers.
+    expect(try shell("gradient-run step -q --work-dir work --output out \(keys[4])"), 64)
+    #expect(try self.arrays("out") == arrays && arrays.count == 2)
+    let rest = try analyse(.feature, flags)
+    expect(rest)
+    #expect(rest.errors.contains("[4/5] sums: layers 1-2 there"), "\(rest.errors)")
   }
 
   /// Of a pipeline whose programs all fail, the one to blame is told from those that suffer.
@@ -237,7 +337,7 @@ import Testing
     try replace("act-grad", by: "kill -KILL $$")
     let killed = try analyse(.activation, ["--layers", "0-1", "--save_outputs"] + flags)
     expect(killed, 137)
-    #expect(killed.errors.contains("act-grad: ended by signal KILL"), "\(killed.errors)")
+    #expect(killed.errors.contains("act-grad: ended by signal 9"), "\(killed.errors)")
     #expect(!killed.errors.contains("grad-aggregate:"))
     #expect(try names().subtracting(["work"]) == ["tmp", "bin"])
   }
@@ -267,7 +367,7 @@ import Testing
   /// Inodes of the streams in the work directory, by the beginning of their names.
   private func streams(_ kind: String) throws -> [String: UInt64] {
     var streams: [String: UInt64] = [:]
-    for name in try names("work") where name.hasPrefix(kind) {
+    for name in try names("work") where name.hasPrefix(kind) && name.hasSuffix(".ts") {
       streams[name] = try #require(
         FileManager.default.attributesOfItem(atPath: folder.file("work/\(name)"))[.systemFileNumber] as? UInt64)
     }
@@ -299,7 +399,7 @@ import Testing
     // Whatever is lost is made again where something needs it, and nothing else is touched.
     let stages = ["tokens", "activations", "gradients", "sums"]
     let all = try streams("")
-    #expect(all.count == 11)  // 10 streams, and the hashes of inputs.
+    #expect(all.count == 10)
     for (first, stage) in stages.enumerated() {
       // Streams of two layers, from this stage on.
       let lost = try stages[first...].flatMap { try streams($0).keys.sorted().prefix(2) }
@@ -320,12 +420,12 @@ import Testing
     }
 
     // The large streams may go when nothing more is to be made of them.
-    expect(try shell("rm work/activations-* work/tokens-* work/gradients-*-layer-1-*"))
+    expect(try shell("rm work/activations-*.ts work/tokens-*.ts work/gradients-*-layer-1-*.ts"))
     let pruned = try analyse(.feature, cached)
     expect(pruned)
     #expect(pruned.errors.contains("[2/5] activations: not needed ("), "\(pruned.errors)")
     #expect(pruned.errors.contains("[3/5] gradients: layers 2-3 there, the others not needed ("), "\(pruned.errors)")
-    #expect(try result() == expected && streams("").count == 6)
+    #expect(try result() == expected && streams("").count == 5)
   }
 
   @Test func aChangeMakesOnlyWhatDependsOnIt() throws {
@@ -368,17 +468,79 @@ import Testing
     #expect(try streams("tokens").count == 1 && streams("gradients").count == 2)
   }
 
-  @Test func aDamagedStreamIsNamed() throws {
+  /// What was cut short is made again; damage that its record does not show is found by its reader, and named.
+  @Test func damagedStreamsAreNotUsed() throws {
     let flags = ["--layers", "0", "--work-dir", "work", "--save_outputs"]
-    expect(try analyse(.activation, flags + ["--num_samples", "8"]))
+    expect(try analyse(.activation, flags))
+    let expected = try arrays(try results()[0])
     let name = try #require(try streams("activations").keys.first)
-    expect(try shell("rm work/gradients-* work/sums-* && truncate -s -100 work/\(name)"))
+    let damage = "rm -f work/gradients-*.ts work/sums-*.ts && truncate -s -100 work/\(name)"
+    expect(try shell(damage))
+    let again = try analyse(.activation, flags)
+    expect(again)
+    #expect(again.errors.contains("[2/5] activations: made"), "\(again.errors)")
+    #expect(try arrays(try results().last!) == expected)
+
+    expect(
+      try shell(
+        """
+        \(damage)
+        times=$(stat -c '%d:%i:%s:%.9Y:%.9Z' work/\(name) | sed -E 's/[.]0*([0-9])/.\\1/g')
+        sed -i "s/^file .*/file $times/" work/\(name).record
+        """))
     let outcome = try analyse(.activation, flags)
     expect(outcome, 65)
     #expect(outcome.errors.contains("if work/\(name) is damaged, remove it"), "\(outcome.errors)")
-    #expect(try results().count == 1 && streams("gradients").isEmpty)
+    #expect(try results().count == 2 && streams("gradients").isEmpty)
     expect(try shell("rm work/\(name)"))
     expect(try analyse(.activation, flags))
+  }
+
+  /// A checkpoint whose files have names of their own, and an autoencoder's settings in the folder above.
+  @Test func contentsCountWhereverTheyLie() throws {
+    try omitPictures()
+    expect(
+      try shell(
+        """
+        cp -r \(Self.model) model && mv model/model.safetensors model/weights-of-it.safetensors
+        cp -r \(Self.autoencoders)/mlp_out_layer_0/trainer_0 sae && mkdir sae/checkpoints && mv sae/ae.pt sae/checkpoints
+        echo '{"weight_map": {"x": "weights-of-it.safetensors"}}' > model/model.safetensors.index.json
+        """))
+    let flags = ["--model-name", "model", "--sae", "sae/checkpoints/ae.pt", "--layers", "0", "--work-dir", "work"]
+    func made() throws -> [String] {
+      let outcome = try analyse(.feature, flags)
+      expect(outcome)
+      return ["tokens", "activations", "gradients", "sums"].filter {
+        outcome.errors.contains("] \($0): made (") || outcome.errors.contains("] \($0): layers 0 made (")
+      }
+    }
+    #expect(try made() == ["tokens", "activations", "gradients", "sums"])
+    #expect(try made() == [])
+    // A byte of a weight; size and name stay.
+    expect(
+      try shell(
+        """
+        weights=model/weights-of-it.safetensors
+        printf Z | dd of=$weights bs=1 seek=$(($(stat -c %s $weights) - 4)) conv=notrunc status=none
+        """))
+    #expect(try made() == ["activations", "gradients", "sums"])
+    expect(try shell("sed -i 's/^{/{ /' sae/config.json"))
+    #expect(try made() == ["gradients", "sums"])
+  }
+
+  /// Two runs that end in the same second leave a folder each.
+  @Test func runsOfTheSameSecondBothComplete() throws {
+    try omitPictures()
+    let script = line("layer-gradient-analysis", Self.job + ["--layers", "0-1", "--save_outputs", "--quiet"])
+    expect(
+      try shell(
+        """
+        until [ $(date +%N | cut -c1) = 0 ]; do sleep 0.01; done
+        \(script) & first=$!
+        \(script) & wait $! && wait $first
+        """))
+    #expect(try results().count == 2)
+    for name in try results() { #expect(try arrays(name).count == 2 && names(name).contains("run.json")) }
   }
 
   @Test func runsShareAWorkDirectory() throws {

@@ -162,27 +162,6 @@ struct ProcessRunnerTests {
     #expect(codes == [stubborn: 137, obedient: 143, stopped: 143])
   }
 
-  /// The program tells this process to end when it is told to end itself.
-  @Test(
-    arguments: [
-      // The same order twice, as timeout(1) gives it, leaves programs the time that they need.
-      ("kill -TERM $PPID; sleep 0.2; exit 3", 3),
-      // Somebody presses Ctrl-C again.
-      ("sleep 0.7; kill -TERM $PPID; sleep 1000", 137),
-    ] as [(String, Int32)])
-  func whoIsToldToEndAgainWaitsNoLonger(trap: String, exitCode: Int32) throws {
-    let runner = try ProcessRunner(programs: programs, patience: 60)
-    let number = try runner.start(
-      job(["trap '\(trap)' TERM; echo '{\"event\":\"end\",\"program\":\"\"}' >&3; while :; do sleep 0.01; done"]))
-    #expect(try runner.next(timeout: 20) == .fact(job: number, program: "first", .end))
-    runner.endAll(signal: SIGTERM)
-    guard case .ended(number, let outcome) = try runner.next(timeout: 0) else {
-      Issue.record("the job has not ended")
-      return
-    }
-    #expect(outcome.failure?.exitCode == exitCode)
-  }
-
   @Test func wordsAreReadHoweverManyAndTheirEndsKept() throws {
     let failure = try run(
       job([

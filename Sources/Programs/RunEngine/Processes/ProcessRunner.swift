@@ -6,7 +6,7 @@ import SystemIO
 ///
 /// As long as it lives, SIGINT, SIGTERM, SIGHUP and SIGQUIT end nothing but come as events, so that programs are ended
 /// and files removed first; what `takeChargeOfProcess` has installed for them is put back by `die(of:)` and at the end.
-/// They are heard in `next` alone, so it is to be called often. Ctrl-Z stops the programs too. A process has one runner at a time. Its programs do not outlive the process, however
+/// Ctrl-Z stops the programs too. A process has one runner at a time. Its programs do not outlive the process, however
 /// that ends: see `RunningJob`.
 public final class ProcessRunner {
   private static let ends = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
@@ -94,18 +94,16 @@ public final class ProcessRunner {
     if !jobs.isEmpty { end(by: SIGKILL) }
   }
 
-  /// Returns when all have ended, when patience has, or when this process is told to end once more.
+  /// Returns when all have ended, when patience has, or when this process is told to end.
   private func end(by signal: Int32) {
     for job in jobs { job.end(signal) }
-    let start = monotonicSeconds()
+    let deadline = monotonicSeconds() + patience
     var isOver = false
     while !isOver, !jobs.isEmpty {
-      let isLast = (try? turn(max(start + patience - monotonicSeconds(), 0))) == nil
-      let isToldAgain = events.contains { if case .interrupted = $0 { true } else { false } }
+      let left = deadline - monotonicSeconds()
+      isOver = (try? turn(max(left, 0))) == nil || left <= 0
+      isOver = isOver || events.contains { if case .interrupted = $0 { true } else { false } }
       events.removeAll { if case .ended = $0 { false } else { true } }
-      let passed = monotonicSeconds() - start
-      // What comes at once is the same order: timeout(1) tells a process and then its group.
-      isOver = isLast || passed >= patience || isToldAgain && passed > 0.5
     }
   }
 

@@ -15,9 +15,9 @@ public struct ProgramFolder: Sendable {
   /// - Throws: `Failure` of kind unavailable that says what to do.
   public func path(of name: String) throws(Failure) -> String {
     if name.contains("/") { return name }
-    let searched = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
-    let folders = [folder] + searched.split(separator: ":").map(String.init)
-    for folder in folders where access("\(folder)/\(name)", X_OK) == 0 && HubCache.isFile("\(folder)/\(name)") {
+    let folders =
+      [folder] + String(cString: getenv("PATH") ?? strdup("/usr/bin:/bin")).split(separator: ":").map(String.init)
+    for folder in folders where access("\(folder)/\(name)", X_OK) == 0 && isFile("\(folder)/\(name)") {
       return "\(folder)/\(name)"
     }
     throw Failure(.unavailable, "\(name): neither in \(folder) nor on PATH: run make, or make install")

@@ -65,6 +65,5 @@ final class SignalPipe {
   func restore() {
     for index in former.indices { sigaction(former[index].signal, &former[index].action, nil) }
     former = []
-    Self.target.store(-1, ordering: .releasing)
   }
 }

@@ -1,0 +1,110 @@
+import ArgumentParser
+import FilterSupport
+import Glibc
+import RunEngine
+import SystemIO
+
+/// The flags that both drop-in commands have: those of the PyTorch scripts, and more.
+struct AnalysisOptions: ParsableArguments {
+  enum Mode: String, ExpressibleByArgument, CaseIterable {
+    case absolute = "mean_abs"
+    case mean, both
+  }
+
+  @Option(help: "The model: a hub id that is looked up in the local cache, or a folder.", completion: .file())
+  var modelName = "Qwen/Qwen2.5-0.5B"
+
+  @Option(help: "Samples of the text.") var numSamples = 500
+  @Option(help: "Samples a batch.") var batchSize = 4
+  @Option(help: "Tokens that a sample is cut to.") var maxLength = 128
+
+  @Option(
+    help: "Layers: 0-23, 0,5,10, a mix or all. (default: 0-23)", completion: .layers,
+    transform: { try LayerList.asked($0).map { .listed($0.layers) } ?? .all })
+  var layers: AskedLayers?
+
+  @Option(help: "The average of absolute gradients, of signed ones, or both.") var aggregationMode = Mode.absolute
+
+  @Flag(help: "Leave arrays, pictures, run.json and aggregates.ts in a new folder; else statistics are printed only.")
+  var saveOutputs = false
+
+  @Option(help: "The text, of which the longer lines are the samples. (default: \(defaultText))", completion: .file())
+  var text: String?
+
+  @Flag(help: "Pad samples, and average over batches, as the PyTorch scripts do: the same numbers.")
+  var matchPython = false
+
+  @Option(help: "Where the new folder goes.", completion: .directory) var outputDir = "."
+
+  @Option(help: "Keep tokens, activations, gradients and sums there, and use what is there.", completion: .directory)
+  var workDir: String?
+
+  @Option(name: [.long, .customShort("P", allowingJoined: true)], help: "Layers at a time, which share the threads.")
+  var jobs = 1
+
+  @Flag(help: "Say of each step why it is done: what differs from the last run in the work folder.")
+  var explain = false
+
+  @Flag(help: "Print a shell script that leaves the same arrays, instead of running.")
+  var dryRun = false
+
+  @OptionGroup var compute: ComputeOptions
+
+  func validate() throws {
+    for (flag, value, most) in [
+      ("num-samples", numSamples, 999_999_999), ("batch-size", batchSize, 999_999_999),
+      ("max-length", maxLength, 999_999_999), ("jobs", jobs, 1024),
+    ] where !(1...most).contains(value) {
+      throw ValidationError("--\(flag): expected a number from 1 to \(most), found \(value)")
+    }
+    if explain, workDir == nil {
+      throw ValidationError("--explain: expected with --work-dir, since everything is done without it")
+    }
+  }
+
+  /// Where `pipelines/fetch` puts WikiText-2's raw training split.
+  static var defaultText: String {
+    let folder = getenv("GRADIENT_FILTERS_DATA") ?? nil
+    let home = getenv("HOME").map { String(cString: $0) } ?? ""
+    return "\(folder.map { String(cString: $0) } ?? "\(home)/.cache/gradient-filters")/wikitext-2-raw/wiki.train.raw"
+  }
+
+  /// - Parameter own: adds what the unit alone has.
+  func analyse(_ unit: Study.Unit, quiet: Bool, _ own: (inout Study) -> Void = { _ in }) throws {
+    var study = Study(unit, model: modelName, texts: [text ?? Self.defaultText], layers: [])
+    (study.samples, study.batchSize) = (numSamples, batchSize)
+    study.tokenFlags = ["--max-length", "\(maxLength)"] + (matchPython ? ["--padding", "max-length"] : [])
+    // The scripts' scale, but every position counts the same whatever batch it is in; else their averages themselves.
+    let averages = matchPython ? ("batch", "batch") : ("padded", "position")
+    study.averageFlags = [
+      "--mode", aggregationMode.rawValue, "--loss-reduction", averages.0, "--weighting", averages.1,
+    ]
+    (study.device, study.precision) = (compute.device.flag, compute.precision.rawValue)
+    study.allowsNonfinite = compute.allowNonfinite
+    own(&study)
+    let given = Array(CommandLine.arguments.dropFirst())
+    var options = RunOptions(
+      name: programName, arguments: programName == "gradient-run" ? given : Array(given.dropFirst()))
+    (options.saves, options.outputFolder, options.workFolder) = (saveOutputs, trimmed(outputDir), workDir.map(trimmed))
+    (options.jobs, options.threads, options.quiet) = (jobs, compute.threads, quiet)
+    (options.explains, options.printsScript) = (explain, dryRun)
+    try endingAsSaid { try Analysis(study, layers ?? .scripts, options).run { try compute.resolvedDevice() } }
+  }
+
+  private func trimmed(_ path: String) -> String {
+    var path = path[...]
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return fileArgument(String(path))
+  }
+}
+
+/// Runs `body`, and ends the process as a run does that has said why itself.
+func endingAsSaid(_ body: () throws -> Void) throws {
+  do { try body() } catch let end as RunEnd {
+    if let signal = end.signal { raise(signal) }
+    Glibc.exit(end.exitCode)
+  } catch let refusal as Refusal {
+    for failure in refusal.failures.dropLast() { complain(failure.description) }
+    throw refusal.failures.last!
+  }
+}

@@ -1,0 +1,76 @@
+import ArgumentParser
+import FilterSupport
+import RunEngine
+import SystemIO
+
+/// Called by the name of a drop-in command, as `pipelines/` does, it is that command and nothing else.
+@main
+struct GradientRun: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "gradient-run",
+    abstract: "Run the filters as a whole analysis, and go on with one that was interrupted.",
+    discussion: """
+      sae-gradient-analysis and layer-gradient-analysis are its commands features and activations.
+
+      e.g.  gradient-run activations --model-name demo/model --text demo/sample.txt --layers all --dry-run
+            gradient-run status --work-dir work
+      """,
+    version: packageVersion,
+    subcommands: [FeatureAnalysis.self, ActivationAnalysis.self, StepCommand.self, StatusCommand.self])
+
+  @OptionGroup(visibility: .hidden) var messages: MessageOptions
+
+  func filter() throws { throw Failure(.usage, "expected a command such as features, found none") }
+
+  static func main() {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    switch programName {
+    case FeatureAnalysis.dropInName: FeatureAnalysis.run(Array(arguments.dropFirst()))
+    case ActivationAnalysis.dropInName: ActivationAnalysis.run(Array(arguments.dropFirst()))
+    default: run(arguments)
+    }
+  }
+}
+
+struct StepCommand: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "step", abstract: "Do single steps of a run that was planned, and nothing else.",
+    version: packageVersion)
+
+  @Option(help: "The run's work folder.", completion: .directory) var workDir: String
+  @Option(
+    help: "The folder of results, where the step makes them. (default: results, in the work folder)",
+    completion: .directory)
+  var output: String?
+  @Option(name: [.long, .customShort("P", allowingJoined: true)], help: "Steps at a time, which share the threads.")
+  var jobs = 1
+  @Option(help: "Threads to compute with. (default: the cores this process may use)") var threads: Int?
+  @OptionGroup var messages: MessageOptions
+  @Argument(help: "Keys of the steps, as status lists them, or names of the streams that they make.") var keys: [String]
+
+  func validate() throws {
+    guard (1...1024).contains(jobs), (1...1024).contains(threads ?? 1) else {
+      throw ValidationError("--jobs, --threads: expected a number from 1 to 1024")
+    }
+  }
+
+  func filter() throws {
+    try endingAsSaid {
+      try SingleSteps(in: workDir).perform(keys, output: output, jobs: jobs, threads: threads, quiet: messages.quiet)
+    }
+  }
+}
+
+struct StatusCommand: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "status", abstract: "Say what there is of the last run in a work folder.", version: packageVersion)
+
+  @Option(help: "The run's work folder.", completion: .directory) var workDir: String
+  @OptionGroup(visibility: .hidden) var messages: MessageOptions
+
+  func filter() throws {
+    let output = OutputFile.standardOutput()
+    try output.write(try SingleSteps(in: workDir).status)
+    try output.finish()
+  }
+}
