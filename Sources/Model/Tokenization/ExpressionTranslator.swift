@@ -7,6 +7,8 @@ struct ExpressionTranslator {
   private let input: [Unicode.Scalar]
   private var position = 0
   private var depth = 0
+  /// Where case is ignored, classes in classes would be others: Oniguruma folds what comes out of all of them.
+  private var ignoresCase = false
 
   static func translate(_ expression: String) throws -> String {
     var translator = ExpressionTranslator(input: Array(expression.unicodeScalars))
@@ -26,7 +28,7 @@ struct ExpressionTranslator {
   }
 
   private mutating func takeNext() throws -> Unicode.Scalar {
-    guard let scalar = next else { throw refusal(of: "an end where something is expected") }
+    guard let scalar = next else { throw refusal(of: "an expression that ends here") }
     position += 1
     return scalar
   }
@@ -34,8 +36,7 @@ struct ExpressionTranslator {
   private func refusal(of construct: String) -> Failure {
     let expression = String(String.UnicodeScalarView(input))
     return Failure(
-      .malformed, "expression \(quoted(expression.utf8)): \(construct), up to character \(position), is not implemented"
-    )
+      .malformed, "expression \(quoted(expression.utf8)): character \(position): cannot read \(construct)")
   }
 
   // MARK: Outside of classes
@@ -70,6 +71,7 @@ struct ExpressionTranslator {
   ///   ends.
   private mutating func group() throws -> (text: String, isOption: Bool) {
     var opening = "("
+    let ignoredCase = ignoresCase
     if take("?") {
       switch try takeNext() {
       case ":": opening = "(?:"
@@ -89,6 +91,7 @@ struct ExpressionTranslator {
     }
     let inside = try alternatives()
     guard take(")") else { throw refusal(of: "a group without its end") }
+    ignoresCase = ignoredCase
     return (opening + inside + ")", false)
   }
 
@@ -98,7 +101,10 @@ struct ExpressionTranslator {
     while let scalar = next, scalar != ":", scalar != ")" {
       position += 1
       switch scalar {
-      case "i", "-": options.unicodeScalars.append(scalar)
+      case "i":
+        ignoresCase = !options.contains("-")
+        options += "i"
+      case "-": options += "-"
       case "m": options += "s"
       default: throw refusal(of: "a group of this kind")
       }
@@ -275,8 +281,14 @@ struct ExpressionTranslator {
       if scalar == "[" {
         if next == ":" { throw refusal(of: "a POSIX bracket") }
         let inner = try characterClass()
-        if let innerItems = inner.items { items += innerItems } else { others.append(inner.atom) }
+        if let innerItems = inner.items {
+          items += innerItems
+        } else {
+          try refuseWhereCaseIsIgnored()
+          others.append(inner.atom)
+        }
       } else if scalar == "&", take("&") {
+        try refuseWhereCaseIsIgnored()
         let left = Self.union(items, others)
         let right = try classContent()
         return ("(?:(?=\(left))\(right.atom))", nil)
@@ -288,6 +300,10 @@ struct ExpressionTranslator {
     }
     position += 1
     return (Self.union(items, others), others.isEmpty ? items : nil)
+  }
+
+  private func refuseWhereCaseIsIgnored() throws {
+    if ignoresCase { throw refusal(of: "a class of classes where case is ignored") }
   }
 
   private mutating func setInClass() throws -> (items: String, isNegated: Bool)? {

@@ -30,6 +30,7 @@ final class RegularExpression {
     }
     self.match = match
     self.context = context
+    pcre2_set_heap_limit_8(context, 512 << 10)
     stack = isMachineCode ? pcre2_jit_stack_create_8(32 << 10, 16 << 20, nil) : nil
     if let stack { pcre2_jit_stack_assign_8(context, nil, UnsafeMutableRawPointer(stack)) }
   }

@@ -81,11 +81,13 @@ import Tokenization
   @Test(
     "What is no expression, or not implemented, is refused by name",
     arguments: [
-      ("(a", "a group without its end"), ("a)", "an unmatched )"), ("[a", "an end where something is expected"),
+      ("(a", "a group without its end"), ("a)", "an unmatched )"), ("[a", "an expression that ends here"),
       (#"(a)\1"#, #"\1"#), (#"(?<n>a)"#, "a group of this kind"), (#"\p{Han}"#, #"the property "Han""#),
       ("[[:alpha:]]", "a POSIX bracket"), ("(?x:a)", "a group of this kind"), ("*a", "a quantifier of nothing"),
       (#"\K"#, #"\K"#), (#"\xff"#, "a byte"), (#"\x{110000}"#, "a character's number of this form"),
-      ("[z-a]", "a range of nothing"), ("(?<=a+)b", "lookbehind"), (String(repeating: "(", count: 200), "nested"),
+      ("(?i)[a&&b]", "a class of classes where case is ignored"),
+      ("a(b(?i)c[[^d]e])", "a class of classes where case is ignored"), ("[z-a]", "a range of nothing"),
+      ("(?<=a+)b", "lookbehind"), (String(repeating: "(", count: 200), "nested"),
       (String(repeating: "[", count: 200), "nested"), ("a{9,1}", "numbers out of order"),
     ])
   func refuses(expression: String, message: String) throws {

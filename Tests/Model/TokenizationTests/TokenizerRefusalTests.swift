@@ -56,7 +56,7 @@ import Tokenization
       #"{"Regex":"#, #"{"Any":1,"Expression":"#,
       #"pretokenizers[0].pattern: expected {"String": "…"} or {"Regex": "…"}, found an object"#
     ),
-    (#"|\\p{N}|"#, #"|\\p{Script=Latin}|"#, #"the property "Script=Latin", up to character 70, is not implemented"#),
+    (#"|\\p{N}|"#, #"|\\p{Script=Latin}|"#, #"character 70: cannot read the property "Script=Latin""#),
     (
       #""Isolated""#, #""Kept""#,
       #"behavior: expected "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext" or "Contiguous", found "Kept""#
