@@ -14,6 +14,8 @@ let package = Package(
     .systemLibrary(
       name: "CDeflate", path: "Sources/Files/CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .systemLibrary(
+      name: "CPCRE2", path: "Sources/Files/CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .systemLibrary(
       name: "CXXHash", path: "Sources/Files/CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(
       name: "CZstd", path: "Sources/Files/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -35,7 +37,8 @@ let package = Package(
 
     // Model: text to tokens, decoders, sparse autoencoders.
     .target(
-      name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO"], path: "Sources/Model/Tokenization"),
+      name: "Tokenization", dependencies: ["TensorStream", "JSON", "SystemIO", "CPCRE2"],
+      path: "Sources/Model/Tokenization"),
     .target(
       name: "Decoders", dependencies: ["TensorOperations", "TensorStream", "TensorFiles", "JSON", "SystemIO"],
       path: "Sources/Model/Decoders"),

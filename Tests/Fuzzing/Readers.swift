@@ -218,7 +218,9 @@ extension Reader {
     let tokenizer = try Tokenizer(path: scratch.file("tokenizer.json", bytes))
     _ = try? tokenizer.padID()
     for text in ["Hello, world! <word> <left> 123", "\u{e9}\u{0301}\u{1F600}\r\n  \t x's"] {
-      _ = try tokenizer.encode(Array(text.utf8))
+      let ids = try tokenizer.encode(Array(text.utf8))
+      _ = try tokenizer.decode(ids, skippingSpecialTokens: true)
+      for id in ids { _ = try tokenizer.piece(of: id)?.shown }
     }
   }
 
@@ -248,7 +250,7 @@ extension Reader {
       let samples = SampleReader(
         [try InputFile(path: scratch.file("text", bytes))],
         SampleSelection(count: 20, minimumCharacters: minimum, shuffleSeed: seed, form: form))
-      _ = try samples.textHash()
+      _ = try samples.textIdentity()
       var batcher = try SampleBatcher(samplesPerBatch: 3, maximumLength: 40, padID: nil)
       while let sample = try samples.next() {
         let ids = try tokenizer.encode(sample.text, cutTo: 40, addingSpecialTokens: true)

@@ -69,7 +69,22 @@ enum Seeds {
   }
 
   static func tokenizers() throws -> [[UInt8]] {
-    try files("Tests/Model/TokenizationTests/Fixtures", { $0.hasSuffix("tokenizer.json") })
+    let llama = """
+      {"normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},{"type":"Replace",\
+      "pattern":{"Regex":" |\\\\t"},"content":"▁"}]},"pre_tokenizer":{"type":"Metaspace","replacement":"▁",\
+      "prepend_scheme":"first","split":true},"decoder":{"type":"Sequence","decoders":[{"type":"Replace",\
+      "pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ",\
+      "start":1,"stop":0}]},"model":{"type":"BPE","unk_token":"u","fuse_unk":true,"byte_fallback":true,"vocab":{"u":0,\
+      "▁":1,"l":2,"o":3,"▁l":4,"lo":5,"<0xC3>":6,"<0xA9>":7},"merges":["▁ l",["l","o"]]}}
+      """
+    let splits = """
+      {"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"[\\\\w&&[^a-f]]+|(?i:'s)|\\\\s{1,3}"},\
+      "behavior":"MergedWithNext","invert":true},{"type":"Digits","individual_digits":true},{"type":"ByteLevel",\
+      "add_prefix_space":true}]},"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","ignore_merges":true,\
+      "vocab":{"l":0,"o":1,"lo":2,"Ġ":3},"merges":["l o"]},"added_tokens":[{"id":4,"content":"<word>","lstrip":true}]}
+      """
+    return try files("Tests/Model/TokenizationTests/Fixtures", { $0.hasSuffix("tokenizer.json") })
+      + [llama, splits].map { Array($0.utf8) }
   }
 
   /// A few bytes' spellings and what they merge to.

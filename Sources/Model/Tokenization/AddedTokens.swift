@@ -11,6 +11,8 @@ struct AddedToken: Equatable {
   var stripsRight = false
   /// Whether it is looked for in normalized text, where its file says so.
   var normalized: Bool?
+  /// Whether it was normalized when any file named it: decoders then get it as the normalizer leaves it.
+  var isDecodedNormalized = false
   /// Comes first where two tokens could match in the same place.
   var isSpecial = false
 
@@ -24,21 +26,28 @@ struct AddedToken: Equatable {
 /// Finds added tokens in a text as Hugging Face tokenizers do (`added_vocabulary.rs`): from left to right, of several
 /// in the same place the longest.
 struct AddedTokenMatcher {
-  /// The tokens that begin with each byte, longest first.
-  private var tokens: [[AddedToken]] = Array(repeating: [], count: 256)
-  let isEmpty: Bool
+  private var tokens: [AddedToken] = []
+  /// The tokens' contents, in the order of `tokens`.
+  private var contents = ByteStringTable()
+  /// The lengths of the tokens that begin with each byte, longest first. There may be thousands of tokens.
+  private var lengths: [[Int]] = Array(repeating: [], count: 256)
+  private var isFirstByte = Array(repeating: false, count: 256)
   private let splitsSpecialTokens: Bool
+
+  var isEmpty: Bool { tokens.isEmpty }
 
   /// - Parameter splitsSpecialTokens: special tokens are text like any other. They still hide what overlaps with them.
   init(_ tokens: [AddedToken], splitsSpecialTokens: Bool) {
     self.splitsSpecialTokens = splitsSpecialTokens
     let tokens = tokens.filter { !$0.content.isEmpty }
-    isEmpty = tokens.isEmpty
-    for token in tokens.filter(\.isSpecial) + tokens.filter({ !$0.isSpecial }) {
-      let first = Int(token.content[0])
-      let place = self.tokens[first].firstIndex { $0.content.count < token.content.count }
-      self.tokens[first].insert(token, at: place ?? self.tokens[first].endIndex)
+    for token in tokens.filter(\.isSpecial) + tokens.filter({ !$0.isSpecial }) where contents.find(token.content) == nil
+    {
+      token.content.withUnsafeBytes { contents.insert($0) }
+      self.tokens.append(token)
+      isFirstByte[Int(token.content[0])] = true
+      lengths[Int(token.content[0])].append(token.content.count)
     }
+    for byte in lengths.indices { lengths[byte] = Set(lengths[byte]).sorted(by: >) }
   }
 
   enum Piece {
@@ -48,7 +57,7 @@ struct AddedTokenMatcher {
   }
 
   /// Calls `body` for each piece of `text` from first to last.
-  func split(_ text: UnsafeRawBufferPointer, _ body: (Piece) -> Void) {
+  func split(_ text: UnsafeRawBufferPointer, _ body: (Piece) throws -> Void) rethrows {
     var done = 0
     var position = 0
     while let (found, token) = firstMatch(in: text, from: position) {
@@ -63,18 +72,19 @@ struct AddedTokenMatcher {
       let end = token.stripsRight ? endOfWhiteSpace(from: found.upperBound, in: text) : found.upperBound
       // Hugging Face tokenizers panic where the token lies within what the one before it has taken, and strips.
       guard start <= end else { continue }
-      if done < start { body(.text(.init(rebasing: text[done..<start]))) }
-      if start < end { body(.token(token.id)) }
+      if done < start { try body(.text(.init(rebasing: text[done..<start]))) }
+      if start < end { try body(.token(token.id)) }
       done = end
     }
-    if done < text.count { body(.text(.init(rebasing: text[done...]))) }
+    if done < text.count { try body(.text(.init(rebasing: text[done...]))) }
   }
 
   private func firstMatch(in text: UnsafeRawBufferPointer, from start: Int) -> (Range<Int>, AddedToken)? {
-    for position in start..<max(start, text.count) where !tokens[Int(text[position])].isEmpty {
-      let rest = text[position...]
-      if let token = tokens[Int(text[position])].first(where: { rest.starts(with: $0.content) }) {
-        return (position..<position + token.content.count, token)
+    for position in start..<max(start, text.count) where isFirstByte[Int(text[position])] {
+      for length in lengths[Int(text[position])] where position + length <= text.count {
+        if let number = contents.find(UnsafeRawBufferPointer(rebasing: text[position..<position + length])) {
+          return (position..<position + length, tokens[number])
+        }
       }
     }
     return nil

@@ -6,6 +6,7 @@ struct AddedVocabulary {
   private var byID: [Int32: AddedToken] = [:]
   /// What was special once stays so.
   private var special: Set<[UInt8]> = []
+  private var normalizedOnce: Set<Int32> = []
 
   /// In the order of their ids.
   var tokens: [AddedToken] {
@@ -14,6 +15,7 @@ struct AddedVocabulary {
       // Fixed before the flag is, on which it may depend.
       token.normalized = token.isNormalized
       token.isSpecial = special.contains(token.content)
+      token.isDecodedNormalized = normalizedOnce.contains(token.id)
       return token
     }
   }
@@ -32,6 +34,7 @@ struct AddedVocabulary {
       }
       ids[token.content] = token.id
       byID[token.id] = token
+      if token.isNormalized { normalizedOnce.insert(token.id) }
       if token.isSpecial { special.insert(token.content) }
     }
   }

@@ -1,12 +1,15 @@
-/// Byte-level byte-pair encoding of one word: its bytes become symbols, and adjacent symbols are merged, the merge of
+/// Byte-pair encoding of one word: its bytes or characters become symbols, and adjacent symbols are merged, the merge of
 /// the lowest rank first, of equal ones the leftmost, until none applies.
 struct BytePairEncoder {
   private let vocabulary: Vocabulary
   private let merges: MergeTable
-  /// A word that is itself in the vocabulary is one token, whatever the merges make of it (Llama 3's tokenizers).
-  private let ignoresMerges: Bool
-  /// The id of each byte's token; nil for a byte that the vocabulary lacks.
+  private let model: BytePairModel
+  private let isByteLevel: Bool
+  /// The symbol of each byte, or of each ASCII character and nil beyond these; nil for one that the vocabulary lacks.
+  private let symbols: [Int32?]
+  /// The id of each byte's token such as `<0x0A>`, where the model falls back to them; empty where it does not.
   private let byteTokens: [Int32?]
+  private let unknownID: Int32?
 
   /// The ids of words seen before: word i of `known` has the ids from `knownStarts[i]` up to `knownStarts[i + 1]`.
   private var known = ByteStringTable(minimumCapacity: Self.rememberedWords)
@@ -18,29 +21,81 @@ struct BytePairEncoder {
   private static let rememberedWords = 1 << 16
   private static let longestRememberedWord = 64
 
-  init(vocabulary: Vocabulary, merges: MergeTable, ignoresMerges: Bool) {
+  /// - Parameter isByteLevel: a word's symbols are its bytes, each by its spelling; else its characters.
+  init(vocabulary: Vocabulary, merges: MergeTable, model: BytePairModel, isByteLevel: Bool) {
     self.vocabulary = vocabulary
     self.merges = merges
-    self.ignoresMerges = ignoresMerges
-    byteTokens = byteLevelSpellings.map { vocabulary.id(of: $0) }
+    self.model = model
+    self.isByteLevel = isByteLevel
+    symbols = (UInt8.min...UInt8.max).map { byte in
+      isByteLevel ? vocabulary.id(of: byteLevelSpellings[Int(byte)]) : byte < 0x80 ? vocabulary.id(of: [byte]) : nil
+    }
+    byteTokens = model.fallsBackToBytes ? BytePairModel.byteTokens.map { vocabulary.id(of: $0) } : []
+    unknownID = model.unknownToken.flatMap { vocabulary.id(of: $0) }
   }
 
-  /// Appends the ids of `text`, which is one word. A byte that the vocabulary lacks is dropped, as Hugging Face
-  /// tokenizers drop it where no unknown token is set.
+  /// Appends the ids of `text`, which is one word. What the vocabulary lacks becomes tokens of its bytes where it has
+  /// all of these, else the unknown token; where the model has neither, it is dropped, as in Hugging Face tokenizers.
   mutating func encode(_ text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
     if let number = known.find(text) {
       ids.append(contentsOf: knownIDs[knownStarts[number]..<knownStarts[number + 1]])
       return
     }
     let start = ids.count
-    if ignoresMerges, let id = vocabulary.id(of: text.flatMap { byteLevelSpellings[Int($0)] }) {
+    if model.ignoresMerges, let id = wholeWord(text) {
       ids.append(id)
     } else {
-      word.load(text, byteTokens)
+      word.clear()
+      addSymbols(of: text)
       word.merge(by: merges)
       word.append(to: &ids)
     }
     if text.count <= Self.longestRememberedWord { remember(text, ids[start...]) }
+  }
+
+  private func wholeWord(_ text: UnsafeRawBufferPointer) -> Int32? {
+    isByteLevel ? vocabulary.id(of: text.flatMap { byteLevelSpellings[Int($0)] }) : vocabulary.id(of: text)
+  }
+
+  private mutating func addSymbols(of text: UnsafeRawBufferPointer) {
+    // An unknown token comes when something known follows it: until then more of it may be fused into it.
+    var isUnknownPending = false
+    func takePending() {
+      if isUnknownPending, let unknownID { word.append(unknownID) }
+      isUnknownPending = false
+    }
+    func addUnknown(_ spelling: UnsafeRawBufferPointer) {
+      if model.fallsBackToBytes, spelling.allSatisfy({ byteTokens[Int($0)] != nil }) {
+        for byte in spelling { word.append(byteTokens[Int(byte)]!) }
+      } else if unknownID != nil {
+        if !model.fusesUnknown { takePending() }
+        isUnknownPending = true
+      }
+    }
+    if isByteLevel {
+      for byte in text {
+        if let id = symbols[Int(byte)] {
+          takePending()
+          word.append(id)
+        } else {
+          byteLevelSpellings[Int(byte)].withUnsafeBytes(addUnknown)
+        }
+      }
+    } else {
+      var position = 0
+      while position < text.count {
+        let length = lengthOfScalar(startingWith: text[position])
+        let scalar = UnsafeRawBufferPointer(rebasing: text[position..<position + length])
+        if let id = length == 1 ? symbols[Int(text[position])] : vocabulary.id(of: scalar) {
+          takePending()
+          word.append(id)
+        } else {
+          addUnknown(scalar)
+        }
+        position += length
+      }
+    }
+    takePending()
   }
 
   private mutating func remember(_ text: UnsafeRawBufferPointer, _ ids: ArraySlice<Int32>) {
@@ -72,12 +127,9 @@ private struct Word {
 
   private static let noMerge = UInt32.max
 
-  mutating func load(_ text: UnsafeRawBufferPointer, _ byteTokens: [Int32?]) {
-    symbols.removeAll(keepingCapacity: true)
-    for byte in text {
-      if let id = byteTokens[Int(byte)] { symbols.append(id) }
-    }
-  }
+  mutating func clear() { symbols.removeAll(keepingCapacity: true) }
+
+  mutating func append(_ symbol: Int32) { symbols.append(symbol) }
 
   mutating func append(to ids: inout [Int32]) {
     var place = symbols.isEmpty ? -1 : 0

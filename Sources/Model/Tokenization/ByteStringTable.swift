@@ -33,6 +33,8 @@ struct ByteStringTable {
 
   func find(_ string: [UInt8]) -> Int? { string.withUnsafeBytes { find($0) } }
 
+  subscript(number: Int) -> [UInt8] { Array(bytes[range(of: number)]) }
+
   /// Adds `string`, whose number is `count` before it; does nothing where it is in the set.
   mutating func insert(_ string: UnsafeRawBufferPointer) {
     if count + 1 > slots.count / 4 * 3 { grow() }

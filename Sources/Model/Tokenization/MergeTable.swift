@@ -38,6 +38,13 @@ struct MergeTable {
     merges[slot] = merge
   }
 
+  /// Whether `test` holds for the two symbols of some merge.
+  func contains(where test: (_ left: Int32, _ right: Int32) -> Bool) -> Bool {
+    pairs.contains {
+      $0 != Self.free && test(Int32(truncatingIfNeeded: $0 >> 32), Int32(truncatingIfNeeded: $0))
+    }
+  }
+
   private static func pair(_ left: Int32, _ right: Int32) -> UInt64 {
     UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
   }

@@ -1,8 +1,9 @@
 import SystemIO
 
-/// A byte-level BPE tokenizer of the Qwen2 family, from the files that Hugging Face tokenizers read, with its ids.
+/// A BPE tokenizer, from the files that Hugging Face tokenizers read, with its ids.
 ///
-/// Added tokens are cut out of the text; the rest is normalized, split into words, and the words are encoded.
+/// Added tokens are cut out of the text; the rest is normalized, split into words, and the words are encoded. `decode`
+/// goes back.
 public final class Tokenizer {
   /// The file or folder it was read from.
   public let path: String
@@ -16,16 +17,22 @@ public final class Tokenizer {
   /// The largest id it can give: a model's embedding must have more rows.
   public let largestID: Int32
 
-  private let vocabulary: Vocabulary
-  private let addedTokens: [AddedToken]
+  let vocabulary: Vocabulary
+  let addedTokens: [AddedToken]
   /// Looked for in the text as it comes, and in what is left of it after normalization.
   private let plainMatcher: AddedTokenMatcher
   private let normalizedMatcher: AddedTokenMatcher
-  private let normalizes: Bool
+  let normalizer: Normalizer
+  private let preTokenizer: PreTokenizer
   private let padToken: [UInt8]?
   private let specialTokens: SpecialTokens
   private let truncatesAtStart: Bool
   private var encoder: BytePairEncoder
+  let decoder: TokenDecoder
+  /// Where the tokens of ids are; made when the first ones are decoded.
+  lazy var tokenNumbers = vocabulary.numbersByID()
+  lazy var addedTokensByID = Dictionary(addedTokens.map { ($0.id, $0) }) { $1 }
+  lazy var specialContents = Set(addedTokens.filter(\.isSpecial).map(\.content))
 
   init(_ file: TokenizerFile) throws {
     path = file.path
@@ -39,17 +46,19 @@ public final class Tokenizer {
     truncatesAtStart = file.configuration.truncationSide == .left
     largestID =
       (file.addedTokens.map(\.id) + specialTokens.before + specialTokens.after).reduce(file.vocabulary.largestID, max)
-    normalizes = file.normalizes
+    normalizer = file.normalizer
+    preTokenizer = file.preTokenizer
+    decoder = file.decoder
     padToken = file.configuration.token(named: "pad_token")
     encoder = BytePairEncoder(
-      vocabulary: file.vocabulary, merges: file.merges, ignoresMerges: file.ignoresMerges)
+      vocabulary: file.vocabulary, merges: file.merges, model: file.model, isByteLevel: preTokenizer.isByteLevel)
     let splitsSpecialTokens = file.configuration.splitsSpecialTokens
     plainMatcher = AddedTokenMatcher(
       addedTokens.filter { !$0.isNormalized }, splitsSpecialTokens: splitsSpecialTokens)
     normalizedMatcher = AddedTokenMatcher(
-      addedTokens.filter(\.isNormalized).map { token in
+      try addedTokens.filter(\.isNormalized).map { [normalizer] token in
         var token = token
-        if file.normalizes { token.content = normalized(token.content) }
+        token.content = try normalizer.normalized(token.content)
         return token
       }, splitsSpecialTokens: splitsSpecialTokens)
   }
@@ -70,15 +79,18 @@ public final class Tokenizer {
   }
 
   /// The token ids of `text`, without special tokens.
-  public func encode(_ text: borrowing UTF8Span) -> [Int32] {
+  ///
+  /// - Throws: `Failure` of kind malformed where the tokenizer's own expression finds no end on it.
+  public func encode(_ text: borrowing UTF8Span) throws -> [Int32] {
     var ids: [Int32] = []
-    text.span.withUnsafeBytes { bytes in
+    try text.span.withUnsafeBytes { bytes in
       if plainMatcher.isEmpty {
-        encodeNormalizing(bytes, into: &ids)
+        try encodeNormalizing(bytes, isAtStart: true, into: &ids)
       } else {
-        plainMatcher.split(bytes) { piece in
+        try plainMatcher.split(bytes) { piece in
           switch piece {
-          case .text(let text): encodeNormalizing(text, into: &ids)
+          case .text(let text):
+            try encodeNormalizing(text, isAtStart: text.baseAddress == bytes.baseAddress, into: &ids)
           case .token(let id): ids.append(id)
           }
         }
@@ -89,9 +101,11 @@ public final class Tokenizer {
 
   /// The token ids of `text`, which must be UTF-8, without special tokens.
   public func encode(_ text: [UInt8]) throws -> [Int32] {
-    do { return encode(try UTF8Span(validating: text.span)) } catch {
+    let span: UTF8Span
+    do { span = try UTF8Span(validating: text.span) } catch {
       throw Failure(.malformed, "not UTF-8: \(describe(error, in: text))")
     }
+    return try encode(span)
   }
 
   /// The id that fills padded samples: of the tokenizer's `pad_token`, else of `<|endoftext|>`, which is what Qwen2's
@@ -111,40 +125,23 @@ public final class Tokenizer {
     addedTokens.first { $0.content == content }?.id ?? vocabulary.id(of: content)
   }
 
-  private func encodeNormalizing(_ text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
+  private func encodeNormalizing(
+    _ text: UnsafeRawBufferPointer, isAtStart: Bool, into ids: inout [Int32]
+  ) throws {
     // The pieces between tokens of valid text are valid.
-    let span = UTF8Span(unchecked: text.assumingMemoryBound(to: UInt8.self).span)
-    guard normalizes, let normalized = normalizedToNFC(span) else {
-      encodeNormalized(text, into: &ids)
-      return
-    }
-    normalized.withUnsafeBytes { encodeNormalized($0, into: &ids) }
-  }
-
-  private func encodeNormalized(_ text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
-    if normalizedMatcher.isEmpty {
-      encodeWords(of: text, into: &ids)
-    } else {
-      normalizedMatcher.split(text) { piece in
+    try normalizer.normalize(text) { text in
+      guard !normalizedMatcher.isEmpty else { return try encodeWords(of: text, isAtStart: isAtStart, into: &ids) }
+      try normalizedMatcher.split(text) { piece in
         switch piece {
-        case .text(let text): encodeWords(of: text, into: &ids)
+        case .text(let part):
+          try encodeWords(of: part, isAtStart: isAtStart && part.baseAddress == text.baseAddress, into: &ids)
         case .token(let id): ids.append(id)
         }
       }
     }
   }
 
-  private func encodeWords(of text: UnsafeRawBufferPointer, into ids: inout [Int32]) {
-    var start = 0
-    while start < text.count {
-      let end = QwenSplitter.wordEnd(in: text, from: start)
-      encoder.encode(UnsafeRawBufferPointer(rebasing: text[start..<end]), into: &ids)
-      start = end
-    }
+  private func encodeWords(of text: UnsafeRawBufferPointer, isAtStart: Bool, into ids: inout [Int32]) throws {
+    try preTokenizer.forEachWord(of: text, isAtStart: isAtStart) { encoder.encode($0, into: &ids) }
   }
-}
-
-private func normalized(_ content: [UInt8]) -> [UInt8] {
-  guard let span = try? UTF8Span(validating: content.span) else { return content }
-  return normalizedToNFC(span) ?? content
 }

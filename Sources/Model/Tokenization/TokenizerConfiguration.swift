@@ -9,8 +9,9 @@ struct TokenizerConfiguration {
     case left, right
   }
 
-  /// The class is Qwen2Tokenizer, which has a normalizer, an expression and special tokens of its own.
-  let isQwen2Class: Bool
+  let tokenizerClass: TokenizerClass
+  /// The class's own normalizer, pre-tokenizer, decoder and model settings; nil where those of tokenizer.json count.
+  private(set) var pipeline: JSON?
   var truncationSide = Side.right
   var paddingSide = Side.right
   /// The path of `tokenizer_config.json`, for messages.
@@ -28,13 +29,14 @@ struct TokenizerConfiguration {
   /// - Parameters:
   ///   - folder: with a slash at its end.
   ///   - tokenizerJSON: the folder's `tokenizer.json`, where it has one.
-  init(folder: String, tokenizerJSON: JSON?) throws {
+  ///   - mentionsByteLevel: whether that names ByteLevel anywhere.
+  init(folder: String, tokenizerJSON: JSON?, mentionsByteLevel: Bool = false) throws {
     source = folder + "tokenizer_config.json"
     let own = try optionalJSON(source) ?? .object([])
-    isQwen2Class = try TokenizerClass.isQwen2(
-      folder: folder, configuration: own, hasTokenizerJSON: tokenizerJSON != nil)
+    tokenizerClass = try TokenizerClass.of(
+      folder: folder, configuration: own, mentionsByteLevel: tokenizerJSON == nil ? nil : mentionsByteLevel)
     var entries = TokenizerEntries(own, of: source)
-    try of(source) { [isQwen2Class] in try Self.refuse(entries, isQwen2Class) }
+    try of(source) { [tokenizerClass] in try Self.refuse(entries, tokenizerClass) }
     entries.joinModelSpecificTokens()
     if let tokens = entries["added_tokens_decoder"] {
       declared = try of(source) { try Self.declaredTokens(tokens) }
@@ -84,8 +86,8 @@ struct TokenizerConfiguration {
   ) throws {
     for name in TokenizerEntries.names {
       guard let value = entries[name] else {
-        if isQwen2Class, ["eos_token", "unk_token", "pad_token"].contains(name) {
-          named.append((name, .special(Array("<|endoftext|>".utf8))))
+        if let content = tokenizerClass.specialTokens[name] {
+          named.append((name, .special(Array(content.utf8))))
         } else if name == "pad_token", let content = tokenizerJSON?["padding"]?["pad_token"]?.utf8 {
           named.append((name, .special(content)))
         }
@@ -110,31 +112,37 @@ struct TokenizerConfiguration {
   }
 
   private mutating func readSettings(_ entries: TokenizerEntries, _ tokenizerJSON: JSON?) throws {
-    func side(_ key: String, _ part: String) throws -> Side {
+    func side(_ key: String, _ part: String, default missing: Side) throws -> Side {
       let value =
         entries[key] ?? tokenizerJSON?[part]?["direction"].map { .string(Array($0.text?.lowercased().utf8 ?? "".utf8)) }
-      guard let value else { return .right }
+      guard let value else { return missing }
       guard let side = value.text.flatMap(Side.init) else {
         throw unexpected(value, at: key, "\"left\" or \"right\"").at(entries.source(of: key))
       }
       return side
     }
-    func flag(_ key: String) throws -> Bool {
-      guard let value = entries[key], !value.isNull else { return false }
+    func optionalFlag(_ key: String) throws -> Bool? {
+      guard let value = entries[key], !value.isNull else { return nil }
       guard let flag = value.boolean else {
         throw unexpected(value, at: key, "true or false").at(entries.source(of: key))
       }
       return flag
     }
-    truncationSide = try side("truncation_side", "truncation")
-    paddingSide = try side("padding_side", "padding")
+    func flag(_ key: String) throws -> Bool { try optionalFlag(key) ?? false }
+    truncationSide = try side("truncation_side", "truncation", default: .right)
+    paddingSide = try side("padding_side", "padding", default: tokenizerClass.paddingSide)
     splitsSpecialTokens = try flag("split_special_tokens")
+    if tokenizerClass != .plain {
+      pipeline = try tokenizerClass.pipeline(
+        addsPrefixSpace: try optionalFlag("add_prefix_space"), isLegacy: try flag("legacy"),
+        unknownToken: token(named: "unk_token"))
+    }
     // A tokenizer.json says this by its post-processor alone.
     if tokenizerJSON == nil { (addsBOS, addsEOS) = (try flag("add_bos_token"), try flag("add_eos_token")) }
   }
 
   /// Refuses what would change the ids and is not done here.
-  private static func refuse(_ entries: TokenizerEntries, _ isQwen2Class: Bool) throws {
+  private static func refuse(_ entries: TokenizerEntries, _ tokenizerClass: TokenizerClass) throws {
     let isOff = { (value: JSON) in value.isNull || value.boolean == false }
     try expect(entries["fix_mistral_regex"], at: "fix_mistral_regex", "false", isOff)
     for key in ["vocab", "merges", "post_processor", "tokenizer_object", "tokenizer_truncation", "tokenizer_padding"] {
@@ -144,9 +152,7 @@ struct TokenizerConfiguration {
     try expect(entries["fast_tokenizer_files"], at: "fast_tokenizer_files", "[\"tokenizer.json\"] or none") { files in
       files.isNull || files.elements?.allSatisfy { $0.text == "tokenizer.json" } == true
     }
-    if isQwen2Class {
-      try expect(entries["add_prefix_space"], at: "add_prefix_space", "false", isOff)
-    } else {
+    if tokenizerClass != .qwen2 {
       try expect(entries["auto_map"]?["AutoTokenizer"], at: "auto_map.AutoTokenizer", "none", \.isNull)
     }
   }

@@ -7,8 +7,10 @@ struct TokenizerFile {
   var contentHash = ""
   var vocabulary: Vocabulary
   var merges: MergeTable
-  var ignoresMerges = false
-  var normalizes = true
+  var model: BytePairModel
+  var normalizer: Normalizer
+  var preTokenizer: PreTokenizer
+  var decoder: TokenDecoder
   var addedTokens: [AddedToken] = []
   var specialTokens = SpecialTokens()
   var configuration: TokenizerConfiguration
@@ -34,35 +36,35 @@ struct TokenizerFile {
   private init(tokenizerJSON path: String, folder: String) throws {
     self.path = path
     var hash = ContentHash()
-    let json = try reading(path) {
-      hash.update($0)
-      return try JSON(file: $0)
+    var mentionsByteLevel = false
+    let json = try reading(path) { bytes in
+      hash.update(bytes)
+      mentionsByteLevel = TextPattern.literal(Array(#""ByteLevel""#.utf8)).occurs(in: bytes)
+      return try JSON(file: bytes)
     }
     let model = json["model"] ?? .null
     // First of all: another kind of model has another kind of vocabulary.
     try of(path) { try expect(model["type"], at: "model.type", "\"BPE\"") { $0.text == "BPE" } }
-    configuration = try TokenizerConfiguration(folder: folder, tokenizerJSON: json)
+    configuration = try TokenizerConfiguration(
+      folder: folder, tokenizerJSON: json, mentionsByteLevel: mentionsByteLevel)
     vocabulary = try of(path) { try Vocabulary(model["vocab"] ?? .null) }
     merges = try of(path) { [vocabulary] in try MergeTable(model["merges"] ?? .null, vocabulary) }
-    let isQwen2Class = configuration.isQwen2Class
-    (ignoresMerges, normalizes, specialTokens) = try of(path) { [vocabulary] in
-      try Self.check(model: model, vocabulary)
-      try Self.check(preTokenizer: json["pre_tokenizer"] ?? .null)
-      let normalizes = try Self.normalizes(json["normalizer"] ?? .null)
-      // The class has its own model and normalizer, and takes from the file what fills them.
-      return (
-        !isQwen2Class && model["ignore_merges"]?.boolean ?? false, isQwen2Class || normalizes,
-        try SpecialTokens(json["post_processor"] ?? .null)
-      )
+    (self.model, normalizer, preTokenizer, decoder) = try of(path) { [configuration] in
+      try Self.pipeline(configuration.pipeline ?? json)
     }
+    try of(path) { try finishPipeline() }
     let own = try of(path) {
       try (json["added_tokens"]?.elements ?? []).map { try AddedToken($0, id: $0["id"]) }
     }
     addTokens(own)
+    // This class makes its own, which no file of today's can make add anything.
+    if configuration.tokenizerClass != .gptNeoX {
+      specialTokens = try of(path) { try SpecialTokens(json["post_processor"] ?? .null) }
+    }
     contentHash = self.hash(after: hash)
   }
 
-  /// As transformers' Qwen2Tokenizer reads such a folder: the normalizer and the expression are its own.
+  /// As the classes of transformers that have a pipeline of their own read such a folder.
   private init(vocabularyAndMergesIn folder: String) throws {
     path = folder
     configuration = try TokenizerConfiguration(folder: folder, tokenizerJSON: nil)
@@ -75,6 +77,8 @@ struct TokenizerFile {
       hash.update($0)
       return try MergeTable(lines: $0, vocabulary)
     }
+    (model, normalizer, preTokenizer, decoder) = try Self.pipeline(configuration.pipeline ?? .null)
+    try of(folder + "vocab.json") { try finishPipeline() }
     addTokens([])
     func id(_ name: String) -> [Int32] {
       guard let content = configuration.token(named: name), let token = self.id(of: content) else { return [] }
@@ -85,12 +89,32 @@ struct TokenizerFile {
     contentHash = self.hash(after: hash)
   }
 
+  /// - Parameter json: a `tokenizer.json`, or what a class has in its place.
+  private static func pipeline(
+    _ json: JSON
+  ) throws -> (BytePairModel, Normalizer, PreTokenizer, TokenDecoder) {
+    (
+      try BytePairModel(json["model"] ?? .null), try Normalizer(json["normalizer"]),
+      try PreTokenizer(json["pre_tokenizer"]), try TokenDecoder(json["decoder"])
+    )
+  }
+
+  private mutating func finishPipeline() throws {
+    try model.check(vocabulary, isByteLevel: preTokenizer.isByteLevel)
+    guard !preTokenizer.isByteLevel, !model.ignoresMerges, vocabulary.id(of: WordSplitter.mark) != nil,
+      !model.dropsUnknown(vocabulary)
+    else { return }
+    let begins = vocabulary.ids { $0.starts(with: WordSplitter.mark) }
+    let ends = vocabulary.ids { $0.suffix(WordSplitter.mark.count).elementsEqual(WordSplitter.mark) }
+    if !merges.contains(where: { begins.contains($1) && !ends.contains($0) }) { preTokenizer.splitAtMarks() }
+  }
+
   /// - Parameter own: what `tokenizer.json` lists, in its order.
   private mutating func addTokens(_ own: [AddedToken]) {
     var added = AddedVocabulary()
-    if !configuration.isQwen2Class { added.add(own, vocabulary) }
+    if configuration.tokenizerClass == .plain { added.add(own, vocabulary) }
     added.add(configuration.tokensToAdd(to: added), vocabulary)
-    if configuration.isQwen2Class { added.add(configuration.plainSpecialTokens, vocabulary) }
+    if configuration.tokenizerClass == .qwen2 { added.add(configuration.plainSpecialTokens, vocabulary) }
     addedTokens = added.tokens
     var renumbered: [String] = []
     for token in own + configuration.declared {
@@ -120,59 +144,11 @@ struct TokenizerFile {
       update(token.content)
     }
     update([Int32(specialTokens.before.count)] + specialTokens.before + specialTokens.after)
-    update([normalizes, ignoresMerges, configuration.splitsSpecialTokens].map { $0 ? 1 : 0 } as [Int32])
+    update([configuration.splitsSpecialTokens ? 1 : 0] as [Int32])
+    // What the file itself says of these is in its hash.
+    update(Array("\(configuration.pipeline.map { "\($0)" } ?? "")".utf8))
     update(Array("\(configuration.truncationSide) \(configuration.paddingSide)".utf8))
     return hash.hexadecimal
-  }
-
-  // MARK: Checks
-
-  private static func check(model: JSON, _ vocabulary: Vocabulary) throws {
-    try expect(model["dropout"], at: "model.dropout", "none") { $0.isNull || $0.number == 0 }
-    for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
-      try expect(model[key], at: "model.\(key)", "none") { $0.isNull || $0.utf8 == [] }
-    }
-    try expect(model["ignore_merges"], at: "model.ignore_merges", "true or false") { $0.isNull || $0.boolean != nil }
-    // Both say what becomes of a byte without a token; where every byte has one, they mean nothing.
-    if let byte = byteLevelSpellings.firstIndex(where: { vocabulary.id(of: $0) == nil }) {
-      let expected = "none (there is no token for byte 0x\(String(byte, radix: 16)))"
-      try expect(model["unk_token"], at: "model.unk_token", expected) { $0.isNull }
-      try expect(model["byte_fallback"], at: "model.byte_fallback", expected) { $0.isNull || $0.boolean == false }
-    }
-  }
-
-  private static func normalizes(_ normalizer: JSON) throws -> Bool {
-    if normalizer.isNull { return false }
-    if normalizer["type"]?.text == "Sequence", let parts = normalizer["normalizers"]?.elements {
-      var normalizes = false
-      for part in parts where try Self.normalizes(part) { normalizes = true }
-      return normalizes
-    }
-    try expect(normalizer["type"], at: "normalizer.type", "\"NFC\" or no normalizer") { $0.text == "NFC" }
-    return true
-  }
-
-  private static func check(preTokenizer: JSON) throws {
-    let name = "pre_tokenizer"
-    try expect(preTokenizer["type"], at: "\(name).type", "Qwen2's \"Sequence\" of Split and ByteLevel") {
-      $0.text == "Sequence"
-    }
-    let parts = preTokenizer["pretokenizers"]?.elements ?? []
-    let types = parts.map { $0["type"] ?? .null }
-    try expect(.array(types), at: "\(name).pretokenizers", "Qwen2's Split and ByteLevel") {
-      $0 == .array([.string(Array("Split".utf8)), .string(Array("ByteLevel".utf8))])
-    }
-    let split = parts[0]
-    try expect(split["pattern"]?["Regex"] ?? split["pattern"], at: "\(name) Split.pattern", "Qwen2's expression") {
-      $0.text == QwenSplitter.expression
-    }
-    try expect(split["behavior"], at: "\(name) Split.behavior", "\"Isolated\"") { $0.text == "Isolated" }
-    try expect(split["invert"], at: "\(name) Split.invert", "false") { $0.isNull || $0.boolean == false }
-    let byteLevel = parts[1]
-    for key in ["add_prefix_space", "use_regex"] {
-      // Both are true where the file does not say.
-      try expect(byteLevel[key], at: "\(name) ByteLevel.\(key)", "false") { $0.boolean == false }
-    }
   }
 }
 

@@ -12,6 +12,9 @@ func decodeScalar(at position: Int, of text: UnsafeRawBufferPointer) -> (Unicode
   }
 }
 
+/// The length in bytes of a scalar of valid UTF-8, by its first byte.
+func lengthOfScalar(startingWith first: UInt8) -> Int { first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4 }
+
 /// The scalar that ends before `position` of valid UTF-8, and where it starts; nil at the text's start.
 func scalarEnding(at position: Int, of text: UnsafeRawBufferPointer) -> (scalar: Unicode.Scalar, start: Int)? {
   guard position > 0 else { return nil }

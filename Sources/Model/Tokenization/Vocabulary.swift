@@ -1,7 +1,7 @@
 import JSON
 import SystemIO
 
-/// The tokens of a BPE model and their ids, by their spelling in the byte-level alphabet.
+/// The tokens of a BPE model and their ids, by their spelling: in the byte-level alphabet, or as text.
 struct Vocabulary {
   private var spellings: ByteStringTable
   private var ids: [Int32] = []
@@ -29,6 +29,18 @@ struct Vocabulary {
   func id(of spelling: UnsafeRawBufferPointer) -> Int32? { spellings.find(spelling).map { ids[$0] } }
 
   func id(of spelling: [UInt8]) -> Int32? { spellings.find(spelling).map { ids[$0] } }
+
+  func hasAll(of spellings: [[UInt8]]) -> Bool { spellings.allSatisfy { id(of: $0) != nil } }
+
+  /// The ids of the tokens whose spelling `test` is true of.
+  func ids(where test: ([UInt8]) -> Bool) -> Set<Int32> {
+    Set(ids.indices.filter { test(spellings[$0]) }.map { ids[$0] })
+  }
+
+  /// The numbers of tokens by their ids.
+  func numbersByID() -> [Int32: Int] { Dictionary(zip(ids, ids.indices)) { $1 } }
+
+  func spelling(ofToken number: Int) -> [UInt8] { spellings[number] }
 }
 
 /// `text` in quotes, for a message.

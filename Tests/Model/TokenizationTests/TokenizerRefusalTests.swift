@@ -8,10 +8,13 @@ import Tokenization
 @Suite struct TokenizerRefusalTests {
   /// A change to tokenizer.json, and the end of the message that follows.
   static let changes: [(old: String, new: String, message: String)] = [
-    (#""type":"NFC""#, #""type":"NFKC""#, #"normalizer.type: expected "NFC" or no normalizer, found "NFKC""#),
+    (
+      #""type":"NFC""#, #""type":"NFKC""#,
+      #"normalizer.type: expected "NFC", "Prepend", "Replace" or a "Sequence" of them, found "NFKC""#
+    ),
     (
       #"{"type":"NFC"}"#, #"{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Lowercase"}]}"#,
-      #"normalizer.type: expected "NFC" or no normalizer, found "Lowercase""#
+      #"normalizer.normalizers[1].type: expected "NFC", "Prepend", "Replace" or a "Sequence" of them, found "Lowercase""#
     ),
     (#""type":"BPE""#, #""type":"Unigram""#, #"model.type: expected "BPE", found "Unigram""#),
     (#""dropout":null"#, #""dropout":0.1"#, "model.dropout: expected none, found 0.1"),
@@ -26,22 +29,48 @@ import Tokenization
     (#""ignore_merges":false"#, #""ignore_merges":1"#, "model.ignore_merges: expected true or false, found 1"),
     (
       #""pre_tokenizer":{"type":"Sequence""#, #""pre_tokenizer":{"type":"Whitespace""#,
-      #"pre_tokenizer.type: expected Qwen2's "Sequence" of Split and ByteLevel, found "Whitespace""#
+      #"pre_tokenizer.type: expected "Split", "Digits", "ByteLevel", "Metaspace" or a "Sequence" of them, found "Whitespace""#
     ),
     (
-      #"[{"type":"Split""#, #"[{"type":"Digits"},{"type":"Split""#,
-      #"pre_tokenizer.pretokenizers: expected Qwen2's Split and ByteLevel, found ["Digits", "Split", "ByteLevel"]"#
-    ),
-    (#"|\\p{N}|"#, #"|\\p{N}{1,3}|"#, #"|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+""#),
-    (#""Isolated""#, #""Removed""#, #"pre_tokenizer Split.behavior: expected "Isolated", found "Removed""#),
-    (#""invert":false"#, #""invert":true"#, "pre_tokenizer Split.invert: expected false, found true"),
-    (
-      #""add_prefix_space":false"#, #""add_prefix_space":true"#,
-      "pre_tokenizer ByteLevel.add_prefix_space: expected false, found true"
+      #"[{"type":"Split""#, #"[{"type":"ByteLevel"},{"type":"Split""#,
+      #"pre_tokenizer.pretokenizers[1].type: expected nothing behind "ByteLevel", found "Split""#
     ),
     (
-      #""use_regex":false"#, #""no_regex":false"#, "pre_tokenizer ByteLevel.use_regex: expected false, found none"
+      #"[{"type":"Split""#, #"[{"type":"Punctuation"},{"type":"Split""#,
+      #"pretokenizers[0].type: expected "Split", "Digits", "ByteLevel", "Metaspace" or a "Sequence" of them, found "Punctuation""#
     ),
+    (
+      #"[{"type":"Split""#, #"[{"type":"Metaspace","replacement":"ab"},{"type":"Split""#,
+      #"pretokenizers[0].replacement: expected one character, found "ab""#
+    ),
+    (
+      #"[{"type":"Split""#, #"[{"type":"Metaspace","replacement":"_","prepend_scheme":"last"},{"type":"Split""#,
+      #"pretokenizers[0].prepend_scheme: expected "always", "first" or "never", found "last""#
+    ),
+    (
+      #"[{"type":"Split""#,
+      #"[{"type":"Metaspace","replacement":"_","prepend_scheme":"first","add_prefix_space":false},{"type":"Split""#,
+      #"pretokenizers[0].prepend_scheme: expected "never", as add_prefix_space is false, found "first""#
+    ),
+    (
+      #"{"Regex":"#, #"{"Any":1,"Expression":"#,
+      #"pretokenizers[0].pattern: expected {"String": "…"} or {"Regex": "…"}, found an object"#
+    ),
+    (#"|\\p{N}|"#, #"|\\p{Script=Latin}|"#, #"character 70: cannot read the property "Script=Latin""#),
+    (
+      #""Isolated""#, #""Kept""#,
+      #"behavior: expected "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext" or "Contiguous", found "Kept""#
+    ),
+    (#""invert":false"#, #""invert":1"#, "pre_tokenizer.pretokenizers[0].invert: expected true or false, found 1"),
+    (
+      #""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"WordPiece""#,
+      #"decoder.type: expected "ByteLevel", "ByteFallback", "Fuse", "Strip", "Replace", "Metaspace" or a "Sequence" of them, found "WordPiece""#
+    ),
+    (
+      #""decoder":{"type":"ByteLevel""#, #""decoder":{"start":-1,"content":" ","type":"Strip""#,
+      "decoder.start: expected a count, found -1"
+    ),
+    (#""unk_token":null"#, #""unk_token":0"#, "model.unk_token: expected a token or none, found 0"),
     (#""a":64,"#, #""a":-64,"#, #"vocabulary: token "a": expected an id from 0 to 2147483647"#),
     (#""a":64,"#, #""a":"64","#, #"vocabulary: token "a": expected an id from 0 to 2147483647"#),
     (#""a":64,"#, #""a":64,"a":64,"#, #"not JSON: duplicate key "a""#),
@@ -75,11 +104,11 @@ import Tokenization
     #expect(failure.description.hasSuffix(change.message), "\(failure)")
   }
 
-  @Test("What says how to spell missing bytes matters only where bytes are missing")
+  @Test("An unknown token that is none of the vocabulary's matters only where bytes are missing")
   func unknownTokens() throws {
     let folder = try TemporaryFolder()
     let unknown = try replacing(
-      #""unk_token":null"#, by: #""unk_token":"!""#, in: try text(of: "\(fixtures)/strings/tokenizer.json"))
+      #""unk_token":null"#, by: #""unk_token":"<unk>""#, in: try text(of: "\(fixtures)/strings/tokenizer.json"))
     let cases = try Case.read("\(fixtures)/cases.json")
     try expectAgreement(try Tokenizer(path: try folder.write(unknown.utf8, to: "tokenizer.json")), cases)
     // "!" is the first entry of the vocabulary; nothing was merged with it often enough to come into a merge.
@@ -88,7 +117,7 @@ import Tokenization
     let failure = try #require(throws: Failure.self) { try Tokenizer(path: path) }
     #expect(
       failure.description
-        == "\(path): model.unk_token: expected none (there is no token for byte 0x21), found \"!\"")
+        == "\(path): model.unk_token: expected a token of the vocabulary, or none, found \"<unk>\"")
   }
 
   @Test func refusesAnotherKindOfModelBeforeItsVocabulary() throws {
@@ -100,16 +129,27 @@ import Tokenization
     }
   }
 
-  @Test func refusesAnotherTokenizerClass() throws {
+  /// Classes that a folder of vocab.json and merges.txt may name, and the end of the message that follows.
+  static let classes: [(name: String, message: String)] = [
+    (
+      "BertTokenizer", #""GPT2Tokenizer", "GPTNeoXTokenizer", "PreTrainedTokenizerFast" or none, found "BertTokenizer""#
+    ),
+    ("LlamaTokenizer", "LlamaTokenizer reads this tokenizer: expected tokenizer.json in "),
+    ("PreTrainedTokenizerFast", "TokenizersBackend reads this tokenizer: expected tokenizer.json in "),
+  ]
+
+  @Test(arguments: classes.indices)
+  func refusesClass(index: Int) throws {
     let folder = try TemporaryFolder()
     for name in ["vocab.json", "merges.txt"] { try folder.write(try readFile("\(fixtures)/split/\(name)"), to: name) }
     let configuration = try text(of: "\(fixtures)/split/tokenizer_config.json")
-    let other = try replacing("Qwen2Tokenizer", by: "GPT2Tokenizer", in: configuration)
-    let path = try folder.write(other.utf8, to: "tokenizer_config.json")
-    #expect(
-      throws: Failure(
-        .malformed, "\(path): tokenizer_class: expected \"Qwen2Tokenizer\" or none, found \"GPT2Tokenizer\"")
-    ) { try Tokenizer(path: folder.path) }
+    let path = try folder.write(
+      try replacing("Qwen2Tokenizer", by: Self.classes[index].name, in: configuration).utf8, to: "tokenizer_config.json"
+    )
+    let failure = try #require(throws: Failure.self) { try Tokenizer(path: folder.path) }
+    #expect(failure.kind == .malformed)
+    #expect(failure.description.hasPrefix("\(path): "), "\(failure)")
+    #expect(failure.description.contains(Self.classes[index].message), "\(failure)")
   }
 
   /// Files of a folder, and the end of the message that follows.
@@ -123,8 +163,12 @@ import Tokenization
       ["tokenizer_config.json": #"{"split_special_tokens":1}"#], "split_special_tokens: expected true or false, found 1"
     ),
     (
-      ["tokenizer_config.json": #"{"tokenizer_class":"Qwen2Tokenizer","add_prefix_space":true}"#],
-      "add_prefix_space: expected false, found true"
+      ["tokenizer_config.json": #"{"tokenizer_class":"Qwen2Tokenizer","add_prefix_space":"yes"}"#],
+      #"add_prefix_space: expected true or false, found "yes""#
+    ),
+    (
+      ["tokenizer_config.json": #"{"tokenizer_class":"Qwen2Tokenizer","legacy":1}"#],
+      "legacy: expected true or false, found 1"
     ),
     (["tokenizer_config.json": #"{"fix_mistral_regex":true}"#], "fix_mistral_regex: expected false, found true"),
     (["tokenizer_config.json": #"{"init_inputs":["a"]}"#], #"init_inputs: expected none, found ["a"]"#),
@@ -138,13 +182,10 @@ import Tokenization
       #"auto_map.AutoTokenizer: expected none, found ["a.B", none]"#
     ),
     (
-      ["tokenizer_config.json": #"{"tokenizer_class":"GPT2Tokenizer"}"#],
-      #"expected "Qwen2Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend" or none, found "GPT2Tokenizer""#
+      ["tokenizer_config.json": #"{"tokenizer_class":"BertTokenizer"}"#],
+      #""GPT2Tokenizer", "GPTNeoXTokenizer", "PreTrainedTokenizerFast" or none, found "BertTokenizer""#
     ),
-    (
-      ["config.json": #"{"model_type":"gpt2"}"#],
-      #"config.json: model_type: expected one with Qwen2's tokenizer, such as "qwen2", found "gpt2""#
-    ),
+    (["config.json": #"{"model_type":"bert"}"#], #""qwen3_vl", "qwen3_vl_moe", found "bert""#),
     (
       ["tokenizer_config.json": #"{"eos_token":{"content":"a"}}"#],
       #"eos_token: expected a string or {"__type": "AddedToken", …}, found {"content": "a"}"#

@@ -8,6 +8,9 @@ Trains a byte-level BPE of Qwen2's scheme on the sentences below (the same file 
 merges as pairs (strings/, pairs/, and split/ for vocab.json + merges.txt), and records what Hugging Face tokenizers
 make of the texts. Variants of its settings (variants.json) go through the same texts. folders.json has folders of a
 tokenizer with all kinds of files in them, and what transformers' AutoTokenizer makes of other texts with each.
+families.json has the pipelines of the families whose tokenizers are read, as they are published, each with a small
+vocabulary of its kind; and what Hugging Face tokenizers and AutoTokenizer make of texts and ids with each.
+expressions.json has regular expressions and what the texts are split into by them.
 """
 
 import json
@@ -294,6 +297,272 @@ def folders(description: dict) -> list[dict]:
     ]  # fmt: skip
 
 
+
+# What the families' files say, as transformers' converters and the published files have it.
+MARK = "▁"
+TEKKEN_SPLIT = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+LLAMA3_SPLIT = QWEN2_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+DEEPSEEK_SPLITS = [
+    r"\p{N}{1,3}",
+    r"[一-龥぀-ゟ゠-ヿ]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+]
+DEEPSEEK_LLM_SPLITS = ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+"]
+
+
+def split(expression: str, behavior: str = "Isolated", invert: bool = False) -> dict:
+    return {"type": "Split", "pattern": {"Regex": expression}, "behavior": behavior, "invert": invert}
+
+
+def sequence(key: str, *parts: dict) -> dict:
+    return {"type": "Sequence", key: list(parts)}
+
+
+def byte_level(use_regex: bool, add_prefix_space: bool = False) -> dict:
+    return BYTE_LEVEL | {"use_regex": use_regex, "add_prefix_space": add_prefix_space, "trim_offsets": True}
+
+
+def template(content: str, id: int) -> dict:
+    return json.loads(json.dumps(TEMPLATE).replace("<bos>", content).replace("600", str(id)))
+
+
+REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": MARK}
+PREPEND = {"type": "Prepend", "prepend": MARK}
+SPACE = {"type": "Replace", "pattern": {"String": MARK}, "content": " "}
+STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+FALLBACK, FUSE = {"type": "ByteFallback"}, {"type": "Fuse"}
+BYTES = byte_level(True)
+
+
+def metaspace(scheme: str, **more: object) -> dict:
+    return {"type": "Metaspace", "replacement": MARK, "prepend_scheme": scheme, "split": True} | more
+
+
+FAMILY_TEXTS = [text for text in TEXTS if len(text) <= 36][::4] + [
+    "The lighthouse keeper counted 12345 ships.", " two  spaces, three   and\ttabs \n\n\n", "x=y+z; // comment\r\n",
+    "it's IT'S we'll WE'LL 'sam ''s 'ſo", "1234567890 ٠١٢٣ ①②③ 𝟘𝟙", "<s>a</s> <s> b<unk>c <0x41> ▁ ▁▁a", "<|endoftext|>a  <|endoftext|> b",
+    "<bos>x<eos> <pad><mask> \n\n\n\n<table></table> <unused1>", "東京は夜でも明るい。 北京的冬天很冷", "한글 हिन्दी العَرَبِيَّة ไทย", "👩‍🚀 a👍🏽b 🇯🇵",
+    "cafe\u0301 \u00e9 \u1eb9\u0301 ǅ ʰ ª CamelCase HTTPServer iPhone ÉCOLE", "a/b//c \\ [x] ^_`{|}~ #!", "\ufffd\u2028\u0085\u180e\u00a0x", "mixed東京12é👍 " * 3,
+]  # fmt: skip
+
+
+def character_bases() -> dict[str, dict]:
+    """Character-level BPEs with byte tokens: one that merges within words, and one that merges across them, too."""
+    special = ["<unk>", "<s>", "</s>", "<pad>", "<eos>", "<bos>", "<mask>"]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="always", split=True)
+    tokenizer.train_from_iterator(TRAINING, trainers.BpeTrainer(vocab_size=700, special_tokens=special, show_progress=False))
+    trained = json.loads(tokenizer.to_str())
+    model = trained["model"]
+    pieces = [token for token in model["vocab"] if token not in special]
+    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
+    crossing = [[a, b] for a, b in (("s", MARK), (".", MARK), (MARK, MARK), (MARK + MARK, MARK), ("<0xE2>", "<0x80>"))]
+    bases = {}
+    for name, merges in (("characters", model["merges"] + [[MARK, MARK]]), ("crossing", crossing + model["merges"])):
+        tokens = special + fallback + pieces
+        tokens += [token for token in dict.fromkeys("".join(pair) for pair in merges) if token not in tokens]
+        bases[name] = trained | {
+            "pre_tokenizer": None,
+            "added_tokens": [],
+            "model": model | {"vocab": {token: id for id, token in enumerate(tokens)}, "merges": merges},
+        }
+    return bases
+
+
+def families(bases: dict[str, dict]) -> list[dict]:
+    """Tokenizers by the base whose vocabulary they have, the members of tokenizer.json that differ, and other files."""
+
+    def specials(base: str, *contents: str, **flags: bool) -> list[dict]:
+        vocab = bases[base]["model"]["vocab"]
+        return [added(vocab.get(c, len(vocab) + i), c, special=True, **flags) for i, c in enumerate(contents)]
+
+    def model(base: str, **changes: object) -> dict:
+        return bases[base]["model"] | changes
+
+    def files(model_type: str | None, **configuration: object) -> dict:
+        found = {"config.json": {"model_type": model_type}} if model_type else {}
+        return found | ({"tokenizer_config.json": configuration} if configuration else {})
+
+    end = added(0, "<|endoftext|>", special=True, normalized=True)
+    size = len(bases["bytes"]["model"]["vocab"])
+    ends = [end | {"id": size}]
+    count = len(bases["characters"]["model"]["vocab"])
+    runs = [added(size + 2 + i, " " * n, normalized=True) for i, n in enumerate((4, 3, 2))]
+    spm = [token for base in ("characters",) for token in specials(base, "<unk>", "<s>", "</s>")]
+    gemma_tokens = specials("characters", "<pad>", "<eos>", "<bos>", "<unk>", "<mask>") + [
+        added(count + i, content)
+        for i, content in enumerate(("\n\n", "\n\n\n", MARK * 2, MARK * 3, "<table>", "</table>", *(f"<unused{n}>" for n in range(20))))
+    ]
+    llama2 = {
+        "normalizer": sequence("normalizers", PREPEND, REPLACE),
+        "decoder": sequence("decoders", SPACE, FALLBACK, FUSE, STRIP),
+        "post_processor": template("<s>", 1),
+        "added_tokens": spm,
+    }
+    gemma = {
+        "normalizer": REPLACE,
+        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+        "decoder": sequence("decoders", SPACE, FALLBACK, FUSE),
+        "post_processor": template("<bos>", 5),
+        "added_tokens": gemma_tokens,
+    }
+    digits = {"type": "Digits", "individual_digits": True}
+    splits = lambda *expressions: sequence("pretokenizers", *map(split, expressions), byte_level(False))
+    bytes_members = {"pre_tokenizer": BYTES, "post_processor": BYTES, "decoder": BYTES, "normalizer": None, "added_tokens": ends}
+    bos = specials("bytes", "<|begin_of_text|>", "<|end_of_text|>")
+    llama3 = bytes_members | {
+        "pre_tokenizer": splits(LLAMA3_SPLIT),
+        "post_processor": sequence("processors", byte_level(True), template("<|begin_of_text|>", size)),
+        "added_tokens": bos,
+        "model": model("bytes", ignore_merges=True),
+    }
+    legacy = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    fast = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    smollm = bytes_members | {"pre_tokenizer": sequence("pretokenizers", digits, byte_level(True))}
+    missing = {token: id for token, id in model("characters")["vocab"].items() if token not in ("<0xE6>", "<0xF0>", "a", "é", "e", MARK + "a")}
+    kept = [pair for pair in model("characters")["merges"] if all(part in missing for part in [*pair, "".join(pair)])]
+    unknown = lambda **changes: model("characters", vocab=missing, merges=kept, **changes)
+    trained = bases["words"]["model"]
+    alphabet = {token: id for token, id in trained["vocab"].items() if not set(token) & set("Ããġ")}
+    bytes_missing = trained | {"vocab": alphabet, "merges": [p for p in trained["merges"] if all(t in alphabet for t in [*p, "".join(p)])]}
+    cases = [
+        ("gpt2", "bytes", bytes_members, files("gpt2")),
+        ("gpt2 with a prefix space", "bytes", bytes_members, files("gpt2", add_prefix_space=True)),
+        ("a prefix space by the file", "bytes", bytes_members | {"pre_tokenizer": byte_level(True, True), "added_tokens": [end | {"id": size, "normalized": False}]}, {}),
+        ("a prefix space before each part", "bytes", bytes_members | {"pre_tokenizer": sequence("pretokenizers", split("[,.]", "MergedWithPrevious"), byte_level(True, True))}, {}),
+        ("gpt_neox", "bytes", bytes_members | {"normalizer": {"type": "NFC"}, "added_tokens": [*ends, added(size + 1, "<|padding|>", special=True), *runs]}, files("gpt_neox", tokenizer_class="GPTNeoXTokenizer", bos_token="<|endoftext|>", eos_token="<|endoftext|>", unk_token="<|endoftext|>")),
+        ("gpt_neox, a post-processor that does not count", "bytes", bytes_members | {"post_processor": template("<|endoftext|>", size)}, files("gpt_neox")),
+        ("llama 3", "bytes", llama3, files("llama", **fast, bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>")),
+        ("deepseek r1 distill llama", "bytes", llama3, files("llama", tokenizer_class="LlamaTokenizerFast", bos_token={"__type": "AddedToken"} | named("<|begin_of_text|>", normalized=True), legacy=True, add_bos_token=True)),
+        ("deepseek r1 distill qwen", "bytes", llama3 | {"pre_tokenizer": splits(QWEN2_SPLIT), "normalizer": {"type": "NFC"}}, files("qwen2", tokenizer_class="LlamaTokenizerFast", bos_token="<|begin_of_text|>", add_bos_token=True)),
+        ("qwen3", "bytes", llama3 | {"pre_tokenizer": splits(QWEN2_SPLIT), "normalizer": {"type": "NFC"}, "post_processor": byte_level(False)}, files("qwen3", tokenizer_class="Qwen2Tokenizer", add_prefix_space=False)),
+        ("qwen3 with a prefix space", "bytes", llama3, files("qwen3", tokenizer_class="Qwen2Tokenizer", add_prefix_space=True)),
+        ("smollm2", "bytes", smollm, files("llama", tokenizer_class="GPT2Tokenizer", bos_token="<|endoftext|>", add_prefix_space=False)),
+        ("mistral of bytes", "bytes", llama3 | {"pre_tokenizer": splits(TEKKEN_SPLIT)}, files("mistral", **fast)),
+        ("deepseek of today", "bytes", llama3 | {"pre_tokenizer": splits(*DEEPSEEK_SPLITS), "model": model("bytes")}, files("llama", **fast)),
+        ("deepseek llm", "bytes", llama3 | {"pre_tokenizer": sequence("pretokenizers", *map(split, DEEPSEEK_LLM_SPLITS), digits, byte_level(False))}, files("llama", **fast)),
+        ("runs of digits", "bytes", bytes_members | {"pre_tokenizer": sequence("pretokenizers", {"type": "Digits", "individual_digits": False}, byte_level(False))}, {}),
+        ("bytes without a token, unknown", "words", bytes_members | {"model": bytes_missing | {"unk_token": "!"}}, {}),
+        ("bytes without a token, unknown and fused", "words", bytes_members | {"model": bytes_missing | {"unk_token": "!", "fuse_unk": True}}, {}),
+        ("llama 2", "characters", llama2, files("llama", **legacy, legacy=False)),
+        ("llama 2, legacy", "characters", llama2, files("llama", **legacy, legacy=True)),
+        ("llama 2, no prefix space", "characters", llama2, files("llama", **legacy, add_prefix_space=False)),
+        ("llama 2, of no class", "characters", llama2, files("llama")),
+        ("llama 2, merges across words", "crossing", llama2, files("llama", **legacy)),
+        ("llama 2, normalized tokens", "characters", llama2 | {"added_tokens": [t | {"normalized": True} for t in spm]}, files("llama", **fast)),
+        ("llama 2, tokens that strip", "characters", llama2 | {"added_tokens": [t | {"lstrip": True, "rstrip": True} for t in spm]}, files("llama", **fast)),
+        ("mistral", "characters", llama2, files("mistral", **legacy)),
+        ("mistral, as newer files have it", "characters", llama2 | {"normalizer": None, "pre_tokenizer": metaspace("first", split=False)}, files("mistral", **legacy)),
+        ("yi", "characters", llama2 | {"normalizer": sequence("normalizers", REPLACE), "decoder": sequence("decoders", SPACE, FALLBACK, FUSE), "post_processor": None}, files("llama", **legacy, add_prefix_space=False)),
+        ("gemma", "characters", gemma, files("gemma", tokenizer_class="GemmaTokenizer", unk_token="<unk>")),
+        ("gemma 2", "crossing", gemma, files("gemma2", tokenizer_class="GemmaTokenizer")),
+        ("gemma 3", "characters", gemma, files("gemma3_text", tokenizer_class="GemmaTokenizerFast", pad_token=None)),
+        ("gemma 3, the whole of it", "characters", gemma, files("gemma3")),
+        ("gemma of no class", "crossing", gemma, {}),
+        *[
+            (f"metaspace {scheme}{', not split' if not divides else ''}", "crossing", llama2 | {"normalizer": None, "pre_tokenizer": metaspace(scheme, split=divides), "decoder": metaspace(scheme)}, {})
+            for scheme in ("always", "first", "never")
+            for divides in (True, False)
+        ],
+        ("metaspace behind another split", "crossing", llama2 | {"normalizer": None, "pre_tokenizer": sequence("pretokenizers", split("[a-c]", "MergedWithNext"), metaspace("first")), "decoder": sequence("decoders", {"type": "Metaspace", "replacement": MARK, "prepend_scheme": "never"}, FUSE)}, {}),
+        ("unknown characters", "characters", llama2 | {"model": unknown()}, {}),
+        ("unknown characters, each alone", "characters", llama2 | {"model": unknown(fuse_unk=False)}, {}),
+        ("unknown characters without bytes", "characters", llama2 | {"model": unknown(byte_fallback=False)}, {}),
+        ("unknown characters dropped", "characters", llama2 | {"model": unknown(unk_token=None)}, {}),
+        ("whole words", "characters", llama2 | {"model": model("characters", ignore_merges=True, merges=model("characters")["merges"][:60]), "pre_tokenizer": metaspace("never"), "normalizer": PREPEND}, {}),
+        ("expressions that replace", "characters", llama2 | {"normalizer": sequence("normalizers", {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": MARK}, {"type": "NFC"}), "decoder": sequence("decoders", {"type": "Replace", "pattern": {"Regex": "[aeiou]+"}, "content": "<>"}, {"type": "Strip", "content": ">", "start": 0, "stop": 1}, {"type": "Strip", "content": "s", "start": 2, "stop": 0})}, {}),
+        ("no decoder", "characters", llama2 | {"decoder": None}, {}),
+    ]  # fmt: skip
+    return [{"name": name, "base": base, "members": members, "files": found} for name, base, members, found in cases]
+
+
+def recorded_family(family: dict, bases: dict[str, dict]) -> dict:
+    description = bases[family["base"]] | family["members"]
+    alone = Tokenizer.from_str(json.dumps(description))
+    with tempfile.TemporaryDirectory() as path:
+        write(Path(path) / "tokenizer.json", description)
+        for name, value in family["files"].items():
+            write(Path(path) / name, value)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        ids = [tokenizer(text)["input_ids"] for text in FAMILY_TEXTS]
+        generator = random.Random(family["name"])
+        known = sorted(tokenizer.get_vocab().values())
+        sequences = [generator.choices(known, k=generator.randint(1, 9)) for _ in range(12)]
+        lengths = [len(i) for i in ids]
+        # Parts of encoded texts, which begin and end within characters.
+        sequences += [i[n % 3 : n % 3 + 5] for n, i in enumerate(ids) if lengths[n] > 6][:8]
+        # A pre-tokenizer that is refused behind ByteLevel would be no use here.
+        file = [alone.encode(text, add_special_tokens=True).ids for text in FAMILY_TEXTS]
+        members = family["members"]
+        if members.get("model"):
+            base = bases[family["base"]]["model"]
+            members = members | {"model": {k: v for k, v in members["model"].items() if base.get(k) != v or k == "type"}}
+        return family | {
+            "members": members,
+            "ids": ids,
+            # Only what the class makes otherwise.
+            "file": None if file == ids else file,
+            "decoded": [tokenizer.decode(i) for i in ids],
+            "skipped": [tokenizer.decode(i, skip_special_tokens=True) for i in ids] if family["name"].endswith(("2", "3")) else None,
+            "sequences": [{"ids": i, "text": tokenizer.decode(i), "skipped": tokenizer.decode(i, skip_special_tokens=True)} for i in sequences],
+            "pads_left": tokenizer.padding_side == "left",
+        }  # fmt: skip
+
+
+EXPRESSIONS = [
+    QWEN2_SPLIT, LLAMA3_SPLIT, GPT2_SPLIT, TEKKEN_SPLIT, *DEEPSEEK_SPLITS, *DEEPSEEK_LLM_SPLITS,
+    # As OpenAI's own encodings have them, with possessive quantifiers and options in the middle.
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s+",
+    # What Ruby's syntax has otherwise.
+    r"^.|.$", r"(?m:a.+b)", r"a(?i)b|E", r"x(?i)s(?-i)S|t", r"\w+|\W", r"\bt|e\b", r"\Be", r"\h+", r"\H", r"[\w&&[^a-m]]+", r"[^\s\w]+", r"[^\S\n]+", r"[\d[a-c]]+",
+    r"[a-z&&[^aeiou]&&[^t]]+", r"[[^a-z]&&\S]+", r"[\]\-\[^&]+", r"[]a]+", r"\x41|\x{e9}|\u00e9|\t|\v|\x20", r"a{,2}b?|t{2}?|s{1,2}+", r"e{|{|}|a{x", r"(?:ab|a)(?=b)|(?<=t)h|(?<!t)h|(?>th)e",
+    r"\A.|\z|.\Z", r"(t)(h)|(?#nothing)s", r"", r"x*", r"\p{Letter}\p{^Lu}|\P{L}\P{^M}", r"\p{ Lowercase_Letter }+", r"[\P{L}]+", r"[^\p{L}\P{N}]+", r"\p{S}|\p{P}+|\p{Z}|\p{Cf}", r"[\p{Nd}\p{Nl}]|\p{No}", r"\R|\s", r".", r"\S+", r"\p{Any}\p{White_Space}", r"é|e\u0301", r"(?i)É|ǆ|ſ", r"[α-ω]+|[а-я]+", r"\(|\)|\.|\/|\:", r"a**|t+*|h?+", r"e+?|t??|i*?n", r"\e|\a|\f|\0?", r"--|\\-", r"[a\-c]|[--/]+|[+-]", r"[\n\r\t\x0b\\]+",
+]  # fmt: skip
+SETS = [
+    r"\w", r"\s", r"\d", r"\p{L}", r"\p{Lu}", r"\p{Ll}", r"\p{Lt}", r"\p{Lm}", r"\p{Lo}", r"\p{M}", r"\p{Mn}", r"\p{Mc}", r"\p{N}", r"\p{Nd}", r"\p{Nl}",
+    r"\p{No}", r"\p{P}", r"\p{Pc}", r"\p{Pd}", r"\p{Ps}", r"\p{Pe}", r"\p{Po}", r"\p{S}", r"\p{Sm}", r"\p{Sc}", r"\p{Sk}", r"\p{So}", r"\p{Z}", r"\p{Cc}", r"\p{Cf}", r"\p{Co}",
+]  # fmt: skip
+
+
+def recorded_set(expression: str) -> dict:
+    """How many scalars match, and a hash of their numbers (FNV-1a, a step a number)."""
+    splitter = pre_tokenizers.Split(Regex(expression), "removed")
+    count, digest = 0, 0xCBF29CE484222325
+    for start in range(0, 0x110000, 256):
+        scalars = [chr(value) for value in range(start, start + 256) if not 0xD800 <= value < 0xE000]
+        rest = set("".join(part for part, _ in splitter.pre_tokenize_str("".join(scalars))))
+        for scalar in scalars:
+            if scalar not in rest:
+                count, digest = count + 1, (digest ^ ord(scalar)) * 0x100000001B3 % 2**64
+    return {"expression": expression, "count": count, "hash": str(digest)}
+
+
+BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
+
+
+def recorded_splits() -> list[dict]:
+    found = []
+    for number, expression in enumerate(EXPRESSIONS):
+        # All behaviours of a few.
+        for behavior in BEHAVIORS if number % 6 == 1 else ["Isolated"]:
+            for invert in (False, True) if number % 6 == 1 else (False,):
+                description = split(expression, behavior, invert)
+                try:
+                    tokenizer = Tokenizer.from_str(json.dumps({"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": description}))
+                except Exception:
+                    # What Oniguruma itself refuses.
+                    print("refused:", expression)
+                    continue
+                parts = [[part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)] for text in FAMILY_TEXTS]
+                found.append({"pre_tokenizer": description, "parts": parts})
+    return found
+
+
 def recorded_by_transformers(folder: dict, description: dict) -> dict:
     with tempfile.TemporaryDirectory() as path:
         root = Path(path)
@@ -387,6 +656,13 @@ def main() -> None:
             for name, variant in variants.items()
         ],
     )
+    bytes_base = description | {"model": crossing(description, reverse=False)["model"], "added_tokens": []}
+    bases = {"bytes": bytes_base, "words": description | {"added_tokens": []}} | character_bases()
+    write(
+        FIXTURES / "families.json",
+        {"texts": FAMILY_TEXTS, "bases": bases, "families": [recorded_family(f, bases) for f in families(bases)]},
+    )
+    write(FIXTURES / "expressions.json", {"texts": FAMILY_TEXTS, "splits": recorded_splits(), "sets": [recorded_set(e) for e in SETS]})
     write(
         FIXTURES / "folders.json",
         {"texts": FOLDER_TEXTS, "folders": [recorded_by_transformers(f, description) for f in folders(description)]},

@@ -1,0 +1,341 @@
+import SystemIO
+
+/// Writes an expression in PCRE2's syntax that matches what `expression` matches in Hugging Face tokenizers, which read
+/// Ruby's syntax with Oniguruma: there `(?m)` is for `.`, `^` and `$` know lines, `\s`, `\d` and `\w` are Unicode's, and
+/// classes nest. A construct that is not translated is refused by name.
+struct ExpressionTranslator {
+  private let input: [Unicode.Scalar]
+  private var position = 0
+  private var depth = 0
+  /// Where case is ignored, classes in classes would be others: Oniguruma folds what comes out of all of them.
+  private var ignoresCase = false
+
+  static func translate(_ expression: String) throws -> String {
+    var translator = ExpressionTranslator(input: Array(expression.unicodeScalars))
+    let translation = try translator.alternatives()
+    guard translator.position == translator.input.count else { throw translator.refusal(of: "an unmatched )") }
+    return translation
+  }
+
+  private init(input: [Unicode.Scalar]) { self.input = input }
+
+  private var next: Unicode.Scalar? { position < input.count ? input[position] : nil }
+
+  private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+    guard next == scalar else { return false }
+    position += 1
+    return true
+  }
+
+  private mutating func takeNext() throws -> Unicode.Scalar {
+    guard let scalar = next else { throw refusal(of: "an expression that ends here") }
+    position += 1
+    return scalar
+  }
+
+  private func refusal(of construct: String) -> Failure {
+    let expression = String(String.UnicodeScalarView(input))
+    return Failure(
+      .malformed, "expression \(quoted(expression.utf8)): character \(position): cannot read \(construct)")
+  }
+
+  // MARK: Outside of classes
+
+  /// Up to the end, or to the parenthesis that closes the group.
+  private mutating func alternatives() throws -> String {
+    // Groups in groups are read by as many calls.
+    guard depth < 100 else { throw refusal(of: "groups nested more than 100 deep") }
+    depth += 1
+    defer { depth -= 1 }
+    var output = ""
+    var openOptions = 0
+    while let scalar = next, scalar != ")" {
+      position += 1
+      switch scalar {
+      case "|", "^", "$": output.unicodeScalars.append(scalar)
+      case "(":
+        let group = try group()
+        if group.isOption { openOptions += 1 }
+        output += group.isOption || group.text.isEmpty ? group.text : try quantified(group.text)
+      case "[": output += try quantified(try characterClass().atom)
+      case "\\": output += try quantified(try escape())
+      case ".": output += try quantified(".")
+      case "*", "+", "?": throw refusal(of: "a quantifier of nothing")
+      default: output += try quantified(Self.literal(scalar))
+      }
+    }
+    return output + String(repeating: ")", count: openOptions)
+  }
+
+  /// - Returns: a group, nothing of a comment; or what opens one for an option, which holds until the group around it
+  ///   ends.
+  private mutating func group() throws -> (text: String, isOption: Bool) {
+    var opening = "("
+    let ignoredCase = ignoresCase
+    if take("?") {
+      switch try takeNext() {
+      case ":": opening = "(?:"
+      case "=": opening = "(?="
+      case "!": opening = "(?!"
+      case ">": opening = "(?>"
+      case "<" where next == "=" || next == "!": opening = "(?<\(try takeNext())"
+      case "#":
+        while try takeNext() != ")" {}
+        return ("", false)
+      default:
+        position -= 1
+        opening = try options()
+        if take(")") { return (opening, true) }
+        guard take(":") else { throw refusal(of: "a group of this kind") }
+      }
+    }
+    let inside = try alternatives()
+    guard take(")") else { throw refusal(of: "a group without its end") }
+    ignoresCase = ignoredCase
+    return (opening + inside + ")", false)
+  }
+
+  /// `i` and `m-i`; Ruby's m is what PCRE2 calls s.
+  private mutating func options() throws -> String {
+    var options = ""
+    while let scalar = next, scalar != ":", scalar != ")" {
+      position += 1
+      switch scalar {
+      case "i":
+        ignoresCase = !options.contains("-")
+        options += "i"
+      case "-": options += "-"
+      case "m": options += "s"
+      default: throw refusal(of: "a group of this kind")
+      }
+    }
+    return "(?\(options):"
+  }
+
+  /// `atom`, which is one atom of PCRE2, with the quantifiers that follow.
+  private mutating func quantified(_ atom: String) throws -> String {
+    var atom = atom
+    var isQuantified = false
+    while let scalar = next {
+      guard let quantifier = try quantifier(scalar) else { break }
+      // A quantifier of what has one already.
+      if isQuantified { atom = "(?:\(atom))" }
+      atom += quantifier
+      isQuantified = true
+    }
+    return atom
+  }
+
+  private mutating func quantifier(_ scalar: Unicode.Scalar) throws -> String? {
+    switch scalar {
+    case "*", "+", "?":
+      position += 1
+      // Only after these is + possessive; after an interval it is another quantifier.
+      return "\(scalar)" + (take("?") ? "?" : take("+") ? "+" : "")
+    case "{":
+      let start = position
+      position += 1
+      let least = number()
+      let hasComma = take(",")
+      let most = hasComma ? number() : least
+      guard take("}"), least != nil || most != nil else {
+        // A brace that opens no interval stands for itself.
+        position = start
+        return nil
+      }
+      guard hasComma else { return "{\(least!)}" }
+      return "{\(least ?? 0),\(most.map(String.init) ?? "")}" + (take("?") ? "?" : "")
+    default: return nil
+    }
+  }
+
+  private mutating func number() -> Int? {
+    let start = position
+    var number = 0
+    while let digit = next.flatMap({ ("0"..."9").contains($0) ? Int($0.value - 0x30) : nil }) {
+      number = min(number * 10 + digit, 1_000_000)
+      position += 1
+    }
+    return position == start ? nil : number
+  }
+
+  private mutating func escape() throws -> String {
+    let scalar = try takeNext()
+    switch scalar {
+    case "A", "z", "Z", "G", "R": return "\\\(scalar)"
+    case "b":
+      let word = CharacterSets.wordAlone
+      return "(?:(?<=[\(word)])(?![\(word)])|(?<![\(word)])(?=[\(word)]))"
+    case "B":
+      let word = CharacterSets.wordAlone
+      return "(?:(?<=[\(word)])(?=[\(word)])|(?<![\(word)])(?![\(word)]))"
+    case "w": return "[\(CharacterSets.wordAlone)]"
+    case "W": return "[^\(CharacterSets.wordAlone)]"
+    default:
+      if let set = try characterSet(scalar) { return set.isNegated ? "[^\(set.items)]" : "[\(set.items)]" }
+      return Self.literal(try escapedLiteral(scalar))
+    }
+  }
+
+  // MARK: Characters
+
+  /// What `\s` and its like stand for; nil where `scalar` is none of their letters.
+  private mutating func characterSet(_ scalar: Unicode.Scalar) throws -> (items: String, isNegated: Bool)? {
+    switch scalar {
+    case "s", "S": return (CharacterSets.space, scalar == "S")
+    case "d", "D": return (CharacterSets.items(of: ["Nd"]), scalar == "D")
+    case "w", "W": return (CharacterSets.word, scalar == "W")
+    case "h", "H": return ("0-9a-fA-F", scalar == "H")
+    case "p", "P":
+      guard take("{") else { throw refusal(of: "a property without braces") }
+      let isNegated = take("^") != (scalar == "P")
+      var name = ""
+      while let scalar = next, scalar != "}" {
+        name.unicodeScalars.append(scalar)
+        position += 1
+      }
+      guard take("}"), let items = CharacterSets.items(ofProperty: name) else {
+        throw refusal(of: "the property \(quoted(name.utf8))")
+      }
+      return (items, isNegated)
+    default: return nil
+    }
+  }
+
+  /// The character that a backslash and `scalar` stand for.
+  private mutating func escapedLiteral(_ scalar: Unicode.Scalar) throws -> Unicode.Scalar {
+    switch scalar {
+    case "t": return "\t"
+    case "n": return "\n"
+    case "r": return "\r"
+    case "f": return "\u{c}"
+    case "v": return "\u{b}"
+    case "a": return "\u{7}"
+    case "e": return "\u{1b}"
+    case "u": return try hexadecimal(digits: 4)
+    case "x":
+      guard take("{") else {
+        let value = try hexadecimal(digits: 2)
+        // Two digits are a byte, which is no character beyond ASCII.
+        guard value.isASCII else { throw refusal(of: "a byte") }
+        return value
+      }
+      var digits = 0
+      while position + digits < input.count, input[position + digits] != "}" { digits += 1 }
+      let value = try hexadecimal(digits: digits)
+      position += 1
+      return value
+    case "0":
+      var value: UInt32 = 0
+      for _ in 0..<2 {
+        guard let digit = next, ("0"..."7").contains(digit) else { break }
+        value = value * 8 + digit.value - 0x30
+        position += 1
+      }
+      return Unicode.Scalar(value)!
+    case "1"..."9", "A"..."Z", "a"..."z": throw refusal(of: "\\\(scalar)")
+    default: return scalar
+    }
+  }
+
+  private mutating func hexadecimal(digits: Int) throws -> Unicode.Scalar {
+    let end = position + digits
+    guard end <= input.count, (1...6).contains(digits),
+      input[position..<end].allSatisfy({ $0.properties.isASCIIHexDigit }),
+      let value = UInt32(String(String.UnicodeScalarView(input[position..<end])), radix: 16),
+      let scalar = Unicode.Scalar(value)
+    else { throw refusal(of: "a character's number of this form") }
+    position = end
+    return scalar
+  }
+
+  /// A character as PCRE2 spells it, in a class and outside.
+  private static func literal(_ scalar: Unicode.Scalar) -> String {
+    switch scalar {
+    case "0"..."9", "A"..."Z", "a"..."z": "\(scalar)"
+    default: "\\x{\(String(scalar.value, radix: 16))}"
+    }
+  }
+
+  // MARK: Classes
+
+  /// A class as an atom of PCRE2; and its items where it is no more than these.
+  private mutating func characterClass() throws -> (atom: String, items: String?) {
+    guard depth < 100 else { throw refusal(of: "classes nested more than 100 deep") }
+    depth += 1
+    defer { depth -= 1 }
+    let isNegated = take("^")
+    let (atom, items) = try classContent()
+    guard isNegated else { return (atom, items) }
+    return (items.map { "[^\($0)]" } ?? "(?:(?!\(atom))(?s:.))", nil)
+  }
+
+  private mutating func classContent() throws -> (atom: String, items: String?) {
+    var items = ""
+    // What can be no item: negated sets, and classes that are more than items.
+    var others: [String] = []
+    var isFirst = true
+    while isFirst || next != "]" {
+      defer { isFirst = false }
+      let scalar = try takeNext()
+      if scalar == "[" {
+        if next == ":" { throw refusal(of: "a POSIX bracket") }
+        let inner = try characterClass()
+        if let innerItems = inner.items {
+          items += innerItems
+        } else {
+          try refuseWhereCaseIsIgnored()
+          others.append(inner.atom)
+        }
+      } else if scalar == "&", take("&") {
+        try refuseWhereCaseIsIgnored()
+        let left = Self.union(items, others)
+        let right = try classContent()
+        return ("(?:(?=\(left))\(right.atom))", nil)
+      } else if scalar == "\\", let set = try setInClass() {
+        if set.isNegated { others.append("[^\(set.items)]") } else { items += set.items }
+      } else {
+        items += try range(from: scalar)
+      }
+    }
+    position += 1
+    return (Self.union(items, others), others.isEmpty ? items : nil)
+  }
+
+  private func refuseWhereCaseIsIgnored() throws {
+    if ignoresCase { throw refusal(of: "a class of classes where case is ignored") }
+  }
+
+  private mutating func setInClass() throws -> (items: String, isNegated: Bool)? {
+    let set = try characterSet(try takeNext())
+    if set == nil { position -= 1 }
+    return set
+  }
+
+  /// A character, or a range of them where a hyphen follows that does not end the class.
+  private mutating func range(from scalar: Unicode.Scalar) throws -> String {
+    let first = try literalInClass(scalar)
+    guard next == "-", position + 1 < input.count, input[position + 1] != "]" else { return Self.literal(first) }
+    position += 1
+    let second = try takeNext()
+    guard second != "[" else { throw refusal(of: "a range that ends in a class") }
+    let last = try literalInClass(second)
+    guard first <= last else { throw refusal(of: "a range of nothing") }
+    return "\(Self.literal(first))-\(Self.literal(last))"
+  }
+
+  private mutating func literalInClass(_ scalar: Unicode.Scalar) throws -> Unicode.Scalar {
+    guard scalar == "\\" else { return scalar }
+    let escaped = try takeNext()
+    return escaped == "b" ? "\u{8}" : try escapedLiteral(escaped)
+  }
+
+  private static func union(_ items: String, _ others: [String]) -> String {
+    let parts = (items.isEmpty ? [] : ["[\(items)]"]) + others
+    switch parts.count {
+    case 0: return "(?!)"
+    case 1: return parts[0]
+    default: return "(?:\(parts.joined(separator: "|")))"
+    }
+  }
+}
