@@ -63,10 +63,12 @@ struct AutoencoderFiles {
       let names = namesInFolder(path)
       let folders = names.filter { isFolder("\(path)/\($0)") }
       let files = weightFiles(in: path, among: names.filter { !folders.contains($0) })
-      if files.count == 1 { found.append(folder.isEmpty ? "." : folder) } else { found += files.map(inside) }
+      // A library's own name for the file says nothing that its folder's does not.
+      let isWhole = files.count == 1 && weightNames.contains(files[0])
+      if isWhole { found.append(folder.isEmpty ? "." : folder) } else { found += files.map(inside) }
       // Enough for every layout that is published; a link to a folder above it leads no further.
       guard depth < 8 else { return }
-      for name in folders where !(name == "checkpoints" && files.count == 1) { search(inside(name), depth + 1) }
+      for name in folders where !(name == "checkpoints" && isWhole) { search(inside(name), depth + 1) }
     }
     search("", 0)
     return (root, found)

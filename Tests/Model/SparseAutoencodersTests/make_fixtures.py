@@ -10,11 +10,9 @@ published_<loader>... is what SAELens's loaders of published autoencoders make o
 here instead of on the hub: files of a release's layout under the repository's own name.
 
 Made with torch 2.13, dictionary-learning 0.1.0, sae-lens 6.54.12, eai-sparsify 1.3.3, numpy 2.4. The libraries were
-installed without their dependencies; those that only training needs are stood in for below.
+installed without their dependencies; Tests/Parity/library_stand_ins.py stands in for those that nothing here calls.
 """
 
-import importlib.abc
-import importlib.machinery
 import json
 import shutil
 import sys
@@ -25,33 +23,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-WIDTH, FEATURES, POSITIONS, K = 6, 12, 5, 3
-FOLDER = Path(__file__).parent / "Fixtures"
-
-
-class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Modules that are imported at the top of the libraries and used in training only."""
-
-    NAMES = {"transformer_lens", "datasets", "schedulefree", "accelerate", "transformers", "wandb", "nnsight", "babe",
-             "dotenv", "nltk", "plotly", "bitsandbytes", "pandas", "tqdm", "pydantic"}
-
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in self.NAMES:
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-
-    def create_module(self, spec):
-        module = MagicMock(name=spec.name)
-        module.__path__, module.__spec__, module.__name__ = [], spec, spec.name
-        return module
-
-    def exec_module(self, module):
-        if module.__name__ == "transformer_lens.hook_points":
-            module.HookPoint = torch.nn.Identity
-        if module.__name__ == "transformer_lens.HookedTransformer":
-            module.HookedRootModule = type("HookedRootModule", (torch.nn.Module,), {"setup": lambda self: None})
-
-
-sys.meta_path.append(StandIns())
+sys.path.insert(0, str(Path(__file__).parents[2] / "Parity"))
+import library_stand_ins  # noqa: F401
 
 from dictionary_learning.dictionary import AutoEncoder, AutoEncoderNew, GatedAutoEncoder, JumpReluAutoEncoder
 from dictionary_learning.trainers.batch_top_k import BatchTopKSAE
@@ -67,6 +40,9 @@ from sae_lens.saes.standard_sae import StandardSAE, StandardSAEConfig
 from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 from sparsify.config import SparseCoderConfig
 from sparsify.sparse_coder import SparseCoder
+
+WIDTH, FEATURES, POSITIONS, K = 6, 12, 5, 3
+FOLDER = Path(__file__).parent / "Fixtures"
 
 
 def random(*shape):
