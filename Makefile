@@ -66,6 +66,7 @@ parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare_places.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_drop_in.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_checkpoints.py --programs $(PROGRAMS)
+	$(VENV)/bin/python Tests/Parity/compare_sae_libraries.py --programs $(PROGRAMS)
 
 # Where the environment cannot be had, what needs it is skipped. BENCHFLAGS: see Benchmarks/bench.py --help.
 bench bench-quick: build

@@ -93,6 +93,10 @@ public enum InputNormalization: Sendable {
   case layerNorm
   /// SAELens `constant_norm_rescale`: scaled to a Euclidean norm of √D.
   case constantNorm
+  /// The same factor for every row, which a training took from the average norm of its activations, after the row's
+  /// mean is subtracted where it trained on a model whose residual stream has none: TransformerLens takes the mean out
+  /// of every weight that writes to the stream (`center_writing_weights`), which LayerNorm cannot tell.
+  case fixed(scale: Double, isCentred: Bool)
 
   /// The three numbers that it is for one row.
   public struct Scaling: Sendable {
@@ -116,6 +120,9 @@ public enum InputNormalization: Sendable {
     case .constantNorm:
       let norm = row.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
       return Scaling(shift: 0, inputScale: width.squareRoot() / norm, outputScale: norm / width.squareRoot())
+    case .fixed(let scale, let isCentred):
+      let mean = isCentred ? row.reduce(0.0) { $0 + Double($1) } / width : 0
+      return Scaling(shift: mean, inputScale: scale, outputScale: 1 / scale)
     }
   }
 }

@@ -26,12 +26,16 @@ extension SparseAutoencoder.Provenance {
   /// The model that it was trained on, where that is another: the last parts of names are compared, by which hub ids,
   /// folders and short names agree.
   func otherModel(than modelName: String) -> String? {
-    func key(_ name: String) -> String { name.split(separator: "/").last.map { $0.lowercased() } ?? name }
+    func key(_ name: String) -> String {
+      let last = name.split(separator: "/").last.map { $0.lowercased() } ?? name
+      return Self.shortNames[last] ?? last
+    }
     return self.modelName.flatMap { key($0) == key(modelName) ? nil : $0 }
   }
 
   /// What the configuration leaves open, from the names of the nearest folders: `mlp_out_layer_3/trainer_0`,
-  /// `resid_post/layer_12_width_16k`, `layer_12/width_16k/average_l0_71`, `…SAE-Res-Qwen3…/layer0.sae.pt`.
+  /// `resid_post/layer_12_width_16k`, `gemma-scope-2b-pt-att/…/layer_12/width_16k/average_l0_71`,
+  /// `…SAE-Res-Qwen3…/layer0.sae.pt`, `Llama-3.1-8B-Instruct-SAE-l19.pth`.
   func completed(byFoldersOf path: String) -> Self {
     var completed = self
     // The hub's cache puts the repository's name before a folder of snapshots and one for each.
@@ -43,6 +47,22 @@ extension SparseAutoencoder.Provenance {
       completed.site = names.first { Self.namesPlace($0) } ?? site
     }
     return completed
+  }
+
+  /// TransformerLens's names for models that the hub has under others.
+  private static let shortNames = ["gpt2-small": "gpt2", "mistral-7b": "mistral-7b-v0.1"]
+
+  /// The place that it was made for, as this project writes places; in words where it is none of those; nil where
+  /// nothing tells.
+  public var placeInWords: String? {
+    let layers = [layer, site.flatMap(Self.layerNumber)].compactMap { $0 }
+    if isInput { return "the input of a module" }
+    if isOneHead { return "one attention head" }
+    switch site.flatMap(Self.kind) {
+    case .site(let site)?: return layers.first.map { "\(Place(site, $0))" } ?? site.rawValue
+    case .other(let place)?: return place
+    case nil: return layers.first.map { "layer \($0)" }
+    }
   }
 
   enum PlaceKind: Equatable {
@@ -74,7 +94,20 @@ extension SparseAutoencoder.Provenance {
     if let part = part(behind: "resid") {
       return .site(part.hasPrefix("pre") ? .residPre : part.hasPrefix("mid") ? .residMid : .residPost)
     }
-    if site.contains("SAE-Res-") { return .site(.residPost) }
+    if site.contains("SAE-Res-") || ReleaseName.saeLayer(site) != nil { return .site(.residPost) }
+    switch ReleaseName.gemmaScope(site)?.site {
+    case "res": return .site(.residPost)
+    case "att": return .site(.attnZ)
+    case "mlp": return .site(.mlpOut)
+    default: break
+    }
+    // What an output projection reads is its heads' outputs, by all of its names.
+    if ["o_proj_input", "c_proj_input", "dense_input", "hook_z"].contains(
+      where: words.joined(separator: "_").hasSuffix),
+      !has("mlp")
+    {
+      return .site(.attnZ)
+    }
     if has("layernorm", "norm", "ln1", "ln2") || site.contains("_norm") {
       // Gemma 2 and 3 put what the MLP adds to the stream through a norm first.
       return has("feedforward") && has("post") ? .site(.mlpOut) : .other("a normalised activation")
@@ -106,6 +139,7 @@ extension SparseAutoencoder.Provenance {
       if let number = Int(next) { return number }
     }
     return words.first { $0.hasPrefix("layer") }.flatMap { Int($0.dropFirst("layer".count)) }
+      ?? ReleaseName.saeLayer(site)
   }
 
   /// Whether a folder's name is that of a place and not a word that somebody gave a folder.
@@ -116,6 +150,7 @@ extension SparseAutoencoder.Provenance {
       "mlp_out_all", "transcoder", "transcoder_all", "embedding", "embed_tokens",
     ]
     return layerNumber(name) != nil || known.contains(name) || name.contains("SAE-Res-")
+      || ReleaseName.gemmaScope(name) != nil
   }
 
   private static func words(_ site: String) -> [Substring] {

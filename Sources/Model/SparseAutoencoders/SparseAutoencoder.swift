@@ -9,6 +9,9 @@ public final class SparseAutoencoder: Sendable {
     case sparsify = "sparsify"
     case gemmaScope = "Gemma Scope"
     case qwenScope = "Qwen-Scope"
+    case llamaScope = "Llama Scope"
+    case goodfire = "Goodfire"
+    case attentionOutput = "attention-output-saes"
   }
 
   /// What a file leaves open, or what there are two opinions on.
@@ -201,11 +204,18 @@ public final class SparseAutoencoder: Sendable {
     let weights = saved.weights
     switch weights.container {
     case .torch:
+      if weights.has("encoder_linear.weight") { return try readGoodfire(saved) }
+      if let configuration = try attentionOutputConfiguration(saved) {
+        return try readAttentionOutput(saved, configuration)
+      }
       return try isQwenScope(saved) ? readQwenScope(saved) : readDictionaryLearning(saved)
     case .numpy: return try readGemmaScope(saved)
     case .safetensors:
       if weights.has("w_enc") { return try readGemmaScope(saved) }
-      return weights.has("encoder.weight") ? try readSparsify(saved) : try readSAELens(saved)
+      if weights.has("encoder.weight") {
+        return weights.has("decoder.weight") ? try readLlamaScope(saved) : try readSparsify(saved)
+      }
+      return try readSAELens(saved)
     }
   }
 }

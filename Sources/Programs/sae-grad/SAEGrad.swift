@@ -23,17 +23,33 @@ struct SAEGrad: Filter {
             sae-grad --model demo/model --sae "$sae" < acts.ts |
               grad-aggregate --save out > out.ts
             sae-grad --model demo/model --sae "$sae" --layers 2 < acts.ts > grad-2.ts
+            sae-grad --list-saes demo/saes
       """,
     version: packageVersion)
 
   @Option(help: "The model that the activations were captured from: a folder or a hub id.", completion: .file())
-  var model: String
+  var model: String?
 
   @Option(
     help: ArgumentHelp(
-      "The autoencoders: a folder, a file or a hub id; {layer} and {site} are replaced.", valueName: "path"),
+      """
+      The autoencoders: a folder, a file or a hub id, with a path within the repository. {layer} and {site} are \
+      replaced, and * stands for any part of a name of which there is one: \
+      google/gemma-scope-2b-pt-res/layer_{layer}/width_16k/average_l0_*.
+      """, valueName: "path"),
     completion: .file())
-  var sae: String
+  var sae: String?
+
+  @Option(
+    name: .customLong("list-saes"),
+    help: ArgumentHelp(
+      "List the autoencoders below a folder or in a repository of the hub's cache, and where they go; nothing else.",
+      valueName: "path"),
+    completion: .file())
+  var listedSAEs: String?
+
+  @Flag(help: "List as JSON, an object a line.")
+  var json = false
 
   @OptionGroup var placeOptions: PlaceOptions
 
@@ -66,24 +82,34 @@ struct SAEGrad: Filter {
   @OptionGroup var messages: MessageOptions
 
   func validate() throws {
+    if listedSAEs == nil {
+      for (flag, value) in [("--model", model), ("--sae", sae)] where value == nil {
+        throw ValidationError("\(flag): expected a value, since there is no default, found none")
+      }
+      if json { throw ValidationError("--json: expected with --list-saes, which is what it is the form of") }
+    } else if let other = [("--model", model), ("--sae", sae)].first(where: { $0.1 != nil }) {
+      throw ValidationError("\(other.0): expected without --list-saes, which only lists")
+    }
     if stride < 1 { throw ValidationError("--stride: expected a number of at least 1, found \(stride)") }
     if dense, embedBasis {
       throw ValidationError("--embed-basis: expected without --dense, whose stream needs no decoder")
     }
-    if let layers = placeOptions.layers {
+    if let sae, let layers = placeOptions.layers {
       try PlaceOptions.check("--sae", sae, for: PlaceList(sites: placeOptions.sites, layers: layers.layers))
     }
     if let saeK, saeK < 1 { throw ValidationError("--sae-k: expected a number of at least 1, found \(saeK)") }
   }
 
   func filter() throws {
+    if let listedSAEs { return try listAutoencoders(below: listedSAEs, asJSON: json) }
+    guard let model, let sae else { preconditionFailure("validate asks for both") }
     var loaded: (places: PlaceList, model: DecoderModel, autoencoders: LoadedAutoencoders)?
     try writeGradients(of: model, compute, messages) { checkpoint, captured, operations in
       let places = try choose(captured, checkpoint.description)
       if loaded?.places != places {
         let layers = DecoderModel.layers(from: places.places[0], of: checkpoint.description)
         let model = try DecoderModel(checkpoint, layers: layers, includingHead: true, operations: operations)
-        loaded = (places, model, try autoencoders(places, checkpoint, operations))
+        loaded = (places, model, try autoencoders(sae, places, checkpoint, operations))
       }
       let (_, model, autoencoders) = loaded!
       let pass = FeatureGradients(model: model, autoencoders: autoencoders.operations, options: options)
@@ -119,12 +145,15 @@ struct SAEGrad: Filter {
   }
 
   private func autoencoders(
-    _ places: PlaceList, _ checkpoint: Checkpoint, _ operations: any TensorOperations
+    _ sae: String, _ places: PlaceList, _ checkpoint: Checkpoint, _ operations: any TensorOperations
   ) throws -> LoadedAutoencoders {
     try PlaceOptions.check("--sae", sae, for: places)
     // Opening reads them from end to end: checksums, the content hash, numbers that are none.
     let team = ThreadTeam(size: min(compute.threadCount, places.places.count))
-    let opened = try team.map(places.places) { try open($0, checkpoint.description) }
+    let opened = try team.map(places.places) { try open(sae, $0, checkpoint.description) }
+    if sae.contains("*"), !messages.quiet {
+      for (place, (autoencoder, _, _)) in zip(places.places, opened) { complain("\(place): \(autoencoder.path)") }
+    }
     opened.flatMap(\.warnings).forEach(warn)
     var loaded: LoadedAutoencoders = ([:], [:])
     let memory = AutoencoderMemory(operations)
@@ -137,7 +166,7 @@ struct SAEGrad: Filter {
 
   /// One place's autoencoder, which must fit there.
   private func open(
-    _ place: Place, _ description: DecoderDescription
+    _ sae: String, _ place: Place, _ description: DecoderDescription
   ) throws -> (autoencoder: SparseAutoencoder, reference: BasisReference, warnings: [String]) {
     var options = SparseAutoencoder.Options()
     options.normalizesDecoder = !keepDecoderNorms

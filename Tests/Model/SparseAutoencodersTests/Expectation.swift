@@ -1,5 +1,6 @@
 import GradientPasses
 import SparseAutoencoders
+import TensorFiles
 import TensorOperations
 import Testing
 
@@ -75,5 +76,21 @@ struct Expectation {
       let difference = abs(pair.0 - pair.1)
       return difference.isNaN ? .nan : max(largest, difference)
     }
+  }
+}
+
+extension Expectation {
+  /// The `expected.safetensors` of a fixture.
+  init(fixture name: String) throws {
+    let file = try SafetensorsFile(path: "\(fixtures)/\(name)/expected.safetensors")
+    func rows(_ tensor: String) throws -> [[Double]] {
+      let info = try #require(file.header[tensor])
+      let width = info.shape[1]
+      let values = file.bytes(of: info).withMemoryRebound(to: Float.self) { $0.map(Double.init) }
+      return stride(from: 0, to: values.count, by: width).map { Array(values[$0..<$0 + width]) }
+    }
+    self.init(
+      inputs: try rows("inputs"), outputGradients: try rows("output_gradients"), features: try rows("features"),
+      featureGradients: try rows("feature_gradients"), decoded: try rows("decoded"))
   }
 }

@@ -42,6 +42,90 @@ import Testing
     #expect(try SparseAutoencoder(folder.file("trainer_0/checkpoints/ae.pt")).className == "BatchTopKSAE")
   }
 
+  /// Llama Scope's tensors lie a folder below what names them and its configuration.
+  @Test(arguments: ["", "/checkpoints", "/checkpoints/final.safetensors", "/hyperparams.json"])
+  func tensorsBelowTheirConfiguration(_ end: String) throws {
+    let folder =
+      "\(fixtures)/published_llama_scope_r/Llama3_1-8B-Base-LXR-8x/Llama3_1-8B-Base-L15R-8x"
+    let autoencoder = try SparseAutoencoder(folder + end)
+    #expect(autoencoder.format == .llamaScope && autoencoder.path == "\(folder)/checkpoints/final.safetensors")
+    #expect(
+      try SparseAutoencoder.files(folder + end, layer: 0)
+        == ["\(folder)/checkpoints/final.safetensors", "\(folder)/hyperparams.json"])
+  }
+
+  @Test func theFilesThatDetermineWhatItComputes() throws {
+    #expect(try SparseAutoencoder.files(batchTopK, layer: 3) == ["\(batchTopK)/ae.pt", "\(batchTopK)/config.json"])
+    let folder = "\(fixtures)/published_connor_rob_hook_z/attn-saes-gpt2-small-all-layers"
+    let name = "gpt2-small_L5_Hcat_z_lr1.20e-03_l11.80e+00_ds12_bs4096_v9"
+    #expect(
+      try SparseAutoencoder.files("\(folder)/\(name).pt", layer: 5)
+        == ["\(folder)/\(name).pt", "\(folder)/\(name)_cfg.json"])
+  }
+
+  /// A star stands for one name; which of several was meant is asked.
+  @Test func aStarForTheOneName() throws {
+    let folder = try TemporaryFolder()
+    for name in [
+      "layer_3/width_16k/average_l0_71", "layer_4/width_16k/average_l0_22", "layer_4/width_16k/average_l0_105",
+    ] {
+      try copy(["ae.pt", "config.json"], to: folder.url(name))
+    }
+    func found(_ pattern: String, layer: Int) throws -> String {
+      String(try SparseAutoencoder(folder.file(pattern), layer: layer).path.dropFirst(folder.path.count + 1))
+    }
+    let pattern = "layer_{layer}/width_16k/average_l0_*"
+    for one in [pattern, "layer_{layer}/*/*", "layer_{layer}/width_*k/*_l0_*", "*_{layer}/width_16k/average_l0_71/ae*"]
+    {
+      #expect(try found(one, layer: 3) == "layer_3/width_16k/average_l0_71/ae.pt", "\(one)")
+    }
+    #expect(try found("layer_{layer}/width_16k/*_l0_1*", layer: 4) == "layer_4/width_16k/average_l0_105/ae.pt")
+    let several = try #require(#expect(throws: Failure.self) { try found(pattern, layer: 4) })
+    #expect(several.kind == .usage)
+    #expect(
+      several.description
+        == "\(folder.path)/layer_4/width_16k/average_l0_*: expected one match, found 2: average_l0_105, average_l0_22; "
+        + "which of them is meant?")
+    let none = try #require(#expect(throws: Failure.self) { try found("layer_{layer}/width_16k/canonical*", layer: 4) })
+    #expect(none.kind == .cannotOpen && none.description.hasSuffix("found average_l0_105, average_l0_22"))
+    #expect(throws: Failure.self) { try found(pattern, layer: 5) }
+    // What an interrupted download left is no match.
+    try FileManager.default.createDirectory(
+      at: folder.url("layer_3/width_16k/average_l0_99"), withIntermediateDirectories: true)
+    #expect(try found(pattern, layer: 3) == "layer_3/width_16k/average_l0_71/ae.pt")
+    // A name that has a star is that name.
+    try copy(["ae.pt", "config.json"], to: folder.url("layer_3/width_16k/average_l0_*"))
+    #expect(try found(pattern, layer: 3) == "layer_3/width_16k/average_l0_*/ae.pt")
+  }
+
+  @Test func everythingBelowAFolder() throws {
+    let folder = try TemporaryFolder()
+    try copy(["ae.pt", "config.json"], to: folder.url("resid_post_layer_3/trainer_0"))
+    try copy(["ae.pt"], to: folder.url("resid_post_layer_3/trainer_0/checkpoints"))
+    for name in ["layer0.sae.pt", "layer1.sae.pt"] {
+      try FileManager.default.copyItem(
+        atPath: "\(fixtures)/qwen_scope-L0_3/layer0.sae.pt", toPath: folder.file(name))
+    }
+    let scope = "published_llama_scope_r/Llama3_1-8B-Base-LXR-8x"
+    try FileManager.default.copyItem(atPath: "\(fixtures)/\(scope)", toPath: folder.file("scope"))
+    try Data("no tensors".utf8).write(to: folder.url("README.md"))
+    try Data("no tensors".utf8).write(to: folder.url("broken.safetensors"))
+    let listed = try ListedAutoencoder.all(below: folder.path)
+    #expect(
+      listed.map(\.name).sorted() == [
+        "broken.safetensors", "layer0.sae.pt", "layer1.sae.pt", "resid_post_layer_3/trainer_0",
+        "scope/Llama3_1-8B-Base-L15R-8x",
+      ])
+    let places = Dictionary(
+      uniqueKeysWithValues: listed.map { ($0.name, (try? $0.result.get())?.placeInWords ?? "refused") })
+    #expect(places["scope/Llama3_1-8B-Base-L15R-8x"] == "resid_post.15")
+    #expect(places["resid_post_layer_3/trainer_0"] == "mlp_out.3" && places["broken.safetensors"] == "refused")
+    // Without a name of theirs in the path, nothing says their k.
+    #expect(places["layer0.sae.pt"] == "refused")
+    #expect(try ListedAutoencoder.all(below: "\(folder.path)/resid_post_layer_3/trainer_0").map(\.name) == ["."])
+    #expect(throws: Failure.self) { try ListedAutoencoder.all(below: "/nowhere/at/all") }
+  }
+
   @Test func whatTheFolderHoldsInstead() throws {
     let folder = try TemporaryFolder()
     #expect(try failure(folder.path).description.hasSuffix("found an empty folder"))

@@ -12,19 +12,6 @@ let fixtures = packageRoot + "/Tests/Model/SparseAutoencodersTests/Fixtures"
 @Suite struct FixtureTests {
   typealias Format = SparseAutoencoder.Format
 
-  private func expectation(_ name: String) throws -> Expectation {
-    let file = try SafetensorsFile(path: "\(fixtures)/\(name)/expected.safetensors")
-    func rows(_ tensor: String) throws -> [[Double]] {
-      let info = try #require(file.header[tensor])
-      let width = info.shape[1]
-      let values = file.bytes(of: info).withMemoryRebound(to: Float.self) { $0.map(Double.init) }
-      return stride(from: 0, to: values.count, by: width).map { Array(values[$0..<$0 + width]) }
-    }
-    return Expectation(
-      inputs: try rows("inputs"), outputGradients: try rows("output_gradients"), features: try rows("features"),
-      featureGradients: try rows("feature_gradients"), decoded: try rows("decoded"))
-  }
-
   @Test(
     arguments: [
       ("dictionary_learning_auto_encoder", Format.dictionaryLearning, "AutoEncoder", nil),
@@ -51,7 +38,7 @@ let fixtures = packageRoot + "/Tests/Model/SparseAutoencodersTests/Fixtures"
     let autoencoder = try SparseAutoencoder("\(fixtures)/\(name)")
     #expect(autoencoder.format == format && autoencoder.className == className && autoencoder.k == k)
     #expect(autoencoder.width == 6 && autoencoder.features == 12 && !autoencoder.isTranscoder)
-    try expectation(String(name.split(separator: "/")[0])).compare(with: autoencoder)
+    try Expectation(fixture: String(name.split(separator: "/")[0])).compare(with: autoencoder)
   }
 
   /// The matrices of the libraries' float32 files are those pages themselves, in the order that torch left them in.

@@ -107,6 +107,7 @@ struct ReferenceArithmetic {
     case .constantNorm:
       let norm = x.reduce(0) { $0 + $1 * $1 }.squareRoot()
       return (0, width.squareRoot() / norm, norm / width.squareRoot())
+    case .fixed(let scale, let isCentred): return (isCentred ? x.reduce(0, +) / width : 0, scale, 1 / scale)
     }
   }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import SparseAutoencoders
 import SystemIO
 import TestSupport
@@ -97,13 +98,20 @@ import Testing
     for name in ["temporal", "matching_pursuit", "crosscoder"] {
       #expect(try refusal(saeLens("{\"architecture\": \"\(name)\"}")).contains("found \(name)"))
     }
-    #expect(try refusal(saeLens("{\"reshape_activations\": \"hook_z\"}")).contains("hook_z"))
+    #expect(try refusal(saeLens("{\"reshape_activations\": \"other\"}")).contains("found other"))
     #expect(try refusal(saeLens("{\"architecture\": \"topk\"}")).contains("k: expected the number of active features"))
     #expect(try refusal(saeLens("{\"d_sae\": 7}")).contains("d_sae: expected 6, as the tensors have, found 7"))
     #expect(
       try refusal(saeLens("{\"architecture\": \"gated\"}") { $0["b_enc"] = nil }).contains("expected a tensor b_gate"))
     #expect(try refusal(saeLens("{}") { $0["W_dec"] = .floats([4, 6]) }).contains("transcoder"))
     #expect(try refusal(saeLens(nil) { $0["W_enc"] = .floats([6, 4]) }).contains("transcoder"))
+    #expect(
+      try refusal(
+        saeLens(nil) {
+          $0["D"] = .floats([6, 4])
+          $0["attn_layers.0.k_ctx.weight"] = .floats([4, 4])
+        }
+      ).contains("found a temporal one"))
   }
 
   @Test func transcodersOpenOnRequest() throws {
@@ -150,6 +158,121 @@ import Testing
     var skipping = tensors
     skipping["affine_skip_connection"] = .floats([4, 4])
     #expect(
-      try refusal(AutoencoderFolder(safetensors: skipping, named: "params.safetensors")).contains("found a transcoder"))
+      try refusal(AutoencoderFolder(safetensors: skipping, named: "params.safetensors"))
+        .contains("found a transcoder (Gemma Scope 2, affine)"))
+    var acrossLayers = tensors
+    acrossLayers["w_dec"] = .floats([6, 3, 4])
+    #expect(
+      try refusal(AutoencoderFolder(safetensors: acrossLayers, named: "params.safetensors"))
+        .contains("found a cross-layer transcoder"))
+  }
+
+  /// An entry that says where the output goes is in every configuration of the release.
+  @Test(arguments: [
+    ("\"hf_hook_point_in\": \"model.layers.1.output\", \"hf_hook_point_out\": \"model.layers.1.output\"", nil),
+    ("\"hf_hook_point_in\": \"a.input\", \"hf_hook_point_out\": \"b.output\"", "found a transcoder"),
+    ("\"type\": \"sae\", \"affine_connection\": false", nil), ("\"type\": \"transcoder\"", "found a transcoder"),
+    ("\"affine_connection\": true", "found a transcoder"),
+    ("\"architecture\": \"top_k\"", "architecture: expected jump_relu, found top_k"),
+  ]) func gemmaScope2Configurations(_ entries: String, _ refused: String?) throws {
+    let tensors: [String: WrittenTensor] = [
+      "w_enc": .floats([4, 6]), "w_dec": .floats([6, 4]), "b_enc": .floats([6]), "b_dec": .floats([4]),
+      "threshold": .floats([6]) { _ in 0.5 },
+    ]
+    let folder = try AutoencoderFolder(safetensors: tensors, named: "params.safetensors")
+    let stated = entries.contains("architecture") ? entries : "\"architecture\": \"jump_relu\", \(entries)"
+    try Data("{\(stated)}".utf8).write(to: folder.folder.url("config.json"))
+    if let refused { #expect(try refusal(folder).contains(refused)) } else { _ = try folder.open() }
+  }
+
+  private static let ofLlamaScope: [String: WrittenTensor] = [
+    "encoder.weight": .floats([6, 4]), "encoder.bias": .floats([6]), "decoder.weight": .floats([4, 6]),
+    "decoder.bias": .floats([4]),
+  ]
+
+  @Test(arguments: [
+    ("", nil), ("\"norm_activation\": \"token-wise\"", "norm_activation: expected dataset-wise, found token-wise"),
+    ("\"use_glu_encoder\": true", "use_glu_encoder: expected false"),
+    ("\"apply_decoder_bias_to_pre_encoder\": true", "apply_decoder_bias_to_pre_encoder: expected false"),
+    ("\"act_fn\": \"topk\"", "act_fn: expected jumprelu, found topk"),
+    ("\"d_sae\": 7", "d_sae: expected 6"), ("\"d_model\": 7", "d_model: expected 4"),
+    ("\"jump_relu_threshold\": null", "jump_relu_threshold: expected a number, found none"),
+    ("\"dataset_average_activation_norm\": null", "expected a norm above 0"),
+    ("\"dataset_average_activation_norm\": {\"in\": 0}", "expected a norm above 0"),
+    ("\"hook_point_out\": \"blocks.1.hook_mlp_out\"", "found a transcoder"),
+    ("\"hook_point_in\": null", "with hook_point_in"),
+  ]) func llamaScopeConfigurations(_ entry: String, _ refused: String?) throws {
+    let folder = try AutoencoderFolder(safetensors: Self.ofLlamaScope, named: "final.safetensors")
+    let usual = [
+      "\"hook_point_in\": \"blocks.1.hook_resid_post\"", "\"jump_relu_threshold\": 0.5",
+      "\"dataset_average_activation_norm\": {\"in\": 4, \"out\": 4}",
+    ]
+    let key = entry.prefix { $0 != ":" }
+    let entries = usual.filter { key.isEmpty || !$0.hasPrefix(key) } + (entry.isEmpty ? [] : [entry])
+    try Data("{\(entries.joined(separator: ", "))}".utf8).write(to: folder.folder.url("hyperparams.json"))
+    guard let refused else {
+      let parameters = try folder.open().parameters
+      guard case .fixed(0.5, false) = parameters.inputNormalization, case .threshold(0.25) = parameters.activation
+      else {
+        throw Unexpected()
+      }
+      return
+    }
+    #expect(try refusal(folder).contains(refused))
+  }
+
+  /// The norm is a tensor by the name of the place in files of later versions.
+  @Test func theNormByThePlacesName() throws {
+    var tensors = Self.ofLlamaScope
+    tensors["log_jumprelu_threshold"] = .floats([6]) { _ in 0 }
+    tensors["dataset_average_activation_norm.blocks.1.hook_resid_post"] = .floats([1]) { _ in 4 }
+    let folder = try AutoencoderFolder(safetensors: tensors, named: "sae_weights.safetensors")
+    try Data("{\"hook_point_in\": \"blocks.1.hook_resid_post\"}".utf8).write(to: folder.folder.url("config.json"))
+    guard case .fixed(0.5, false) = try folder.open().parameters.inputNormalization else { throw Unexpected() }
+  }
+
+  /// Only models with LayerNorm were changed when TransformerLens was asked to take means out.
+  @Test(arguments: [("gpt2-small", true), ("pythia-70m-deduped", true), ("gemma-2b", false), ("mistral-7b", false)])
+  func centredStreams(_ model: String, _ isCentred: Bool) throws {
+    let asked = "\"model_from_pretrained_kwargs\": {\"center_writing_weights\": true}, \"model_name\": \"\(model)\""
+    let autoencoder = try saeLens("{\(asked)}").open()
+    #expect(autoencoder.warnings.count == (isCentred ? 1 : 0))
+    switch autoencoder.parameters.inputNormalization {
+    case .fixed(1, true): #expect(isCentred)
+    case .none: #expect(!isCentred)
+    default: throw Unexpected()
+    }
+    #expect(
+      try saeLens("{\(asked.replacing("true", with: "false"))}").open().warnings.isEmpty)
+    if isCentred {
+      #expect(
+        try refusal(saeLens("{\(asked), \"normalize_activations\": \"constant_norm_rescale\"}"))
+          .contains("for a centred residual stream"))
+    }
+  }
+
+  /// What SAELens's list of published autoencoders adds to some repositories' files.
+  @Test(arguments: [
+    ("Mistral-7B-Residual-Stream-SAEs/mistral_7b_layer_8", "none", "constantNorm"),
+    (
+      "models--jbloom--GPT2-Small-SAEs-Reformatted/snapshots/0/blocks.8.hook_resid_pre", "none",
+      "fixed(scale: 1.0, isCentred: true)"
+    ),
+    (
+      "gpt2-small-mlp-out-saes/sae_group_gpt2_blocks.3.hook_mlp_out_24576:v0", "expected_average_only_in",
+      "fixed(scale: 1.8958522157897557, isCentred: true)"
+    ),
+    ("gpt2-small-mlp-out-saes/other", "expected_average_only_in", "fixed(scale: 1.0, isCentred: true)"),
+    ("Gemma-2b-Residual-Stream-SAEs/gemma_2b_blocks.12.hook_resid_post_16384", "none", "none"),
+  ]) func publishedCorrections(_ folder: String, _ stated: String, _ expected: String) throws {
+    let source = try saeLens("{\"normalize_activations\": \"\(stated)\"}")
+    let target = try TemporaryFolder()
+    try FileManager.default.createDirectory(at: target.url(folder), withIntermediateDirectories: true)
+    for name in ["cfg.json", "sae_weights.safetensors"] {
+      try FileManager.default.copyItem(atPath: source.folder.file(name), toPath: target.file("\(folder)/\(name)"))
+    }
+    let autoencoder = try SparseAutoencoder(target.file(folder))
+    #expect("\(autoencoder.parameters.inputNormalization)" == expected)
+    #expect(autoencoder.warnings.isEmpty == (expected == "none"))
   }
 }

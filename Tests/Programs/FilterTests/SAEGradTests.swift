@@ -44,6 +44,64 @@ import Testing
     }
   }
 
+  /// A star in the path stands for the one name that is there, which is said; of several it is asked which.
+  @Test func aStarInThePath() throws {
+    let pattern = Self.pattern.replacing("trainer_0", with: "trainer_*")
+    let flags = DemoRun.modelFlag + ["--layers", "1,3", "--sae"]
+    let outcome = try Program("sae-grad").run(flags + [pattern], input: try Self.activations.get())
+    #expect(outcome.status == 0)
+    for layer in [1, 3] {
+      let path = "\(packageRoot)/demo/saes/mlp_out_layer_\(layer)/trainer_0/ae.pt"
+      #expect(outcome.errors.contains("sae-grad: mlp_out.\(layer): \(path)\n"))
+    }
+    let named = try Program("sae-grad").run(flags + [Self.pattern], input: try Self.activations.get())
+    #expect(try arrays([outcome.output]) == arrays([named.output]))
+    let several = try Program("sae-grad").run(
+      flags + ["\(packageRoot)/demo/saes/mlp_out_layer_*/*_0"], input: try Self.activations.get())
+    #expect(several.status == 64 && several.errors.contains("--sae: one path for"))
+    let asked = try Program("sae-grad").run(
+      DemoRun.modelFlag + ["--layers", "1", "--sae", "\(packageRoot)/demo/saes/mlp_out_layer_*/trainer_0"],
+      input: try Self.activations.get())
+    #expect(asked.status == 64 && asked.output.isEmpty)
+    #expect(asked.errors.contains("expected one match, found 4: mlp_out_layer_0/trainer_0, mlp_out_layer_1/trainer_0"))
+  }
+
+  @Test func listingAutoencoders() throws {
+    let table = try Program("sae-grad").run(["--list-saes", "\(packageRoot)/demo/saes"])
+    #expect(table.status == 0 && table.errors.isEmpty)
+    let rows = table.text.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    #expect(rows[0] == ["name", "place", "format", "width", "features", "L0", "model"])
+    #expect(
+      rows.dropFirst().map { Array($0.prefix(4)) }
+        == (0..<4).map { ["mlp_out_layer_\($0)/trainer_0", "mlp_out.\($0)", "dictionary_learning", "BatchTopKSAE"] })
+    // Columns stand below their headings.
+    let lines = table.text.split(separator: "\n")
+    for word in ["place", "format", "width", "features", "L0", "model"] {
+      let column = lines[0].distance(from: lines[0].startIndex, to: lines[0].firstRange(of: word)!.lowerBound)
+      #expect(lines.allSatisfy { $0.dropFirst(column - 1).first == " " && $0.dropFirst(column).first != " " })
+    }
+    // By their numbers, whatever the order of the letters, and what cannot be used with its reason.
+    let folder = try TemporaryFolder()
+    for layer in [10, 2] {
+      try FileManager.default.createDirectory(at: folder.url("layer_\(layer)"), withIntermediateDirectories: true)
+      for name in ["ae.pt", "config.json"] {
+        try FileManager.default.copyItem(
+          atPath: "\(packageRoot)/demo/saes/mlp_out_layer_1/trainer_0/\(name)",
+          toPath: folder.file("layer_\(layer)/\(name)"))
+      }
+    }
+    try Data("not tensors at all".utf8).write(to: folder.url("other.safetensors"))
+    let json = try Program("sae-grad").run(["--json", "--list-saes", folder.path])
+    let objects = try json.text.split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+    #expect(objects.map { $0["name"] as? String } == ["layer_2", "layer_10", "other.safetensors"])
+    #expect(objects[0]["place"] as? String == "mlp_out.1" && objects[0]["features"] as? Int == 1024)
+    #expect((objects[2]["refused"] as? String)?.contains(folder.path) == false)
+    let none = try Program("sae-grad").run(["--list-saes", packageRoot + "/docs"])
+    #expect(none.status == 66 && none.errors.contains("expected autoencoders, found no file of tensors"))
+  }
+
   /// A process a layer, as xargs runs them, gives the same bits as one for all layers.
   @Test func layersApartAreLayersTogether() throws {
     let folder = try TemporaryFolder()

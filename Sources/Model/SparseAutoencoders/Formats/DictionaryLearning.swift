@@ -109,7 +109,8 @@ private struct DictionaryLearningReader {
       format: .dictionaryLearning, className: dictionaryClass.rawValue, parameters: parameters,
       k: k ?? trainer?["target_l0"]?.int, usesGivenK: givenK != nil,
       provenance: .init(
-        modelName: trainer?.description("lm_name"), layer: trainer?.layerNumber("layer"),
+        modelName: trainer?.description("lm_name") ?? ReleaseName.model(inPath: weights.path),
+        layer: trainer?.layerNumber("layer"),
         site: trainer?.description("submodule_name"),
         isInput: try configuration?.object("buffer")?.description("io") == "in"),
       warnings: warnings, hasUnitDecoder: dictionaryClass != .autoEncoder && dictionaryClass != .autoEncoderNew)

@@ -12,7 +12,7 @@ func isQwenScope(_ saved: SavedAutoencoder) throws -> Bool {
 func readQwenScope(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
   let weights = saved.weights
   // A k that is given stands in for one that the path has by chance.
-  guard let k = try weights.integer("k") ?? saved.options.k ?? kInName(weights.path) else {
+  guard let k = try weights.integer("k") ?? saved.options.k ?? ReleaseName.topK(inPath: weights.path) else {
     throw Failure(
       .malformed,
       "k: expected it in the path, as the repositories have it (SAE-Res-…-W64K-L0_50), found none: the file has no k")
@@ -23,11 +23,6 @@ func readQwenScope(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
   return AutoencoderDescription(
     format: .qwenScope, className: "TopK", parameters: parameters, k: k,
     usesGivenK: try weights.integer("k") == nil && saved.options.k != nil,
+    provenance: .init(modelName: ReleaseName.model(inPath: weights.path)),
     warnings: weights.unreadEntries(but: ["k"]))
-}
-
-/// 50 of `…/SAE-Res-Qwen3-1.7B-W64K-L0_50/layer0.sae.pt`.
-private func kInName(_ path: String) -> Int? {
-  guard let mark = path.ranges(of: "L0_").last else { return nil }
-  return Int(path[mark.upperBound...].prefix { $0.isASCII && $0.isNumber })
 }

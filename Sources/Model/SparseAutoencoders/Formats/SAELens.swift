@@ -4,6 +4,10 @@ import TensorOperations
 
 /// Reads the `sae_weights.safetensors` and `cfg.json` of SAELens (sae_lens 6.54.12, saes/*.py), versions 5 and 6.
 func readSAELens(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
+  if saved.weights.has("D"), saved.weights.tensors.keys.contains(where: { $0.hasPrefix("attn_layers.") }) {
+    throw Failure(
+      .malformed, "expected an autoencoder that encodes by one matrix, found a temporal one, which attends to the past")
+  }
   if let encoder = saved.weights.tensors["W_enc"]?.shape, let decoder = saved.weights.tensors["W_dec"]?.shape,
     encoder == decoder, encoder.count == 2, encoder[0] != encoder[1]
   {
@@ -20,6 +24,8 @@ private struct SAELensReader {
   let configuration: Configuration
   /// Version 6 keeps where the autoencoder comes from apart; version 5 is flat.
   let metadata: Configuration
+  /// What is known of it from elsewhere.
+  let corrections: PublishedCorrections?
   var warnings: [String] = []
 
   init(_ saved: SavedAutoencoder, _ configuration: Configuration) throws {
@@ -27,13 +33,15 @@ private struct SAELensReader {
     weights = saved.weights
     self.configuration = configuration
     metadata = try configuration.object("metadata") ?? configuration
+    corrections = PublishedCorrections.inPath(weights.path)
   }
 
   mutating func read() throws -> AutoencoderDescription {
     let architecture = try architecture()
     let isTranscoder = architecture.contains("transcoder")
-    if let reshape = try configuration.text("reshape_activations"), reshape != "none" {
-      throw configuration.wrong("reshape_activations", "expected none, found \(reshape): of attention heads")
+    // Heads' outputs stand side by side here as well.
+    if let reshape = try configuration.text("reshape_activations"), !["none", "hook_z"].contains(reshape) {
+      throw configuration.wrong("reshape_activations", "expected none or hook_z, found \(reshape)")
     }
     let factorNames: Set = ["scaling_factor"]
     try weights.refuseTensors(other: try tensorNames(architecture).union(factorNames), of: "SAELens's \(architecture)")
@@ -190,21 +198,49 @@ private struct SAELensReader {
 
   private mutating func normalization() throws -> InputNormalization {
     let key = "normalize_activations"
+    let isCentred = try isCentred()
     let name: String
-    if let flag = configuration[key]?.boolean {
+    if let known = corrections?.normalization {
+      name = known
+      warnings.append("normalize_activations \(known): by SAELens's list of what is published")
+    } else if let flag = configuration[key]?.boolean {
       name = flag ? "expected_average_only_in" : "none"
     } else {
       name = try configuration.text(key) ?? "none"
     }
+    let asStored = isCentred ? InputNormalization.fixed(scale: 1, isCentred: true) : .none
     switch name {
-    case "none": return .none
+    case "none": return asStored
     case "layer_norm": return .layerNorm
+    case "constant_norm_rescale" where isCentred:
+      throw configuration.wrong(key, "expected none or an average for a centred residual stream, found \(name)")
     case "constant_norm_rescale": return .constantNorm
     case "expected_average_only_in", "covariance_whitening":
+      let folder = weights.path.split(separator: "/").dropLast().last.map(String.init) ?? ""
+      if let scale = corrections?.scales[folder], name == "expected_average_only_in" {
+        warnings.append("activations are multiplied by \(short(scale)): by SAELens's list of what is published")
+        return .fixed(scale: scale, isCentred: isCentred)
+      }
       // Their scale is folded into the weights before saving, and nothing in the file tells whether it was.
       warnings.append("normalize_activations \(name): taken to be folded into the weights, as SAELens does")
-      return .none
+      return asStored
     default: throw configuration.wrong(key, "expected a known one, such as layer_norm, found \(name)")
     }
+  }
+
+  /// Whether the activations that it was trained on had their mean taken out. TransformerLens does that to models with
+  /// LayerNorm alone, so that it is no matter what is asked for of others.
+  private mutating func isCentred() throws -> Bool {
+    let key = "model_from_pretrained_kwargs"
+    let isStated = try metadata.object(key)?.flag("center_writing_weights") == true
+    guard isStated || corrections?.isCentred == true else { return false }
+    let model = (metadata.description("model_name") ?? "").lowercased()
+    guard corrections?.isCentred == true || ["gpt2", "pythia", "neox", "gpt-neo"].contains(where: model.contains) else {
+      return false
+    }
+    warnings.append(
+      "the mean is taken off each activation, as off the residual stream that it was trained on "
+        + "(center_writing_weights), and added back")
+    return true
   }
 }
