@@ -21,6 +21,9 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+# Read when tqdm is imported.
+os.environ["TQDM_DISABLE"] = "1"
+
 import numpy as np
 import torch
 from tokenizers import Tokenizer
@@ -30,7 +33,6 @@ import library_stand_ins  # noqa: F401
 from compare import (
     HERE, LOSS_TOLERANCE, ROOT, VECTOR_TOLERANCE, largest, load_reference, read_records, relative_l2, run, write_tokens)
 
-os.environ["TQDM_DISABLE"] = "1"
 LAYER, FEATURES, K, STEPS, ROWS = 2, 256, 8, 150, 256
 SAMPLES = 4
 CHANGE = 1e-5
