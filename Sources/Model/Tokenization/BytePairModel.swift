@@ -17,6 +17,12 @@ struct BytePairModel {
     Array("<0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))>".utf8)
   }
 
+  /// The byte of a token such as `<0x0A>`. A plus may come before one digit, as Rust reads numbers.
+  static func byte(ofToken token: ArraySlice<UInt8>) -> UInt8? {
+    guard token.count == 6, token.starts(with: "<0x".utf8), token.last == UInt8(ascii: ">") else { return nil }
+    return UInt8(String(decoding: token.dropFirst(3).prefix(2), as: UTF8.self), radix: 16)
+  }
+
   /// - Parameter json: `model` of a `tokenizer.json`, whose vocabulary and merges are read elsewhere.
   init(_ json: JSON, at place: String = "model") throws {
     try expect(json["dropout"], at: "\(place).dropout", "none") { $0.isNull || $0.number == 0 }

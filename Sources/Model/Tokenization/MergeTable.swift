@@ -38,10 +38,10 @@ struct MergeTable {
     merges[slot] = merge
   }
 
-  /// Whether `test` holds for the two symbols of some merge.
-  func contains(where test: (_ left: Int32, _ right: Int32) -> Bool) -> Bool {
-    pairs.contains {
-      $0 != Self.free && test(Int32(truncatingIfNeeded: $0 >> 32), Int32(truncatingIfNeeded: $0))
+  /// Calls `body` with the two symbols of each merge.
+  func forEach(_ body: (_ left: Int32, _ right: Int32) -> Void) {
+    for pair in pairs where pair != Self.free {
+      body(Int32(truncatingIfNeeded: pair >> 32), Int32(truncatingIfNeeded: pair))
     }
   }
 

@@ -72,8 +72,12 @@ package struct PreTokenizer {
     }
   }
 
-  /// Splits words before each `▁`, which changes no id where no merge goes across there: words then repeat.
-  mutating func splitAtMarks() { steps.append(.split(.words(.marked), .isolated, isInverted: false)) }
+  /// Splits words before each `▁` that no merge joins to what is before it. That changes no id, and words then repeat.
+  ///
+  /// - Parameter joining: the last bytes of what a merge may join to a `▁` behind it.
+  mutating func splitAtMarks(joining: ByteSet) {
+    steps.append(.split(.words(.marked(joining: joining)), .isolated, isInverted: false))
+  }
 
   /// Calls `body` for each word, none of which is empty.
   ///

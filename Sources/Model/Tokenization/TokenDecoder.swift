@@ -82,7 +82,7 @@ struct TokenDecoder {
     for step in steps ?? [] {
       switch step {
       case .byteLevel: bytes = Self.byteLevelBytes(bytes)
-      case .byteFallback: bytes = Self.byte(ofToken: bytes).map { [$0] } ?? bytes
+      case .byteFallback: bytes = BytePairModel.byte(ofToken: bytes[...]).map { [$0] } ?? bytes
       case .fuse: isJoined = true
       // The ends of a text are not those of its tokens.
       case .strip(let content, let start, let stop):
@@ -117,13 +117,6 @@ struct TokenDecoder {
     return bytes
   }
 
-  /// The byte of a token such as `<0x0A>`.
-  private static func byte(ofToken token: [UInt8]) -> UInt8? {
-    guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else { return nil }
-    // As Rust reads a number: a plus may come before one digit.
-    return UInt8(String(decoding: token[3..<5], as: UTF8.self), radix: 16)
-  }
-
   /// Bytes that follow one another become characters, or a U+FFFD each where they are not all whole ones.
   private static func joiningByteTokens(_ tokens: [[UInt8]]) -> [[UInt8]] {
     var joined: [[UInt8]] = []
@@ -138,7 +131,7 @@ struct TokenDecoder {
       bytes = []
     }
     for token in tokens {
-      if let byte = byte(ofToken: token) {
+      if let byte = BytePairModel.byte(ofToken: token[...]) {
         bytes.append(byte)
       } else {
         close()

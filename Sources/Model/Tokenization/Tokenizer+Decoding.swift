@@ -19,16 +19,14 @@ extension Tokenizer {
     if let token = addedTokensByID[id] {
       return TokenPiece(bytes: token.content, isSpecial: specialContents.contains(token.content))
     }
-    guard let spelling = spelling(of: id) else { return nil }
+    guard let spelling = vocabulary.spelling(of: id) else { return nil }
     return TokenPiece(bytes: try decoder.bytes(of: spelling), isSpecial: specialContents.contains(spelling))
   }
-
-  private func spelling(of id: Int32) -> [UInt8]? { tokenNumbers[id].map { vocabulary.spelling(ofToken: $0) } }
 
   /// The token as decoders get it. One that the normalizer changes is the changed one to Hugging Face tokenizers, which
   /// then is not special.
   private func decoded(_ id: Int32) throws -> [UInt8]? {
-    guard let token = addedTokensByID[id] else { return spelling(of: id) }
+    guard let token = addedTokensByID[id] else { return vocabulary.spelling(of: id) }
     return token.isDecodedNormalized ? try normalizer.normalized(token.content) : token.content
   }
 }

@@ -29,8 +29,7 @@ public final class Tokenizer {
   private let truncatesAtStart: Bool
   private var encoder: BytePairEncoder
   let decoder: TokenDecoder
-  /// Where the tokens of ids are; made when the first ones are decoded.
-  lazy var tokenNumbers = vocabulary.numbersByID()
+  /// For decoding.
   lazy var addedTokensByID = Dictionary(addedTokens.map { ($0.id, $0) }) { $1 }
   lazy var specialContents = Set(addedTokens.filter(\.isSpecial).map(\.content))
 

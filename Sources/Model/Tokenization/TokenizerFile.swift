@@ -102,11 +102,26 @@ struct TokenizerFile {
   private mutating func finishPipeline() throws {
     try model.check(vocabulary, isByteLevel: preTokenizer.isByteLevel)
     guard !preTokenizer.isByteLevel, !model.ignoresMerges, vocabulary.id(of: WordSplitter.mark) != nil,
-      !model.dropsUnknown(vocabulary)
+      !model.dropsUnknown(vocabulary), let joining = bytesBeforeMarks()
     else { return }
+    preTokenizer.splitAtMarks(joining: joining)
+  }
+
+  /// The last bytes of what a merge joins to a `▁` behind it; nil where that may be anything. Published tokenizers have
+  /// few such merges: Gemma 3 has `>` and `▁</`.
+  private func bytesBeforeMarks() -> ByteSet? {
     let begins = vocabulary.ids { $0.starts(with: WordSplitter.mark) }
-    let ends = vocabulary.ids { $0.suffix(WordSplitter.mark.count).elementsEqual(WordSplitter.mark) }
-    if !merges.contains(where: { begins.contains($1) && !ends.contains($0) }) { preTokenizer.splitAtMarks() }
+    var joining = ByteSet()
+    var isAnything = false
+    merges.forEach { left, right in
+      guard begins.contains(right), let left = vocabulary.spelling(of: left),
+        !left.suffix(WordSplitter.mark.count).elementsEqual(WordSplitter.mark)
+      else { return }
+      if let last = left.last { joining.insert(last) }
+      if let byte = BytePairModel.byte(ofToken: left.suffix(6)) { joining.insert(byte) }
+      if let unknown = model.unknownToken, left.suffix(unknown.count).elementsEqual(unknown) { isAnything = true }
+    }
+    return isAnything ? nil : joining
   }
 
   /// - Parameter own: what `tokenizer.json` lists, in its order.

@@ -5,6 +5,8 @@ import SystemIO
 struct Vocabulary {
   private var spellings: ByteStringTable
   private var ids: [Int32] = []
+  /// The tokens' numbers by their ids.
+  private var numbers: [Int32: Int] = [:]
   private(set) var largestID: Int32 = -1
 
   /// - Parameter json: an object of ids by spelling.
@@ -12,6 +14,7 @@ struct Vocabulary {
     guard let members = json.members else { throw Failure(.malformed, "vocabulary: expected an object of ids") }
     spellings = ByteStringTable(minimumCapacity: members.count)
     ids.reserveCapacity(members.count)
+    numbers.reserveCapacity(members.count)
     for member in members {
       guard let id = member.value.int.flatMap({ Int32(exactly: $0) }), id >= 0 else {
         throw Failure(
@@ -19,6 +22,7 @@ struct Vocabulary {
       }
       // The JSON parser has refused duplicate keys.
       member.key.withUnsafeBytes { spellings.insert($0) }
+      numbers[id] = ids.count
       ids.append(id)
       largestID = max(largestID, id)
     }
@@ -37,10 +41,8 @@ struct Vocabulary {
     Set(ids.indices.filter { test(spellings[$0]) }.map { ids[$0] })
   }
 
-  /// The numbers of tokens by their ids.
-  func numbersByID() -> [Int32: Int] { Dictionary(zip(ids, ids.indices)) { $1 } }
-
-  func spelling(ofToken number: Int) -> [UInt8] { spellings[number] }
+  /// The token of that id; of several the one that came last.
+  func spelling(of id: Int32) -> [UInt8]? { numbers[id].map { spellings[$0] } }
 }
 
 /// `text` in quotes, for a message.

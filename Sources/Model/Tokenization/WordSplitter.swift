@@ -6,8 +6,8 @@ package enum WordSplitter {
   case gpt2
   /// Qwen2's, of which each number stands alone; or Llama 3's, of which up to three stand together.
   case qwen2, llama3
-  /// Text in which `▁` stands for spaces, and begins words unless another one is before it.
-  case marked
+  /// Text in which `▁` stands for spaces, and begins words unless another one, or one of these bytes, is before it.
+  case marked(joining: ByteSet)
 
   package static let gpt2Expression = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
@@ -39,7 +39,7 @@ package enum WordSplitter {
         case .gpt2: Self.gpt2WordEnd(in: text, from: start)
         case .qwen2: Self.wordEnd(in: text, from: start, numbersTogether: 1)
         case .llama3: Self.wordEnd(in: text, from: start, numbersTogether: 3)
-        case .marked: Self.markedWordEnd(in: text, from: start)
+        case .marked(let joining): Self.markedWordEnd(in: text, from: start, joining)
         }
       try body(start..<end)
       start = end
@@ -91,11 +91,13 @@ package enum WordSplitter {
     return endOfWhiteSpace(in: text, from: start, prefersLineBreaks: false)
   }
 
-  /// Behind the marks at `start`, and the text behind them up to the next mark.
-  private static func markedWordEnd(in text: UnsafeRawBufferPointer, from start: Int) -> Int {
+  /// Behind the marks at `start`, and the text behind them up to the next mark that begins a word.
+  private static func markedWordEnd(in text: UnsafeRawBufferPointer, from start: Int, _ joining: ByteSet) -> Int {
     var end = start
-    while isMark(at: end, of: text) { end += 3 }
-    while end < text.count, !isMark(at: end, of: text) { end += 1 }
+    repeat {
+      while isMark(at: end, of: text) { end += 3 }
+      while end < text.count, !isMark(at: end, of: text) { end += 1 }
+    } while end < text.count && joining.contains(text[end - 1])
     return end
   }
 
@@ -172,4 +174,12 @@ package enum WordSplitter {
       return isLongS ? start + 3 : nil
     }
   }
+}
+
+package struct ByteSet {
+  private var bits = SIMD4<UInt64>()
+
+  mutating func insert(_ byte: UInt8) { bits[Int(byte >> 6)] |= 1 << UInt64(byte & 63) }
+
+  func contains(_ byte: UInt8) -> Bool { bits[Int(byte >> 6)] >> UInt64(byte & 63) & 1 == 1 }
 }
