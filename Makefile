@@ -9,7 +9,7 @@
 # make mutants  whether the tests notice deliberate breaks of the stream's refusals and the kernels
 # make faults   streams of gigabytes, full disks, limits: what is too large for the suite
 # make cuda-kernels  compile the kernels for GPUs of several generations (downloads NVIDIA's compilers; no GPU is needed)
-# make slurm-test  pipelines/slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
+# make slurm-test  gradient-run slurm on a real Slurm of two nodes on this machine (installs it as root; else skips)
 # make bench    how near the machine's matrix rate, how far ahead of PyTorch; make bench-quick on the small model
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
 # make gpu-kit  pack them with what tries them on a machine with a GPU: GPU_KIT=gpu-kit.tar.xz, GPU_KIT_TEXT=FILE
@@ -36,7 +36,7 @@ SANITIZED_ADDRESS := -c release --scratch-path .build-address --sanitize address
   -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
 SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
-SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* pipelines/*/* scripts/* Tests/*/* 2> /dev/null)
+SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* scripts/* Tests/*/* 2> /dev/null)
 
 .PHONY: build deps demo images test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
   gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean

@@ -161,12 +161,17 @@ func page(of tool: Tool, version: String) -> String {
   }
   if !positional.isEmpty { page += ".SH ARGUMENTS\n" + positional.map(description).joined() }
   page += ".SH OPTIONS\nFlags may be spelled with underscores, too.\n" + options.map(description).joined()
-  for command in (command.subcommands ?? []).filter({ $0.commandName != "help" }) {
-    let own = (command.arguments ?? []).filter { $0.shouldDisplay && !isForHelp($0) }
-    page +=
-      ".SH COMMAND \(plain(command.commandName.uppercased()))\n\(plain(command.abstract ?? ""))\n"
-      + own.map(description).joined()
+  func describe(_ commands: [Tool.Command], of name: String) {
+    for command in commands where command.commandName != "help" {
+      let (name, own) = (
+        name + command.commandName, (command.arguments ?? []).filter { $0.shouldDisplay && !isForHelp($0) }
+      )
+      page +=
+        ".SH COMMAND \(plain(name.uppercased()))\n\(plain(command.abstract ?? ""))\n" + own.map(description).joined()
+      describe(command.subcommands ?? [], of: "\(name) ")
+    }
   }
+  describe(command.subcommands ?? [], of: "")
   if !examples.isEmpty { page += ".SH EXAMPLES\n" + literal(examples) }
   return page + common + seeAlso(command.commandName)
 }

@@ -16,5 +16,4 @@ installed_pipelines() {
       *) printf '%s\tgradient-filters-%s\n' "$name" "$name" ;;
     esac
   done
-  printf 'slurm/submit\tgradient-filters-slurm\n'
 }

@@ -71,6 +71,10 @@ offers all grad-plot --layers ''
 # Flags, not those that are there already.
 offers '--layers|--loss' qwen-capture --l
 offers --layers qwen-capture --loss --l
+# Commands of a program.
+offers '*activations|features' gradient-run slurm ''
+offers 'both|mean|mean_abs' gradient-run slurm features --aggregation-mode ''
+offers '0|0-3|1|2|3|all' gradient-run slurm activations --model-name demo/model --layers ''
 # The drop-in commands.
 for command in sae-gradient-analysis layer-gradient-analysis; do
   offers "$files" "$command" --text ''

@@ -99,6 +99,18 @@ public struct ComputeOptions: ParsableArguments {
     return (device == .auto ? "cuda:0" : device.flag, operations.description)
   }
 
+  /// Where programs with these options are to compute that run on other machines, whose GPUs cannot be looked at here:
+  /// on the processor unless the flag names a GPU.
+  ///
+  /// - Throws: `Failure` of kind usage for a precision that only GPUs have, without one.
+  public func deviceElsewhere() throws(Failure) -> (flag: String, identity: String) {
+    if case .cuda = device { return (device.flag, "cuda") }
+    guard precision == .float32 else {
+      throw Failure(.usage, "--precision: expected with --device cuda, found \(precision.rawValue)")
+    }
+    return ("cpu", "cpu")
+  }
+
   /// - Returns: also why a GPU that seems to be there is not used.
   private func chosenOperations() throws -> (any TensorOperations, String?) {
     switch device {

@@ -3,15 +3,12 @@ import Synchronization
 import SystemIO
 
 /// Tells how far the work is: facts for a program that asked for them; else for a waiting person a line that rewrites
-/// itself on a terminal, a line every ten seconds elsewhere (every GRADIENT_FILTERS_PROGRESS seconds where that is set);
-/// and a summary at the end.
+/// itself on a terminal, a line every ten seconds elsewhere; and a summary at the end.
 ///
 /// Made before the output begins: of the programs of a pipe, the one that began last has the terminal's line.
 public final class Progress: Sendable {
   private let unit: String
   private let isQuiet: Bool
-  /// Seconds between two lines where standard error is no terminal.
-  private let lineInterval: Double
   private let start = monotonicSeconds()
   private let counts: Mutex<Counts>
 
@@ -28,8 +25,6 @@ public final class Progress: Sendable {
   public init(unit: String, total: Int? = nil, _ messages: MessageOptions) {
     self.unit = unit
     isQuiet = messages.quiet
-    // A script that joins the progress of many programs into one display asks for it more often than a person would.
-    lineInterval = getenv("GRADIENT_FILTERS_PROGRESS").flatMap { Double(String(cString: $0)) } ?? 10
     counts = Mutex(Counts(total: total, lastShown: start))
   }
 
@@ -53,7 +48,7 @@ public final class Progress: Sendable {
       counts.tokens += tokens
       let now = monotonicSeconds()
       guard hasReader || !isQuiet,
-        now - counts.lastShown >= (hasReader || TerminalLine.isTerminal ? 0.2 : lineInterval)
+        now - counts.lastShown >= (hasReader || TerminalLine.isTerminal ? 0.2 : 10)
       else { return }
       counts.lastShown = now
       if hasReader {

@@ -69,8 +69,12 @@ struct AnalysisOptions: ParsableArguments {
     return "\(folder.map { String(cString: $0) } ?? "\(home)/.cache/gradient-filters")/wikitext-2-raw/wiki.train.raw"
   }
 
-  /// - Parameter own: adds what the unit alone has.
-  func analyse(_ unit: Study.Unit, quiet: Bool, _ own: (inout Study) -> Void = { _ in }) throws {
+  /// - Parameters:
+  ///   - slurm: how the run is sent to a cluster; nil runs it here.
+  ///   - own: adds what the unit alone has.
+  func analyse(
+    _ unit: Study.Unit, quiet: Bool, slurm: SlurmOptions? = nil, _ own: (inout Study) -> Void = { _ in }
+  ) throws {
     var study = Study(unit, model: modelName, texts: [text ?? Self.defaultText], layers: [])
     (study.samples, study.batchSize) = (numSamples, batchSize)
     study.tokenFlags = ["--max-length", "\(maxLength)"] + (matchPython ? ["--padding", "max-length"] : [])
@@ -82,13 +86,21 @@ struct AnalysisOptions: ParsableArguments {
     (study.device, study.precision) = (compute.device.flag, compute.precision.rawValue)
     study.allowsNonfinite = compute.allowNonfinite
     own(&study)
+    if unit == .feature, matchPython { study.featureFlags += ["--stride-scope", "batch"] }
     let given = Array(CommandLine.arguments.dropFirst())
     var options = RunOptions(
       name: programName, arguments: programName == "gradient-run" ? given : Array(given.dropFirst()))
     (options.saves, options.outputFolder, options.workFolder) = (saveOutputs, trimmed(outputDir), workDir.map(trimmed))
     (options.jobs, options.threads, options.quiet) = (jobs, compute.threads, quiet)
     (options.explains, options.printsScript) = (explain, dryRun)
-    try endingAsSaid { try Analysis(study, layers ?? .scripts, options).run { try compute.resolvedDevice() } }
+    try endingAsSaid {
+      let analysis = try Analysis(study, layers ?? .scripts, options)
+      if let slurm {
+        try analysis.submit(slurm) { try compute.deviceElsewhere() }
+      } else {
+        try analysis.run { try compute.resolvedDevice() }
+      }
+    }
   }
 
   private func trimmed(_ path: String) -> String {

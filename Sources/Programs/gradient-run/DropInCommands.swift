@@ -32,7 +32,16 @@ struct FeatureAnalysis: Filter {
   static let configuration = gradient_run.configuration("features", dropInName, of: "SAE features")
 
   @OptionGroup var options: AnalysisOptions
+  @OptionGroup var features: FeatureOptions
+  @OptionGroup var messages: MessageOptions
 
+  func filter() throws {
+    try options.analyse(.feature, quiet: messages.quiet) { features.complete(&$0) }
+  }
+}
+
+/// What the analysis of features has beside the flags of both.
+struct FeatureOptions: ParsableArguments {
   @Option(
     help: """
       The autoencoders, {layer} being the layer's number: folders, files or a hub id. (default: what lies at \
@@ -46,21 +55,17 @@ struct FeatureAnalysis: Filter {
 
   @Flag(help: "Go on with autoencoders that were made for another layer or place.") var ignoreSaePlace = false
 
-  @OptionGroup var messages: MessageOptions
-
   func validate() throws {
     guard (1...999_999_999).contains(stride) else {
       throw ValidationError("--stride: expected a number of at least 1, found \(stride)")
     }
   }
 
-  func filter() throws {
-    try options.analyse(.feature, quiet: messages.quiet) { study in
-      study.autoencoders = sae ?? ""
-      study.featureFlags = ["--stride", "\(stride)"] + (options.matchPython ? ["--stride-scope", "batch"] : [])
-      study.featureWaivers = ignoreSaePlace ? ["--ignore-sae-place"] : []
-      study.usesErrorTerm = useErrorTerm
-    }
+  func complete(_ study: inout Study) {
+    study.autoencoders = sae ?? ""
+    study.featureFlags = ["--stride", "\(stride)"]
+    study.featureWaivers = ignoreSaePlace ? ["--ignore-sae-place"] : []
+    study.usesErrorTerm = useErrorTerm
   }
 }
 

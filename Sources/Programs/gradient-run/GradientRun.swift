@@ -16,7 +16,9 @@ struct GradientRun: Filter {
             gradient-run status --work-dir work
       """,
     version: packageVersion,
-    subcommands: [FeatureAnalysis.self, ActivationAnalysis.self, StepCommand.self, StatusCommand.self])
+    subcommands: [
+      FeatureAnalysis.self, ActivationAnalysis.self, SlurmCommand.self, StepCommand.self, StatusCommand.self,
+    ])
 
   @OptionGroup(visibility: .hidden) var messages: MessageOptions
 
@@ -45,18 +47,24 @@ struct StepCommand: Filter {
   @Option(name: [.long, .customShort("P", allowingJoined: true)], help: "Steps at a time, which share the threads.")
   var jobs = 1
   @Option(help: "Threads to compute with. (default: the cores this process may use)") var threads: Int?
+  @Option(help: "Seconds to wait for what the steps need, which another machine may just have made.") var wait = 0
   @OptionGroup var messages: MessageOptions
-  @Argument(help: "Keys of the steps, as status lists them, or names of the streams that they make.") var keys: [String]
+  @Argument(help: "Keys or labels of the steps, as status lists them, or names of the streams that they make.")
+  var keys: [String]
 
   func validate() throws {
     guard (1...1024).contains(jobs), (1...1024).contains(threads ?? 1) else {
       throw ValidationError("--jobs, --threads: expected a number from 1 to 1024")
     }
+    guard (0...86_400).contains(wait) else {
+      throw ValidationError("--wait: expected a number from 0 to 86400, found \(wait)")
+    }
   }
 
   func filter() throws {
     try endingAsSaid {
-      try SingleSteps(in: workDir).perform(keys, output: output, jobs: jobs, threads: threads, quiet: messages.quiet)
+      try SingleSteps(in: workDir).perform(
+        keys, output: output, wait: Double(wait), jobs: jobs, threads: threads, quiet: messages.quiet)
     }
   }
 }

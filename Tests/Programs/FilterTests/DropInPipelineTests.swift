@@ -231,7 +231,7 @@ import Testing
     // Every line is the command's own, or a program's: nothing of a shell and its helpers.
     #expect(
       outcome.errors.split(separator: "\n").allSatisfy { line in
-        ["layer-gradient-analysis", "qwen-capture", "act-grad"].contains {
+        ["layer-gradient-analysis", "wt-tokenize", "qwen-capture", "act-grad"].contains {
           line.hasPrefix("\($0): ") || line.hasPrefix("\($0) --help")
         }
       }, "\(outcome.errors)")
@@ -578,82 +578,6 @@ import Testing
     expect(try shell("\(packageRoot)/Tests/Pipelines/full-disk-test 40 90"))
   }
 
-  // MARK: - by-layer
-
-  private func capture() throws {
-    expect(
-      try shell(
-        """
-        wt-tokenize --tokenizer \(Self.model) --num-samples 8 --max-length 32 \(packageRoot)/demo/sample.txt |
-          tee >(qwen-capture --threads 1 --model \(Self.model) --loss > all.ts) |
-          qwen-capture --threads 1 --model \(Self.model) --loss --split 'cap-{layer}.ts'; wait
-        for i in $(seq 100); do stream-info --check all.ts && break; sleep 0.1; done
-        """))
-  }
-
-  @Test func byLayerRunsALayerAtATime() throws {
-    try capture()
-    let program = ["--", "sae-grad", "--model", Self.model, "--sae", Self.pattern]
-    let apart = ["-P", "2", "--threads", "2", "--input", "cap-{layer}.ts", "--output", "apart-{layer}.ts"]
-    expect(try shell(line("by-layer", apart + program)))
-    let common = ["--input=all.ts", "--output=common-{layer}.ts", "-P4", "--threads=4", "--quiet"]
-    let quiet = try shell(line("by-layer", common + program))
-    expect(quiet)
-    #expect(quiet.errors.isEmpty)
-    expect(
-      try shell(
-        line("by-layer", ["-i", "apart-{layer}.ts", "-o", "sums-{layer}.ts", "--", "grad-aggregate", "--partial"])))
-    expect(
-      try shell(
-        """
-        grad-aggregate --threads 1 --save a sums-?.ts > a.ts && grad-aggregate --threads 1 --save b common-?.ts > b.ts
-        sae-grad --model \(Self.model) --sae '\(Self.pattern)' --threads 1 < all.ts |
-          grad-aggregate --threads 1 --save c > c.ts
-        """))
-    let expected = try arrays("c")
-    #expect(try expected.count == 4 && arrays("a") == expected && arrays("b") == expected)
-  }
-
-  @Test func byLayerNamesTheLayersThatFail() throws {
-    try capture()
-    try replace(
-      "sae-grad",
-      by: """
-        layer=$(sed 's/.*--layers \\([0-9]*\\).*/\\1/' <<< "$*"); echo "$*" > call-$layer
-        if [ $layer = 1 ]; then head -c 100; echo 'sae-grad: layer 1: no luck' >&2; exit 65; fi
-        if [ $layer = 3 ]; then exit 74; fi
-        exec $real "$@"
-        """)
-    let flags = ["--input", "cap-{layer}.ts", "--output", "grad-{layer}.ts", "-P", "3", "--threads", "6"]
-    let program = ["--", "sae-grad", "--model", Self.model, "--sae", Self.pattern]
-    let outcome = try shell(line("by-layer", flags + program))
-    expect(outcome, 65)
-    #expect(outcome.errors.contains("sae-grad: layer 1: no luck\n"))
-    #expect(outcome.errors.hasSuffix("by-layer: failed: layers 1,3\n"), "\(outcome.errors)")
-    let outputs = try names().filter { $0.hasPrefix("grad-") }
-    #expect(outputs == ["grad-0.ts", "grad-2.ts"])
-    #expect(try String(contentsOf: folder.url("call-2"), encoding: .utf8).contains("--layers 2 --threads 2\n"))
-
-    // With --keep only what failed runs again, and the outputs stay what they were.
-    try replace("sae-grad", by: "echo again >> calls; exec $real \"$@\"")
-    expect(try shell("touch -d 2000-01-01 grad-0.ts; \(line("by-layer", ["--keep"] + flags + program))"))
-    #expect(try names().filter { $0.hasPrefix("grad-") }.count == 4)
-    #expect(try String(contentsOf: folder.url("calls"), encoding: .utf8) == "again\nagain\n")
-    expect(try shell("[ $(stat -c %Y grad-0.ts) -lt 1000000000 ]"))
-  }
-
-  @Test(arguments: [
-    (["--output", "x", "--", "cat", "x"], 64),
-    (["--input", "none-{layer}.ts", "--output", "x{layer}", "--", "cat", "x"], 66),
-    (["--input", "none.ts", "--output", "x{layer}", "--", "cat", "x"], 66),
-    (["--input", "none.ts", "--output", "x", "--", "cat", "x"], 64), (["--input", "x", "--output", "x{layer}"], 64),
-    (["--bogus", "--", "cat", "x"], 64),
-    (["--input", "none.ts", "--output", "x{layer}", "--layers", "0-2", "--", "cat", "x"], 66),
-  ])
-  func byLayerRefusesMistakes(arguments: [String], status: Int) throws {
-    expect(try shell(line("by-layer", arguments)), Int32(status))
-  }
-
   // MARK: - Shell
 
   @Test func theCommandLinesOfTheReadmeWork() throws {
@@ -664,8 +588,7 @@ import Testing
     let outcome = try shell(
       """
       command -v shellcheck > /dev/null || exit 0
-      cd \(packageRoot) && shellcheck -x -a pipelines/{sae-gradient-analysis,layer-gradient-analysis,by-layer} \
-        pipelines/lib/one-layer && shellcheck -x -P SCRIPTDIR Tests/Pipelines/*-test
+      cd \(packageRoot) && shellcheck pipelines/* && shellcheck -x -P SCRIPTDIR Tests/Pipelines/*-test
       """)
     expect(outcome)
     #expect(outcome.text.isEmpty, "\(outcome.text)")

@@ -166,7 +166,7 @@ import Testing
       cd '\(folder.path)'
       { cat first; sleep 1; cat rest; } | qwen-capture --model '\(DemoRun.model)' --progress-fd 3 3> 1 |
         act-grad --model '\(DemoRun.model)' --progress-fd 3 3> 2 |
-        GRADIENT_FILTERS_PROGRESS=0 grad-aggregate --progress-fd 3 3> 3 > /dev/null
+        grad-aggregate --progress-fd 3 3> 3 > /dev/null
       """)
     #expect(outcome.status == 0, "\(outcome.errors)")
     #expect(!outcome.errors.contains(" of "), "\(outcome.errors)")

@@ -60,6 +60,7 @@ public struct Survey: Sendable {
       try trying { try Self.checkText(text, mustBeFile: keeps) }
       add([text], .text)
     }
+    if study.shards > 1, failures.isEmpty { try trying { try countSamples() } }
     self.study.layers = askedLayers
     if study.unit == .feature { try trying { try findAutoencoders() } }
     for name in ["wt-tokenize", "qwen-capture", study.unit.program, "grad-aggregate", "grad-plot"] {
@@ -144,6 +145,16 @@ public struct Survey: Sendable {
         "\(path): cannot open: expected a file of text, found \(found); pipelines/fetch text brings "
           + "WikiText-2, --text names another")
     }
+  }
+
+  /// A shard that the text does not suffice for is none.
+  private mutating func countSamples() throws {
+    let selection = SampleSelection(count: study.samples, skip: study.skip)
+    let reader = SampleReader(try study.texts.map { try InputFile(path: $0) }, selection)
+    var count = 0
+    while try reader.next() != nil { count += 1 }
+    if count < study.samples { remarks.append("the text has \(count) samples, \(study.samples) were asked for") }
+    study.samples = count
   }
 
   private mutating func findAutoencoders() throws {

@@ -67,9 +67,10 @@ public struct Study: Equatable, Sendable {
     return stride(from: 0, to: samples, by: max(perShard, 1)).map { (skip + $0, min(perShard, samples - $0)) }
   }
 
-  private static func cut(_ layers: [Int], into count: Int) -> [[Int]] {
-    let count = max(1, min(count, layers.count))
-    return (0..<count).map { Array(layers[($0 * layers.count / count)..<(($0 + 1) * layers.count / count)]) }
+  /// Parts of nearly the same length, at least one.
+  static func cut<Item>(_ items: [Item], into count: Int) -> [[Item]] {
+    let count = max(1, min(count, items.count))
+    return (0..<count).map { Array(items[($0 * items.count / count)..<(($0 + 1) * items.count / count)]) }
   }
 }
 

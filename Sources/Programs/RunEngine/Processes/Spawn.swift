@@ -43,6 +43,17 @@ func spawn(
   return process
 }
 
+/// Goes on as another program, found on PATH, with this process's environment and descriptors.
+///
+/// - Parameter arguments: the program's name first.
+/// - Throws: `Failure` of kind unavailable.
+func becomeProgram(_ arguments: [String]) throws(Failure) -> Never {
+  // What is ignored stays so.
+  signal(SIGPIPE, SIG_DFL)
+  withCStrings(arguments) { _ = execvp(arguments[0], $0) }
+  throw Failure(.unavailable, "\(arguments[0]): cannot run: \(String(cString: strerror(errno)))")
+}
+
 private func withCStrings<Result>(
   _ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
 ) -> Result {

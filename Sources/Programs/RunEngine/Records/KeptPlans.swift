@@ -10,9 +10,17 @@ extension WorkFolder {
   }
 
   /// Keeps the plan for those who look at the folder, and for those who are to do a step of it elsewhere.
-  func keep(_ plan: Plan) throws {
+  ///
+  /// - Parameter record: what its results are to say of the run, in their run.json.
+  func keep(_ plan: Plan, record: String? = nil) throws {
     let text = plan.json
-    let path = "\(plans)/\(SHA256.of(text).prefix(16)).json"
+    let path = self.path(of: plan)
+    if let record {
+      try makeFolder(plans)
+      let file = try OutputFile(path: path + Self.recordSuffix)
+      try file.write(record)
+      try file.finish()
+    }
     guard !isFile(path) else {
       // The plan of the last run is the newest.
       utimensat(AT_FDCWD, path, nil, 0)
@@ -23,6 +31,15 @@ extension WorkFolder {
     try file.write(text)
     try file.finish()
   }
+
+  /// What results of the plan are to say of the run; nil where that is not known.
+  func record(of plan: Plan) throws -> [UInt8]? {
+    let path = self.path(of: plan) + Self.recordSuffix
+    return isFile(path) ? try InputFile(path: path).readAll(limit: 1 << 30) : nil
+  }
+
+  private func path(of plan: Plan) -> String { "\(plans)/\(SHA256.of(plan.json).prefix(16)).json" }
+  private static var recordSuffix: String { ".run" }
 
   /// The plans of the runs in this folder, the last one first.
   ///

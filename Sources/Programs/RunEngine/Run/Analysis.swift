@@ -25,9 +25,9 @@ public struct RunOptions {
 
 /// One run of a drop-in command.
 public struct Analysis {
-  private let survey: Survey
-  private let options: RunOptions
-  private let display: RunDisplay
+  let survey: Survey
+  let options: RunOptions
+  let display: RunDisplay
   private let started = Int(time(nil))
   private let begun = monotonicSeconds()
   private var study: Study { survey.study }
@@ -120,7 +120,7 @@ public struct Analysis {
   }
 
   /// - Parameter work: where hashes are remembered.
-  private func find(
+  func find(
     in work: WorkFolder?, _ device: () throws -> (flag: String, identity: String)
   ) throws -> (Study, Findings) {
     var study = study
@@ -132,7 +132,7 @@ public struct Analysis {
     return (study, findings)
   }
 
-  private func explain(_ plan: Plan, _ decisions: [String: Decision]) {
+  func explain(_ plan: Plan, _ decisions: [String: Decision]) {
     for step in plan.steps where step.stage != .results {
       switch decisions[step.name] {
       case .make(let why): display.complain("\(step.label): to be made: \(why)")
@@ -161,7 +161,7 @@ public struct Analysis {
     display.say("[\(number)/\(count)] \(title)\(report) (\(decimal(seconds, 1)) s)")
   }
 
-  private var newRecord: RunRecord {
+  var newRecord: RunRecord {
     var record = RunRecord()
     record.command = ([options.name] + options.arguments).map(shellQuoted).joined(separator: " ")
     record.started = started
@@ -190,15 +190,18 @@ public struct Analysis {
     try file.finish()
     let saved = try results.publish(
       as: (0...600).lazy.map { "\(resultsName)_\(timeText(started + $0, "%Y%m%d_%H%M%S", isLocal: true))" })
-    return saved.hasPrefix("./") ? String(saved.dropFirst(2)) : saved
+    return shortened(saved)
   }
 
   /// As the PyTorch scripts name their folders, without the time at the end.
-  private var resultsName: String {
+  var resultsName: String {
     "\(study.unit == .feature ? "" : "layer_activations_")model_\(study.model.replacing("/", with: "_"))"
       + "_num_samples_\(study.samples)_batch_size_\(study.batchSize)"
       + "_layers_\(survey.askedLayers[0])to\(survey.askedLayers.last!)"
   }
+
+  /// Without what says nothing.
+  func shortened(_ path: String) -> String { path.hasPrefix("./") ? String(path.dropFirst(2)) : path }
 
   private func printScript(_ device: () throws -> (flag: String, identity: String)) throws {
     var plan = Plan(direct: study, saves: options.saves)

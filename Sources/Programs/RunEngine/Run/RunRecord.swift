@@ -8,7 +8,8 @@ import TensorStream
 struct RunRecord {
   var command = ""
   var started = 0
-  var seconds = 0.0
+  /// Nil where nobody has measured it all.
+  var seconds: Double?
   var stages: [(name: String, seconds: Double, isKept: Bool)] = []
   /// Nil where all that needs one was there already.
   var device: String?
@@ -32,7 +33,8 @@ struct RunRecord {
       ("format", JSON.quote("gradient-filters-run/1")), ("command", JSON.quote(command)),
       ("directory", JSON.quote(absolutePath("."))),
       ("started", JSON.quote(timeText(started, "%Y-%m-%dT%H:%M:%SZ", isLocal: false))),
-      ("seconds", decimal(seconds, 3)), ("stages", list(stages)), ("device", device.map(JSON.quote) ?? "null"),
+      ("seconds", seconds.map { decimal($0, 3) } ?? "null"), ("stages", list(stages)),
+      ("device", device.map(JSON.quote) ?? "null"),
       ("programs", "{\n    \(programs.joined(separator: ",\n    "))\n  }"),
       ("pipeline", list(pipeline.map(JSON.quote))), ("model", JSON.quote(survey.study.model)),
       ("layers", JSON.quote("\(LayerList(survey.study.layers))")),
