@@ -13,8 +13,8 @@ public final class CUDAOperations: TensorOperations {
   private var scratch: [String: DeviceMemory] = [:]
   /// Lists that many calls in a row have in common, as they were last sent.
   private var lists: [String: (values: [Int32], memory: DeviceMemory)] = [:]
-  /// Rotation angles, made for as many positions as were asked for so far.
-  var rotations: (table: RotationTable, cosines: DeviceMemory, sines: DeviceMemory)?
+  /// Rotation angles by their frequencies, made for as many positions as were asked for so far.
+  var rotations: [[Double]: (positions: Int, cosines: DeviceMemory, sines: DeviceMemory)] = [:]
 
   /// Numbers of a product that are never there as a whole, which are held at a time: 256 MB. Tests hold fewer.
   package var heldNumbers = 64 << 20
@@ -101,8 +101,6 @@ public final class CUDAOperations: TensorOperations {
     device.copy(to: destination.device, within: source.device, bytes: source.bytes)
   }
 
-  public func clear(_ x: Tensor) { device.clear(x.device, bytes: x.bytes) }
-
   public func add(_ y: Tensor, _ x: Tensor) {
     precondition(y.hasShape(x.rows, x.columns))
     device.run("add", elements: x.count, .address(y.device), .address(x.device), .long(x.count))
@@ -112,10 +110,11 @@ public final class CUDAOperations: TensorOperations {
 
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
     precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
-    precondition(bias == nil || (!accumulate && bias!.count == matrix.columns))
+    precondition(bias.map { $0.count == matrix.columns } ?? true)
     if let bias {
       device.run(
-        "repeat_row", elements: y.count, .address(y.device), .address(bias.device), .int(y.columns), .long(y.count))
+        accumulate ? "add_row" : "repeat_row", elements: y.count, .address(y.device), .address(bias.device),
+        .int(y.columns), .long(y.count))
     }
     device.multiply(
       x.rows, matrix.columns, matrix.rows, x.operand, matrix.operand, accumulate: accumulate || bias != nil,

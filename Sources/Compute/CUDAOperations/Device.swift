@@ -172,6 +172,10 @@ final class Device {
 
   /// Runs a kernel on one block for each of `count` rows.
   func run(_ kernel: String, rows count: Int, _ arguments: Argument...) {
+    run(kernel, rows: count, arguments)
+  }
+
+  func run(_ kernel: String, rows count: Int, _ arguments: [Argument]) {
     run(kernel, blocks: (count, 1), threads: Self.blockSize, arguments)
   }
 

@@ -2,7 +2,7 @@
 ///
 /// Each family's text stands beside the operations that launch it.
 public let kernelSource = [
-  blockKernels, elementwiseKernels, rmsNormKernels, rotaryEmbeddingKernels, attentionKernels, swiGLUKernels,
+  blockKernels, elementwiseKernels, normKernels, rotaryEmbeddingKernels, attentionKernels, mlpActivationKernels,
   crossEntropyKernels, sparseFeatureKernels,
 ].joined(separator: "\n")
 
@@ -58,6 +58,13 @@ let blockKernels = #"""
 
 /// One thread an element.
 let elementwiseKernels = #"""
+  /// cap·tanh(x / cap), and its derivative 1 − tanh²(x / cap) in `slope`, which is 4e / (1 + e)² with e = e^(−2|x / cap|).
+  __device__ float soft_cap(float x, float cap, float *slope) {
+    float e = expf(-2.0f * fabsf(x / cap));
+    *slope = 4.0f * e / ((1.0f + e) * (1.0f + e));
+    return cap * tanhf(x / cap);
+  }
+
   #define FOR_THIS_ELEMENT(i, count) \
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; \
     if (i < count)
@@ -73,6 +80,11 @@ let elementwiseKernels = #"""
   /// y[n,j] = bias[j]
   extern "C" __global__ void repeat_row(float *y, const float *bias, int columns, long long count) {
     FOR_THIS_ELEMENT(i, count) y[i] = bias[i % columns];
+  }
+
+  /// y[n,j] += bias[j]
+  extern "C" __global__ void add_row(float *y, const float *bias, int columns, long long count) {
+    FOR_THIS_ELEMENT(i, count) y[i] += bias[i % columns];
   }
 
   /// y[n] = x[rows[n]]

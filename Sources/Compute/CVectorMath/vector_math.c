@@ -69,10 +69,26 @@ double vector_dot(const float *a, const float *b, size_t count) {
 }
 
 FOR_EACH_PROCESSOR
-double vector_dot3(const float *w, const float *dy, const float *x, size_t count) {
+double vector_sum(const float *x, size_t count) {
 #pragma clang fp reassociate(on)
   double sum = 0;
-  for (size_t i = 0; i < count; i++) sum += (double)(w[i] * dy[i]) * x[i];
+  for (size_t i = 0; i < count; i++) sum += x[i];
+  return sum;
+}
+
+FOR_EACH_PROCESSOR
+double vector_square_distance(const float *x, size_t count, double center) {
+#pragma clang fp reassociate(on)
+  double sum = 0;
+  for (size_t i = 0; i < count; i++) sum += (x[i] - center) * (x[i] - center);
+  return sum;
+}
+
+FOR_EACH_PROCESSOR
+double vector_dot3(const float *w, float offset, const float *dy, const float *x, double center, size_t count) {
+#pragma clang fp reassociate(on)
+  double sum = 0;
+  for (size_t i = 0; i < count; i++) sum += (double)((w[i] + offset) * dy[i]) * (x[i] - center);
   return sum;
 }
 
@@ -92,21 +108,148 @@ void vector_add_scaled(float *y, const float *x, size_t count, float factor) {
 }
 
 FOR_EACH_PROCESSOR
-void vector_swiglu(float *y, const float *gate, const float *up, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];
+void vector_multiply(float *y, const float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] *= x[i];
 }
 
-/// With s = σ(g): dg = dy·u·s·(1 + g·(1 - s)), du = dy·g·s.
+/// A function's value and its derivative.
+struct value_and_slope {
+  float value, slope;
+};
+
+INLINED float silu(float x) { return x / (1.0f + exponential(-x)); }
+
+/// With s = σ(x): x·s, and s·(1 + x·(1 - s)).
+INLINED struct value_and_slope silu_slope(float x) {
+  float s = 1.0f / (1.0f + exponential(-x));
+  return (struct value_and_slope){x * s, s * (1.0f + x * (1.0f - s))};
+}
+
+/// Φ(x), the normal distribution, from e = e^(-x²/2), to 8e-8: within ±1 as 1/2 and an odd polynomial, beyond by
+/// Φ(-|x|) = e·t·P(t) with t = 1 / (1 + 0.27·|x|). Both polynomials are Chebyshev's, fitted to 3e-8.
+INLINED float normal_distribution(float x, float e) {
+  float v = x * x;
+  float near = v * -7.660538e-6f + 1.135023e-4f;
+  near = near * v - 1.186344e-3f;
+  near = near * v + 9.973329e-3f;
+  near = near * v - 6.649036e-2f;
+  near = near * v + 3.989423e-1f;
+  float u = __builtin_fabsf(x), t = 1.0f / (1.0f + 0.27f * u);
+  float p = t * 2.910702862e-2f - 1.272421181e-1f;
+  p = p * t + 1.714446843e-1f;
+  p = p * t - 7.121394411e-2f;
+  p = p * t + 1.092772037e-1f;
+  p = p * t + 7.140605897e-2f;
+  p = p * t + 1.019803658e-1f;
+  p = p * t + 1.075186059e-1f;
+  p = p * t + 1.077220961e-1f;
+  float beyond = e * t * p;
+  return u < 1.0f ? 0.5f + x * near : x < 0 ? beyond : 1.0f - beyond;
+}
+
+INLINED float gelu(float x) { return x * normal_distribution(x, exponential(-0.5f * x * x)); }
+
+/// x·Φ(x), and Φ(x) + x·φ(x), φ(x) = e^(-x²/2) / √(2π); beyond 14 the exponential is at the end of its range.
+INLINED struct value_and_slope gelu_slope(float x) {
+  float e = exponential(-0.5f * x * x), probability = normal_distribution(x, e);
+  float density = __builtin_fabsf(x) < 14.0f ? 3.9894228e-1f * e : 0.0f;
+  return (struct value_and_slope){x * probability, probability + x * density};
+}
+
+/// e^-z with z = 2·√(2/π)·(x + 0.044715·x³), since (1 + tanh(z/2)) / 2 = σ(z), and z's derivative. At ±10 σ is 0 or 1.
+INLINED float gelu_tanh_exponential(float x, float *slope) {
+  float c = x < -10.0f ? -10.0f : x;
+  c = c > 10.0f ? 10.0f : c;
+  *slope = 1.5957691216f + 2.1406443848e-1f * c * c;
+  return exponential(-c * (1.5957691216f + 7.1354812828e-2f * c * c));
+}
+
+INLINED float gelu_tanh(float x) {
+  float slope;
+  return x / (1.0f + gelu_tanh_exponential(x, &slope));
+}
+
+/// With s = σ(z): x·s, and s + x·s·(1 - s)·z'.
+INLINED struct value_and_slope gelu_tanh_slope(float x) {
+  float slope, e = gelu_tanh_exponential(x, &slope), s = 1.0f / (1.0f + e);
+  // Beyond ±10 the product below is 0 but for x's size.
+  float inner = __builtin_fabsf(x) < 10.0f ? x * (s * (e * s)) * slope : 0.0f;
+  return (struct value_and_slope){x * s, s + inner};
+}
+
+INLINED float relu(float x) { return x < 0 ? 0 : x; }
+
+/// The derivative at 0 is 0, as PyTorch has it; a NaN's is NaN.
+INLINED struct value_and_slope relu_slope(float x) {
+  return (struct value_and_slope){relu(x), x > 0 ? 1 : x <= 0 ? 0 : x};
+}
+
+// Outputs may be the inputs themselves but never overlap them shifted, which the compiler has to be told.
+#define FOR_EACH_ELEMENT(i, count) _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < count; i++)
+
 FOR_EACH_PROCESSOR
-void vector_swiglu_backward(float *d_gate, float *d_up, const float *dy, const float *gate, const float *up,
-                            size_t count) {
-  // Outputs may be the inputs themselves but never overlap them shifted, which the compiler has to be told.
-#pragma clang loop vectorize(assume_safety)
-  for (size_t i = 0; i < count; i++) {
-    float g = gate[i], u = up[i], d = dy[i];
-    float s = 1.0f / (1.0f + exponential(-g));
-    d_gate[i] = d * u * (s * (1.0f + g * (1.0f - s)));
-    d_up[i] = d * (g * s);
+void vector_activate(float *y, const float *gate, const float *up, size_t count, uint32_t function) {
+#define ACTIVATE(f)                                              \
+  if (up) {                                                      \
+    FOR_EACH_ELEMENT(i, count) y[i] = f(gate[i]) * up[i];        \
+  } else {                                                       \
+    FOR_EACH_ELEMENT(i, count) y[i] = f(gate[i]);                \
+  }                                                              \
+  break;
+  switch (function) {
+    case 0: ACTIVATE(silu)
+    case 1: ACTIVATE(gelu)
+    case 2: ACTIVATE(gelu_tanh)
+    case 3: ACTIVATE(relu)
+  }
+}
+
+FOR_EACH_PROCESSOR
+void vector_activate_backward(float *d_gate, float *d_up, const float *dy, const float *gate, const float *up,
+                              size_t count, uint32_t function) {
+#define ACTIVATE_BACKWARD(f)                                     \
+  if (up) {                                                      \
+    FOR_EACH_ELEMENT(i, count) {                                 \
+      struct value_and_slope at = f(gate[i]);                    \
+      float d = dy[i], u = up[i];                                \
+      d_gate[i] = d * u * at.slope;                              \
+      d_up[i] = d * at.value;                                    \
+    }                                                            \
+  } else {                                                       \
+    FOR_EACH_ELEMENT(i, count) d_gate[i] = dy[i] * f(gate[i]).slope; \
+  }                                                              \
+  break;
+  switch (function) {
+    case 0: ACTIVATE_BACKWARD(silu_slope)
+    case 1: ACTIVATE_BACKWARD(gelu_slope)
+    case 2: ACTIVATE_BACKWARD(gelu_tanh_slope)
+    case 3: ACTIVATE_BACKWARD(relu_slope)
+  }
+}
+
+/// tanh(x), within ±0.625 by Cephes' polynomial (tanhf.c), and 1 - tanh²(x), without cancellation: with e = e^(-2|x|)
+/// they are ±(1 - e) / (1 + e) and 4e / (1 + e)².
+INLINED struct value_and_slope hyperbolic_tangent(float x) {
+  float u = __builtin_fabsf(x), e = exponential(-2.0f * u), r = 1.0f / (1.0f + e);
+  float v = x * x;
+  float p = v * -5.70498872745e-3f + 2.06390887954e-2f;
+  p = p * v - 5.37397155531e-2f;
+  p = p * v + 1.33314422036e-1f;
+  p = p * v - 3.33332819422e-1f;
+  float near = x + x * v * p, beyond = __builtin_copysignf((1.0f - e) * r, x);
+  return (struct value_and_slope){u < 0.625f ? near : beyond, 4.0f * e * r * r};
+}
+
+FOR_EACH_PROCESSOR
+void vector_soft_cap(float *x, float *slopes, size_t count, float cap) {
+  if (slopes) {
+    FOR_EACH_ELEMENT(i, count) {
+      struct value_and_slope at = hyperbolic_tangent(x[i] / cap);
+      x[i] = cap * at.value;
+      slopes[i] = at.slope;
+    }
+  } else {
+    FOR_EACH_ELEMENT(i, count) x[i] = cap * hyperbolic_tangent(x[i] / cap).value;
   }
 }
 
@@ -116,14 +259,34 @@ void vector_softmax_backward(float *ds, const float *p, size_t count, float delt
 }
 
 FOR_EACH_PROCESSOR
-void vector_rmsnorm(float *y, const float *x, const float *w, size_t count, float factor) {
-  for (size_t i = 0; i < count; i++) y[i] = w[i] * (x[i] * factor);
+void vector_rmsnorm(float *y, const float *x, const float *w, float offset, size_t count, float factor) {
+  for (size_t i = 0; i < count; i++) y[i] = (w[i] + offset) * (x[i] * factor);
 }
 
 FOR_EACH_PROCESSOR
-void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, const float *x, size_t count, float a,
-                             float b) {
-  for (size_t i = 0; i < count; i++) dx[i] += a * (w[i] * dy[i]) - b * x[i];
+void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, float offset, const float *x, size_t count,
+                             float a, float b, bool accumulate) {
+  FOR_EACH_ELEMENT(i, count) {
+    float change = a * ((w[i] + offset) * dy[i]) - b * x[i];
+    dx[i] = (accumulate ? dx[i] : 0.0f) + change;
+  }
+}
+
+FOR_EACH_PROCESSOR
+void vector_layernorm(float *y, const float *x, const float *w, const float *bias, size_t count, double mean,
+                      double factor) {
+  for (size_t i = 0; i < count; i++) y[i] = w[i] * (float)((x[i] - mean) * factor);
+  if (bias)
+    for (size_t i = 0; i < count; i++) y[i] += bias[i];
+}
+
+FOR_EACH_PROCESSOR
+void vector_layernorm_backward(float *dx, const float *dy, const float *w, const float *x, size_t count, double mean,
+                               double factor, double a, double b, bool accumulate) {
+  FOR_EACH_ELEMENT(i, count) {
+    float change = (float)(factor * ((double)(w[i] * dy[i]) - a) - (x[i] - mean) * b);
+    dx[i] = (accumulate ? dx[i] : 0.0f) + change;
+  }
 }
 
 FOR_EACH_PROCESSOR

@@ -24,5 +24,11 @@ public struct Tensor {
     return Tensor(rows: rows, columns: columns, address: address, owner: owner)
   }
 
+  /// The same numbers as more rows that are narrower, such as those of every head, of which a row has several.
+  public func rows(ofWidth width: Int) -> Tensor {
+    precondition(columns % width == 0)
+    return Tensor(rows: rows * (columns / width), columns: width, address: address, owner: owner)
+  }
+
   package func hasShape(_ rows: Int, _ columns: Int) -> Bool { self.rows == rows && self.columns == columns }
 }

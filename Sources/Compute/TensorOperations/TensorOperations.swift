@@ -1,23 +1,5 @@
 import SystemIO
 
-/// The shape of grouped-query attention: consecutive query heads share one key and value head.
-public struct AttentionShape: Equatable, Sendable {
-  public let heads: Int
-  public let keyValueHeads: Int
-  /// The width of one head.
-  public let headWidth: Int
-
-  public init(heads: Int, keyValueHeads: Int, headWidth: Int) {
-    precondition(keyValueHeads > 0 && heads % keyValueHeads == 0 && headWidth > 0 && headWidth % 2 == 0)
-    self.heads = heads
-    self.keyValueHeads = keyValueHeads
-    self.headWidth = headWidth
-  }
-
-  public var queryWidth: Int { heads * headWidth }
-  public var keyValueWidth: Int { keyValueHeads * headWidth }
-}
-
 /// What a device must supply for the model's passes: they are written once, against these operations.
 ///
 /// Letters in shapes: N rows (tokens), D model width, H heads, V vocabulary. Outputs come first, then inputs. An
@@ -61,27 +43,29 @@ public protocol TensorOperations: AnyObject {
   /// destination = source
   func copy(_ destination: Tensor, from source: Tensor)
 
-  /// x = 0
-  func clear(_ x: Tensor)
-
   /// y += x
   func add(_ y: Tensor, _ x: Tensor)
 
-  /// y(N,out) = x(N,in) · M(in,out) + b, or y += x · M where `accumulate`, which goes without a bias.
+  /// y(N,out) = x(N,in) · M(in,out) + b, or y += x · M + b where `accumulate`.
   func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool)
 
-  /// y = w ∘ x / rms(x) row by row; keeps 1 / rms(x) in `inverseRMS` (N,1).
-  func rmsNorm(y: Tensor, inverseRMS: Tensor, x: Tensor, weight: Tensor, epsilon: Float)
+  /// y = norm(x) row by row; keeps in `statistics`, a number a row, what the way back needs: the r that x, or its
+  /// distance from the mean, is multiplied by. Rows of narrower heads are rows too: see `Tensor.rows(ofWidth:)`.
+  ///
+  /// - Parameter bias: a layer norm's, where it has one.
+  func normalize(y: Tensor, statistics: Tensor, x: Tensor, weight: Tensor, bias: Tensor?, _ norm: Normalization)
 
-  /// Accumulates into dx.
-  func rmsNormBackward(dx: Tensor, dy: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor)
+  /// The norm's gradient in dx, or dx += where `accumulate`; dx may be dy.
+  func normalizeBackward(
+    dx: Tensor, dy: Tensor, statistics: Tensor, x: Tensor, weight: Tensor, _ norm: Normalization, accumulate: Bool)
 
   /// Turns each head of `x` (N, heads · headWidth) in place by its row's position, or turns the gradient back where
-  /// `isBackward`.
-  func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double, isBackward: Bool)
+  /// `isBackward`: dimension i with dimension i + count, by the angle position · inverseFrequencies[i] rounded to Float,
+  /// where count is how many frequencies there are. Dimensions from 2 · count on stay as they are.
+  func rotate(x: Tensor, positions: [Int32], headWidth: Int, inverseFrequencies: [Double], isBackward: Bool)
 
-  /// Causal attention within each sample; keeps log Σ exp of the scores in `logSumExp` (N, heads · 2), each as
-  /// the largest score and what the sum has above it.
+  /// Causal attention within each sample, 0 for a row that sees no key; keeps log Σ exp of the scores in `logSumExp`
+  /// (N, heads · 2), each as the largest score and what the sum has above it.
   func attention(
     output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
     shape: AttentionShape)
@@ -90,15 +74,17 @@ public protocol TensorOperations: AnyObject {
     dQuery: Tensor, dKey: Tensor, dValue: Tensor, dOutput: Tensor, output: Tensor, logSumExp: Tensor, query: Tensor,
     key: Tensor, value: Tensor, samples: PackedSamples, shape: AttentionShape)
 
-  /// y = silu(gate) ∘ up
-  func swiGLU(y: Tensor, gate: Tensor, up: Tensor)
+  /// y = f(gate) ∘ up, or f(gate) where there is no up.
+  func activate(y: Tensor, gate: Tensor, up: Tensor?, by function: ActivationFunction)
 
-  /// dGate may be gate's memory and dUp up's.
-  func swiGLUBackward(dGate: Tensor, dUp: Tensor, dy: Tensor, gate: Tensor, up: Tensor)
+  /// dGate may be gate or dy, and dUp may be up. dUp is nil where up is.
+  func activateBackward(
+    dGate: Tensor, dUp: Tensor?, dy: Tensor, gate: Tensor, up: Tensor?, by function: ActivationFunction)
 
-  /// Each row's loss in nats, −log softmax(x · Wᵀ)[target], and dx (N,D), the gradient of their sum. A target of −1
-  /// makes no prediction: its loss and gradient are 0. Without dx, half the work.
-  func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32]) -> [Double]
+  /// Each row's loss in nats, −log softmax(z)[target], and dx (N,D), the gradient of their sum. z = x · Wᵀ, or
+  /// softCap · tanh(x · Wᵀ / softCap) where there is a cap. A target of −1 makes no prediction: its loss and gradient
+  /// are 0. Without dx, half the work.
+  func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double]
 
   /// x[:,j] *= factors[j]
   func scaleColumns(_ x: Tensor, by factors: [Float])
@@ -128,12 +114,14 @@ extension TensorOperations {
   }
 
   /// Turns each head of `x` (N, heads · headWidth) in place by its row's position.
-  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
-    rotate(x: x, positions: positions, headWidth: headWidth, theta: theta, isBackward: false)
+  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, inverseFrequencies: [Double]) {
+    rotate(
+      x: x, positions: positions, headWidth: headWidth, inverseFrequencies: inverseFrequencies, isBackward: false)
   }
 
   /// Turns the gradient back: a rotation's transpose turns the other way.
-  public func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, theta: Double) {
-    rotate(x: dx, positions: positions, headWidth: headWidth, theta: theta, isBackward: true)
+  public func rotateBackward(dx: Tensor, positions: [Int32], headWidth: Int, inverseFrequencies: [Double]) {
+    rotate(
+      x: dx, positions: positions, headWidth: headWidth, inverseFrequencies: inverseFrequencies, isBackward: true)
   }
 }

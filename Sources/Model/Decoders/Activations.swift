@@ -4,7 +4,7 @@ import TensorOperations
 struct LayerActivations {
   /// (N,D): resid_pre.
   let input: Tensor
-  let inputInverseRMS: Tensor
+  let inputStatistics: Tensor
   /// (N, heads · headWidth), turned by position, as is `key`.
   let query: Tensor
   let key: Tensor
@@ -14,7 +14,7 @@ struct LayerActivations {
   let logSumExp: Tensor
   /// (N,D): resid_mid.
   let middle: Tensor
-  let middleInverseRMS: Tensor
+  let middleStatistics: Tensor
   /// (N, width of the MLP), as is `up`.
   let gate: Tensor
   let up: Tensor
@@ -23,14 +23,14 @@ struct LayerActivations {
   init(_ description: DecoderDescription, _ tensor: (Int) -> Tensor) {
     let attentionShape = description.attention
     input = tensor(description.width)
-    inputInverseRMS = tensor(1)
+    inputStatistics = tensor(1)
     query = tensor(attentionShape.queryWidth)
     key = tensor(attentionShape.keyValueWidth)
     value = tensor(attentionShape.keyValueWidth)
     attention = tensor(attentionShape.queryWidth)
     logSumExp = tensor(2 * attentionShape.heads)
     middle = tensor(description.width)
-    middleInverseRMS = tensor(1)
+    middleStatistics = tensor(1)
     gate = tensor(description.mlp.width)
     up = tensor(description.mlp.width)
   }
@@ -63,12 +63,12 @@ struct ResidualStream {
   let values: Tensor
   let gradient: Tensor
   /// Of the norm behind the last layer.
-  let inverseRMS: Tensor
+  let statistics: Tensor
 
   init(_ description: DecoderDescription, _ tensor: (Int) -> Tensor) {
     values = tensor(description.width)
     gradient = tensor(description.width)
-    inverseRMS = tensor(1)
+    statistics = tensor(1)
   }
 }
 

@@ -1,3 +1,4 @@
+import Glibc
 import TensorOperations
 import TensorStream
 
@@ -29,14 +30,18 @@ public struct DecoderDescription: Equatable, Sendable {
   public func width(of site: Site) -> Int { site == .attnZ ? attention.queryWidth : width }
 }
 
-public enum Normalization: Equatable, Sendable {
-  /// y = w ∘ x / √(mean x² + ε)
-  case rms(epsilon: Float)
-}
-
 public enum RotaryEmbedding: Equatable, Sendable {
   /// Angles of position · θ^(−2i/headWidth), halves of a head turned against one another (GPT-NeoX's order).
   case full(theta: Double)
+
+  /// Of each pair, rounded to Float at each step as HF does (Qwen2RotaryEmbedding, in a model of any type: exponent,
+  /// power and `inv_freq` are float32).
+  func inverseFrequencies(headWidth: Int) -> [Double] {
+    switch self {
+    case .full(let theta):
+      (0..<headWidth / 2).map { i in Double(1 / Float(pow(theta, Double(Float(2 * i) / Float(headWidth))))) }
+    }
+  }
 }
 
 public enum MLP: Equatable, Sendable {

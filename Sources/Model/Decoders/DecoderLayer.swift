@@ -45,7 +45,7 @@ struct DecoderLayer {
   func heads(_ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     ops.normalize(
-      y: workspace.normalized, inverseRMS: saved.inputInverseRMS, x: saved.input, weight: attentionNorm,
+      y: workspace.normalized, statistics: saved.inputStatistics, x: saved.input, weight: attentionNorm, bias: nil,
       description.norm)
     ops.linear(y: saved.query, x: workspace.normalized, weight: queryWeight, bias: queryBias)
     ops.linear(y: saved.key, x: workspace.normalized, weight: keyWeight, bias: keyBias)
@@ -76,8 +76,8 @@ struct DecoderLayer {
     ops.linearBackward(dx: dNormalized, dy: workspace.dKey, weight: keyWeight, accumulate: true)
     ops.linearBackward(dx: dNormalized, dy: workspace.dValue, weight: valueWeight, accumulate: true)
     ops.normalizeBackward(
-      dx: dx, dy: dNormalized, x: saved.input, weight: attentionNorm, inverseRMS: saved.inputInverseRMS,
-      description.norm)
+      dx: dx, dy: dNormalized, statistics: saved.inputStatistics, x: saved.input, weight: attentionNorm,
+      description.norm, accumulate: true)
   }
 
   /// attn_out = attn_z · W_o
@@ -108,12 +108,13 @@ struct DecoderLayer {
   func mlp(_ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     ops.normalize(
-      y: workspace.normalized, inverseRMS: saved.middleInverseRMS, x: saved.middle, weight: mlpNorm, description.norm)
+      y: workspace.normalized, statistics: saved.middleStatistics, x: saved.middle, weight: mlpNorm, bias: nil,
+      description.norm)
     switch description.mlp {
     case .swiGLU:
       ops.linear(y: saved.gate, x: workspace.normalized, weight: gateWeight)
       ops.linear(y: saved.up, x: workspace.normalized, weight: upWeight)
-      ops.swiGLU(y: workspace.hidden, gate: saved.gate, up: saved.up)
+      ops.activate(y: workspace.hidden, gate: saved.gate, up: saved.up, by: .silu)
       ops.linear(y: workspace.mlpOutput, x: workspace.hidden, weight: downWeight)
     }
   }
@@ -129,43 +130,29 @@ struct DecoderLayer {
     switch description.mlp {
     case .swiGLU:
       ops.linearBackward(dx: workspace.hidden, dy: dx, weight: downWeight)
-      ops.swiGLUBackward(dGate: saved.gate, dUp: saved.up, dy: workspace.hidden, gate: saved.gate, up: saved.up)
+      ops.activateBackward(
+        dGate: saved.gate, dUp: saved.up, dy: workspace.hidden, gate: saved.gate, up: saved.up, by: .silu)
       ops.linearBackward(dx: dNormalized, dy: saved.gate, weight: gateWeight)
       ops.linearBackward(dx: dNormalized, dy: saved.up, weight: upWeight, accumulate: true)
     }
     ops.normalizeBackward(
-      dx: dx, dy: dNormalized, x: saved.middle, weight: mlpNorm, inverseRMS: saved.middleInverseRMS, description.norm)
+      dx: dx, dy: dNormalized, statistics: saved.middleStatistics, x: saved.middle, weight: mlpNorm, description.norm,
+      accumulate: true)
   }
 }
 
 extension TensorOperations {
-  /// y = norm(x), keeping in `inverseRMS` what the way back needs.
-  func normalize(y: Tensor, inverseRMS: Tensor, x: Tensor, weight: Tensor, _ norm: Normalization) {
-    switch norm {
-    case .rms(let epsilon): rmsNorm(y: y, inverseRMS: inverseRMS, x: x, weight: weight, epsilon: epsilon)
-    }
-  }
-
-  /// Accumulates into dx.
-  func normalizeBackward(
-    dx: Tensor, dy: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor, _ norm: Normalization
-  ) {
-    switch norm {
-    case .rms: rmsNormBackward(dx: dx, dy: dy, x: x, weight: weight, inverseRMS: inverseRMS)
-    }
-  }
-
   /// Turns queries or keys in place.
   func rotate(x: Tensor, positions: [Int32], _ rotary: RotaryEmbedding, _ shape: AttentionShape) {
-    switch rotary {
-    case .full(let theta): rotate(x: x, positions: positions, headWidth: shape.headWidth, theta: theta)
-    }
+    rotate(
+      x: x, positions: positions, headWidth: shape.headWidth,
+      inverseFrequencies: rotary.inverseFrequencies(headWidth: shape.headWidth))
   }
 
   /// Turns their gradients back.
   func rotateBackward(dx: Tensor, positions: [Int32], _ rotary: RotaryEmbedding, _ shape: AttentionShape) {
-    switch rotary {
-    case .full(let theta): rotateBackward(dx: dx, positions: positions, headWidth: shape.headWidth, theta: theta)
-    }
+    rotateBackward(
+      dx: dx, positions: positions, headWidth: shape.headWidth,
+      inverseFrequencies: rotary.inverseFrequencies(headWidth: shape.headWidth))
   }
 }

@@ -80,8 +80,7 @@ public final class DecoderModel {
     run(pass, from: Place(.residPre, 0), through: lastPlace, showing: []) { _, _, _ in }
     let normalized = pass.workspace.normalized
     operations.normalize(
-      y: normalized, inverseRMS: pass.inverseRMS, x: pass.residual,
-      weight: output!.norm, description.norm)
+      y: normalized, statistics: pass.statistics, x: pass.residual, weight: output!.norm, bias: nil, description.norm)
     let logits = operations.makeTensor(rows: input.rowCount, columns: description.vocabularySize)
     operations.linear(y: logits, x: normalized, weight: output!.head)
     return [Float](unsafeUninitializedCapacity: logits.count) { values, count in
@@ -241,15 +240,15 @@ public final class DecoderModel {
     let (output, residual) = (output!, pass.residual)
     // The width of a residual row is all that these two need; both are free between the passes.
     let (normalized, dNormalized) = (pass.workspace.normalized, pass.workspace.mlpOutput)
-    let inverseRMS = pass.inverseRMS
     operations.normalize(
-      y: normalized, inverseRMS: inverseRMS, x: residual, weight: output.norm, description.norm)
+      y: normalized, statistics: pass.statistics, x: residual, weight: output.norm, bias: nil, description.norm)
     let losses = operations.crossEntropy(
-      dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: pass.input.targets)
+      dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: pass.input.targets,
+      softCap: nil)
     if let dResidual {
-      operations.clear(dResidual)
       operations.normalizeBackward(
-        dx: dResidual, dy: dNormalized, x: residual, weight: output.norm, inverseRMS: inverseRMS, description.norm)
+        dx: dResidual, dy: dNormalized, statistics: pass.statistics, x: residual, weight: output.norm,
+        description.norm, accumulate: false)
     }
     return pass.input.sampleRows.map { losses[$0].reduce(0, +) }
   }

@@ -9,7 +9,7 @@ struct PassTensors {
   let residual: Tensor
   let dResidual: Tensor
   /// (N,1), of the norm behind the last layer.
-  let inverseRMS: Tensor
+  let statistics: Tensor
   /// Of the layers from `firstKept` on, or one for all of them in turn where there is no way back.
   fileprivate let kept: [LayerActivations]
   fileprivate let firstKept: Int?
@@ -43,7 +43,7 @@ final class PassMemory {
     let residual = residual.first(rows: rows) { ResidualStream(description, $0) }
     return PassTensors(
       operations: operations, input: input, workspace: workspace.first(rows: rows) { Workspace(description, $0) },
-      residual: residual.values, dResidual: residual.gradient, inverseRMS: residual.inverseRMS,
+      residual: residual.values, dResidual: residual.gradient, statistics: residual.statistics,
       kept: activations.prefix(max(layers, 1)).map { $0.first(rows: rows) { LayerActivations(description, $0) } },
       firstKept: layers > 0 ? description.layerCount - layers : nil)
   }
@@ -100,9 +100,9 @@ extension DecoderDescription {
     return (columns + operationColumns) * MemoryLayout<Float>.stride
   }
 
-  /// Numbers of a row that operations hold: attention's δ of each head; 6 of the row's softmax over the vocabulary; 7 of
+  /// Numbers of a row that operations hold: attention's δ of each head; 7 of the row's softmax over the vocabulary; 7 of
   /// its target, its position and its places in lists; and three copies that are under way to host memory.
-  private var operationColumns: Int { attention.heads + 6 + 7 + 3 * width }
+  private var operationColumns: Int { attention.heads + 7 + 7 + 3 * width }
 }
 
 private let nobody = Nobody()

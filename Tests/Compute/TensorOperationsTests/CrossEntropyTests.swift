@@ -25,9 +25,9 @@ import Testing
     let N = targets.count
     let D = x.count / N
     let (X, W, DX) = (GuardedTensor(ops, N, D, x), GuardedTensor(ops, w.count / D, D, w), GuardedTensor(ops, N, D))
-    let losses = ops.crossEntropy(dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets)
+    let losses = ops.crossEntropy(dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: nil)
     // Without a way back: the same losses.
-    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets)
+    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: nil)
     #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
     expectUnchanged(X, x)
     expectUnchanged(W, w)

@@ -3,12 +3,29 @@ import TensorOperations
 
 /// Each operation in the most obvious way, in Double: no tiles, no running sums, nothing saved.
 enum Oracle {
-  static func rmsNorm(_ x: [Double], _ w: [Double], epsilon: Double) -> [Double] {
+  static func normalize(_ x: [Double], _ w: [Double], _ bias: [Double]?, _ norm: Normalization) -> [Double] {
     let D = w.count
     return stride(from: 0, to: x.count, by: D).flatMap { row in
       let x_t = x[row..<row + D]
-      let r = 1 / (dot(x_t, x_t) / Double(D) + epsilon).squareRoot()
-      return zip(x_t, w).map { $0 * r * $1 }
+      switch norm {
+      case .rms(_, let offset):
+        let r = inverseDeviation(x_t, norm)
+        return zip(x_t, w).map { $0 * r * ($1 + Double(offset)) }
+      case .layer:
+        let (mean, r) = (x_t.reduce(0, +) / Double(D), inverseDeviation(x_t, norm))
+        return (0..<D).map { (x_t[row + $0] - mean) * r * w[$0] + (bias?[$0] ?? 0) }
+      }
+    }
+  }
+
+  /// What a norm multiplies a row by, but for its weight.
+  static func inverseDeviation(_ x: some Collection<Double>, _ norm: Normalization) -> Double {
+    let D = Double(x.count)
+    switch norm {
+    case .rms(let epsilon, _): return 1 / (dot(x, x) / D + Double(epsilon)).squareRoot()
+    case .layer(let epsilon):
+      let mean = x.reduce(0, +) / D
+      return 1 / (x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / D + Double(epsilon)).squareRoot()
     }
   }
 
@@ -19,15 +36,17 @@ enum Oracle {
     }
   }
 
-  /// The pairs (i, i + headWidth/2) as complex numbers, times e^(i·angle). The angle is what HF's float32 makes of it.
-  static func rotate(_ x: [Double], width: Int, positions: [Int32], headWidth: Int, theta: Double) -> [Double] {
+  /// The pairs (i, i + frequencies) of each head as complex numbers, times e^(i·angle). The angle is what HF's float32
+  /// makes of it.
+  static func rotate(
+    _ x: [Double], width: Int, positions: [Int32], headWidth: Int, inverseFrequencies: [Double]
+  ) -> [Double] {
     var y = x
-    let half = headWidth / 2
+    let half = inverseFrequencies.count
     for (t, position) in positions.enumerated() {
       for head in stride(from: t * width, to: (t + 1) * width, by: headWidth) {
         for i in 0..<half {
-          let frequency = 1 / Float(pow(theta, Double(Float(2 * i) / Float(headWidth))))
-          let angle = Double(Float(position) * frequency)
+          let angle = Double(Float(position) * Float(inverseFrequencies[i]))
           let (a, b) = (x[head + i], x[head + i + half])
           y[head + i] = a * cos(angle) - b * sin(angle)
           y[head + i + half] = a * sin(angle) + b * cos(angle)
@@ -37,7 +56,22 @@ enum Oracle {
     return y
   }
 
-  static func silu(_ g: Double) -> Double { g / (1 + exp(-g)) }
+  static func activation(_ x: Double, _ function: ActivationFunction) -> Double {
+    switch function {
+    case .silu: x / (1 + exp(-x))
+    case .gelu: x * erfc(-x / 2.0.squareRoot()) / 2
+    case .geluTanh:
+      // (1 + tanh z) / 2, which cancels where x is negative.
+      x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+    case .relu: max(x, 0)
+    }
+  }
+
+  /// cap · tanh(x / cap) and its derivative; x and 1 without a cap.
+  static func capped(_ x: Double, _ cap: Float?) -> (value: Double, slope: Double) {
+    guard let cap = cap.map(Double.init) else { return (x, 1) }
+    return (cap * tanh(x / cap), 1 / (cosh(x / cap) * cosh(x / cap)))
+  }
 
   struct Attention {
     var output: [Double]
@@ -45,29 +79,35 @@ enum Oracle {
     var logSumExp: [Double]
   }
 
-  /// What is allowed to see what, and the probabilities that follow from it: P[t, j] of a sample's head.
-  static func probabilities(
+  /// A key that a row sees, counted within its sample; how much it looks at it; and how the score moves with q·k.
+  typealias Look = (key: Int, p: Double, slope: Double)
+
+  /// What is allowed to see what, and the probabilities that follow from it, row by row of a sample's head.
+  static func looks(
     _ q: [Double], _ k: [Double], _ sample: PackedSamples.Sample, head: Int, _ shape: AttentionShape
-  ) -> (P: [[Double]], logSumExp: [Double]) {
+  ) -> (rows: [[Look]], logSumExp: [Double]) {
     let W = shape.headWidth
     let keyHead = head / (shape.heads / shape.keyValueHeads)
-    var P: [[Double]] = []
+    var rows: [[Look]] = []
     var logSumExp: [Double] = []
     for t in 0..<sample.rows.count {
       let q_t = vector(q, sample.rows.lowerBound + t, shape.queryWidth, head, W)
-      let scores = (0...t).filter { $0 < sample.valid }.map { j in
-        dot(q_t, vector(k, sample.rows.lowerBound + j, shape.keyValueWidth, keyHead, W)) / Double(W).squareRoot()
+      let keys = (0...t).filter { $0 < sample.valid && t - $0 < shape.window ?? .max }
+      let scores = keys.map { j in
+        capped(
+          Double(shape.scale) * dot(q_t, vector(k, sample.rows.lowerBound + j, shape.keyValueWidth, keyHead, W)),
+          shape.softCap)
       }
-      guard let largest = scores.max() else {
-        P.append([])
+      guard let largest = scores.map(\.value).max() else {
+        rows.append([])
         logSumExp.append(0)
         continue
       }
-      let sum = scores.reduce(0) { $0 + exp($1 - largest) }
-      P.append(scores.map { exp($0 - largest) / sum })
+      let sum = scores.reduce(0) { $0 + exp($1.value - largest) }
+      rows.append(zip(keys, scores).map { ($0, exp($1.value - largest) / sum, $1.slope * Double(shape.scale)) })
       logSumExp.append(largest + log(sum))
     }
-    return (P, logSumExp)
+    return (rows, logSumExp)
   }
 
   private static func vector(_ x: [Double], _ row: Int, _ width: Int, _ head: Int, _ W: Int) -> ArraySlice<Double> {
@@ -84,11 +124,11 @@ enum Oracle {
     for sample in samples.samples {
       for head in 0..<shape.heads {
         let keyHead = head / (shape.heads / shape.keyValueHeads)
-        let (P, logSumExp) = probabilities(q, k, sample, head: head, shape)
-        for (t, P_t) in P.enumerated() {
+        let (rows, logSumExp) = looks(q, k, sample, head: head, shape)
+        for (t, looks) in rows.enumerated() {
           let row = sample.rows.lowerBound + t
           result.logSumExp[row * shape.heads + head] = logSumExp[t]
-          for (j, p) in P_t.enumerated() {
+          for (j, p, _) in looks {
             let v_j = (sample.rows.lowerBound + j) * shape.keyValueWidth + keyHead * W
             for w in 0..<W { result.output[row * shape.queryWidth + head * W + w] += p * v[v_j + w] }
           }
@@ -98,7 +138,7 @@ enum Oracle {
     return result
   }
 
-  /// Softmax's Jacobian written out: dS[t,j] = P[t,j]·(dP[t,j] − Σ_i P[t,i]·dP[t,i]).
+  /// Softmax's Jacobian written out: dS[t,j] = P[t,j]·(dP[t,j] − Σ_i P[t,i]·dP[t,i]), times the score's slope.
   static func attentionBackward(
     dOutput: [Double], _ q: [Double], _ k: [Double], _ v: [Double], _ samples: PackedSamples, _ shape: AttentionShape
   ) -> (dq: [Double], dk: [Double], dv: [Double]) {
@@ -110,18 +150,17 @@ enum Oracle {
     for sample in samples.samples {
       for head in 0..<shape.heads {
         let keyHead = head / (shape.heads / shape.keyValueHeads)
-        let P = probabilities(q, k, sample, head: head, shape).P
-        for (t, P_t) in P.enumerated() {
+        for (t, looks) in looks(q, k, sample, head: head, shape).rows.enumerated() {
           let q_t = (sample.rows.lowerBound + t) * Q + head * W
-          let keys = P_t.indices.map { (sample.rows.lowerBound + $0) * K + keyHead * W }
+          let keys = looks.map { (sample.rows.lowerBound + $0.key) * K + keyHead * W }
           let dP = keys.map { v_j in dot(dOutput[q_t..<q_t + W], v[v_j..<v_j + W]) }
-          let mean = dot(P_t, dP)
+          let mean = dot(looks.map(\.p), dP)
           for (j, k_j) in keys.enumerated() {
-            let dS = P_t[j] * (dP[j] - mean) / Double(W).squareRoot()
+            let dS = looks[j].p * (dP[j] - mean) * looks[j].slope
             for w in 0..<W {
               dq[q_t + w] += dS * k[k_j + w]
               dk[k_j + w] += dS * q[q_t + w]
-              dv[k_j + w] += P_t[j] * dOutput[q_t + w]
+              dv[k_j + w] += looks[j].p * dOutput[q_t + w]
             }
           }
         }
@@ -130,10 +169,12 @@ enum Oracle {
     return (dq, dk, dv)
   }
 
-  /// −log softmax(x · Wᵀ)[target] of one row, 0 where there is no target.
-  static func crossEntropy(_ x: some Collection<Double>, w: [Double], target: Int32) -> Double {
+  /// −log softmax(x · Wᵀ)[target] of one row, its logits capped where there is a cap; 0 where there is no target.
+  static func crossEntropy(
+    _ x: some Collection<Double>, w: [Double], target: Int32, softCap: Float? = nil
+  ) -> Double {
     guard target >= 0 else { return 0 }
-    let z = stride(from: 0, to: w.count, by: x.count).map { dot(x, w[$0..<$0 + x.count]) }
+    let z = stride(from: 0, to: w.count, by: x.count).map { capped(dot(x, w[$0..<$0 + x.count]), softCap).value }
     let largest = z.max()!
     return largest + log(z.reduce(0) { $0 + exp($1 - largest) }) - z[Int(target)]
   }

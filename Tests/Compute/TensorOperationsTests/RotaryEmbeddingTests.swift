@@ -1,3 +1,4 @@
+import Glibc
 import TensorOperations
 import TestSupport
 import Testing
@@ -7,7 +8,13 @@ import Testing
     let positions: [Int32]
     let heads: Int
     let headWidth: Int
-    let theta: Double
+    let inverseFrequencies: [Double]
+
+    /// - Parameter turned: how many dimensions of a head are turned; all of them where it is nil.
+    init(positions: [Int32], heads: Int, headWidth: Int, turned: Int? = nil, theta: Double) {
+      (self.positions, self.heads, self.headWidth) = (positions, heads, headWidth)
+      inverseFrequencies = frequencies(turned ?? headWidth, theta)
+    }
   }
 
   static let cases = [
@@ -18,6 +25,9 @@ import Testing
     Case(positions: Array(0..<300), heads: 1, headWidth: 64, theta: 1e6),
     // Beyond the 128 positions that the table of angles starts with, and not in order.
     Case(positions: [32767, 3, 128, 127, 4095], heads: 2, headWidth: 64, theta: 1e6),
+    // A part of each head, as GPT-NeoX turns it.
+    Case(positions: [0, 1, 2, 5], heads: 3, headWidth: 10, turned: 4, theta: 10_000),
+    Case(positions: Array(0..<130), heads: 2, headWidth: 7, turned: 2, theta: 10_000),
   ]
 
   @Test(arguments: cases, TestDevice.all)
@@ -27,24 +37,29 @@ import Testing
     let (x, dy) = (numbers.floats(T * W), numbers.floats(T * W))
     func oracle(_ x: [Double]) -> [Double] {
       Oracle.rotate(
-        x, width: W, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+        x, width: W, positions: rotation.positions, headWidth: rotation.headWidth,
+        inverseFrequencies: rotation.inverseFrequencies)
     }
     let ops = try device.makeOperations()
     let X = GuardedTensor(ops, T, W, x)
-    ops.rotate(x: X.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+    ops.rotate(
+      x: X.tensor, positions: rotation.positions, headWidth: rotation.headWidth,
+      inverseFrequencies: rotation.inverseFrequencies)
     // cos and sin, two products and a sum, each rounded.
     #expect(relativeL2(X.values(), oracle(doubles(x))) < 3e-7)
 
     let DX = GuardedTensor(ops, T, W, dy)
     ops.rotateBackward(
-      dx: DX.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+      dx: DX.tensor, positions: rotation.positions, headWidth: rotation.headWidth,
+      inverseFrequencies: rotation.inverseFrequencies)
     let loss = { (x: [Double]) in dot(oracle(x), doubles(dy)) }
     if T * W < 600 { #expect(relativeL2(DX.values(), finiteDifferences(at: doubles(x), loss)) < 1e-6) }
     #expect(directionalError(of: DX.values(), at: doubles(x), loss) < 1e-6)
 
     // Back where it came from.
     ops.rotateBackward(
-      dx: X.tensor, positions: rotation.positions, headWidth: rotation.headWidth, theta: rotation.theta)
+      dx: X.tensor, positions: rotation.positions, headWidth: rotation.headWidth,
+      inverseFrequencies: rotation.inverseFrequencies)
     #expect(relativeL2(X.values(), x) < 3e-7)
   }
 
@@ -57,8 +72,11 @@ import Testing
     ] {
       let x = numbers.floats(16)
       let X = GuardedTensor(ops, 2, 8, x)
-      ops.rotate(x: X.tensor, positions: positions, headWidth: headWidth, theta: theta)
-      let expected = Oracle.rotate(doubles(x), width: 8, positions: positions, headWidth: headWidth, theta: theta)
+      ops.rotate(
+        x: X.tensor, positions: positions, headWidth: headWidth, inverseFrequencies: frequencies(headWidth, theta))
+      let expected = Oracle.rotate(
+        doubles(x), width: 8, positions: positions, headWidth: headWidth,
+        inverseFrequencies: frequencies(headWidth, theta))
       #expect(relativeL2(X.values(), expected) < 3e-7)
     }
   }
@@ -70,10 +88,15 @@ import Testing
     x[9] = .nan
     let X = GuardedTensor(ops, 2, 8, x)
     if direction > 0 {
-      ops.rotate(x: X.tensor, positions: [3, 4], headWidth: 4, theta: 1e4)
+      ops.rotate(x: X.tensor, positions: [3, 4], headWidth: 4, inverseFrequencies: [1, 0.01])
     } else {
-      ops.rotateBackward(dx: X.tensor, positions: [3, 4], headWidth: 4, theta: 1e4)
+      ops.rotateBackward(dx: X.tensor, positions: [3, 4], headWidth: 4, inverseFrequencies: [1, 0.01])
     }
     #expect(X.values().indices.filter { X.values()[$0].isNaN } == [9, 11])
   }
+}
+
+/// Those of HF's default rotary embedding, in its float32.
+private func frequencies(_ turned: Int, _ theta: Double) -> [Double] {
+  (0..<turned / 2).map { i in Double(1 / Float(pow(theta, Double(Float(2 * i) / Float(turned))))) }
 }

@@ -38,7 +38,7 @@ import Testing
     #expect(configuration.width == 896 && configuration.mlp == .swiGLU(width: 4864))
     #expect(configuration.layerCount == 24 && configuration.vocabularySize == 151_936)
     #expect(configuration.attention == AttentionShape(heads: 14, keyValueHeads: 2, headWidth: 64))
-    #expect(configuration.norm == .rms(epsilon: 1e-6) && configuration.rotary == .full(theta: 1e6))
+    #expect(configuration.norm == .rms(epsilon: 1e-6, offset: 0) && configuration.rotary == .full(theta: 1e6))
     #expect(configuration.tiesHead)
     #expect(try Self.read(Self.resaved) == configuration)
   }
@@ -49,7 +49,7 @@ import Testing
     #expect(configuration.width == 4096 && configuration.mlp == .swiGLU(width: 22_016))
     #expect(configuration.layerCount == 32 && configuration.vocabularySize == 151_936)
     #expect(configuration.attention == AttentionShape(heads: 32, keyValueHeads: 32, headWidth: 128))
-    #expect(configuration.rotary == .full(theta: 10_000) && configuration.norm == .rms(epsilon: 1e-6))
+    #expect(configuration.rotary == .full(theta: 10_000) && configuration.norm == .rms(epsilon: 1e-6, offset: 0))
     #expect(!configuration.tiesHead && configuration.warnings.isEmpty)
   }
 

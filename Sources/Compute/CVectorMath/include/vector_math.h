@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,25 +26,45 @@ void vector_add(float *y, const float *x, size_t count);
 /// y[i] += factor · x[i]
 void vector_add_scaled(float *y, const float *x, size_t count, float factor);
 
-/// y[i] = silu(gate[i]) · up[i]
-void vector_swiglu(float *y, const float *gate, const float *up, size_t count);
+/// y[i] *= x[i]
+void vector_multiply(float *y, const float *x, size_t count);
 
-/// d_gate and d_up of vector_swiglu; d_gate may be gate and d_up may be up.
-void vector_swiglu_backward(float *d_gate, float *d_up, const float *dy, const float *gate, const float *up,
-                            size_t count);
+/// y[i] = f(gate[i]) · up[i], or f(gate[i]) where up is null. `function` numbers them as ActivationFunction does.
+void vector_activate(float *y, const float *gate, const float *up, size_t count, uint32_t function);
+
+/// d_gate and d_up of vector_activate; d_gate may be gate or dy, and d_up may be up. Without up there is no d_up.
+void vector_activate_backward(float *d_gate, float *d_up, const float *dy, const float *gate, const float *up,
+                              size_t count, uint32_t function);
+
+/// x[i] = cap · tanh(x[i] / cap), and that function's derivative in slopes[i], where slopes is not null.
+void vector_soft_cap(float *x, float *slopes, size_t count, float cap);
 
 /// ds[i] = p[i] · (ds[i] - delta) · scale
 void vector_softmax_backward(float *ds, const float *p, size_t count, float delta, float scale);
 
-/// y[i] = w[i] · (x[i] · factor)
-void vector_rmsnorm(float *y, const float *x, const float *w, size_t count, float factor);
+/// The sum of x[i] in double.
+double vector_sum(const float *x, size_t count);
 
-/// dx[i] += a · w[i] · dy[i] - b · x[i]
-void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, const float *x, size_t count, float a,
-                             float b);
+/// The sum of (x[i] - center)² in double.
+double vector_square_distance(const float *x, size_t count, double center);
 
-/// The sum of w[i]·dy[i]·x[i] in double.
-double vector_dot3(const float *w, const float *dy, const float *x, size_t count);
+/// The sum of (w[i] + offset)·dy[i]·(x[i] - center) in double.
+double vector_dot3(const float *w, float offset, const float *dy, const float *x, double center, size_t count);
+
+/// y[i] = (w[i] + offset) · (x[i] · factor)
+void vector_rmsnorm(float *y, const float *x, const float *w, float offset, size_t count, float factor);
+
+/// dx[i] = a · (w[i] + offset) · dy[i] - b · x[i], or dx[i] += where `accumulate`; dx may be dy.
+void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, float offset, const float *x, size_t count,
+                             float a, float b, bool accumulate);
+
+/// y[i] = w[i] · (x[i] - mean) · factor + bias[i], without the bias where it is null.
+void vector_layernorm(float *y, const float *x, const float *w, const float *bias, size_t count, double mean,
+                      double factor);
+
+/// dx[i] = factor · (w[i] · dy[i] - a) - (x[i] - mean) · b, or dx[i] += where `accumulate`; dx may be dy.
+void vector_layernorm_backward(float *dx, const float *dy, const float *w, const float *x, size_t count, double mean,
+                               double factor, double a, double b, bool accumulate);
 
 /// Writes the indices of those p[i] that are larger than thresholds[i], ascending, and returns how many they are. A NaN
 /// is larger than every threshold: it must be seen.

@@ -6,14 +6,15 @@ import Glibc
 private let tile = 128
 
 extension CPUOperations {
-  /// For each sample and head, with scale 1/√headWidth and keys j ≤ t that are real tokens (0 without any):
+  /// For each sample and head, with the keys j ≤ t of row t's window that are real tokens (0 without any):
   ///
-  ///     S[t,j] = scale · q_t · k_j,   L[t] = log Σ_j e^S[t,j],   P = e^(S − L),   o_t = Σ_j P[t,j]·v_j
+  ///     S[t,j] = scale · q_t · k_j,  capped where there is a cap c: c · tanh(S[t,j] / c)
+  ///     L[t] = log Σ_j e^S[t,j],   P = e^(S − L),   o_t = Σ_j P[t,j]·v_j
   ///
   /// Computed by tiles of keys with a running maximum and sum, as in FlashAttention (Dao et al. 2022, algorithm 1).
   /// L is kept as m + log Σ_j e^(S[t,j] − m), m the largest score: real models have scores of hundreds, and one Float
   /// near 1000 is known to 3e-5, which would be the relative error of P.
-  /// HF: modeling_qwen2.py, `eager_attention_forward` with `repeat_kv`.
+  /// HF: modeling_gemma2.py, `eager_attention_forward` with `repeat_kv`; masking_utils.py, `sliding_window_overlay`.
   public func attention(
     output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
     shape: AttentionShape
@@ -23,7 +24,6 @@ extension CPUOperations {
     precondition(key.hasShape(N, shape.keyValueWidth) && value.hasShape(N, shape.keyValueWidth))
     precondition(logSumExp.hasShape(N, 2 * shape.heads))
     let W = shape.headWidth
-    let scale = Float(1 / Double(W).squareRoot())
     let group = shape.heads / shape.keyValueHeads
 
     distribute(samples.samples.count * shape.heads, scratchBytes: tile * tile * MemoryLayout<Float>.stride) {
@@ -38,8 +38,8 @@ extension CPUOperations {
         let firstRow = sample.rows.lowerBound + start
         let q = query.address + firstRow * shape.queryWidth + head * W
         let o = output.address + firstRow * shape.queryWidth + head * W
-        let keys = min(start + rows, sample.valid)
-        guard keys > 0 else {
+        let (first, keys) = (shape.firstKey(of: start), min(start + rows, sample.valid))
+        guard keys > first else {
           for row in 0..<rows {
             (o + row * shape.queryWidth).update(repeating: 0, count: W)
             (logSumExp.address + ((firstRow + row) * shape.heads + head) * 2).update(repeating: 0, count: 2)
@@ -48,33 +48,37 @@ extension CPUOperations {
         }
         withUnsafeTemporaryAllocation(of: (maximum: Float, sum: Double).self, capacity: rows) { running in
           running.initialize(repeating: (-.infinity, 0))
-          for firstKey in stride(from: 0, to: keys, by: tile) {
+          for firstKey in stride(from: first, to: keys, by: tile) {
             let count = min(tile, keys - firstKey)
             // S(rows,count) = scale · q(rows,W) · k(count,W)ᵀ
             matrixProduct(
-              rows, count, W, alpha: scale, q, shape.queryWidth, k + firstKey * shape.keyValueWidth,
+              rows, count, W, alpha: shape.scale, q, shape.queryWidth, k + firstKey * shape.keyValueWidth,
               shape.keyValueWidth, transposedB: true, into: scores, tile)
             for row in 0..<rows {
               let s = scores + row * tile
-              let allowed = min(max(start + row + 1 - firstKey, 0), count)
-              if allowed > 0 {
-                let largest = max(running[row].maximum, vector_maximum(s, allowed))
+              let seen = shape.keys(of: start + row, first: firstKey, count: count)
+              if !seen.isEmpty {
+                let s_t = s + seen.lowerBound
+                if let softCap = shape.softCap { vector_soft_cap(s_t, nil, seen.count, softCap) }
+                let largest = max(running[row].maximum, vector_maximum(s_t, seen.count))
                 let correction = Glibc.exp(running[row].maximum - largest)
-                let sum = vector_exponentiate(s, allowed, largest)
-                if firstKey > 0, correction != 1 { vector_scale(o + row * shape.queryWidth, W, correction) }
+                let sum = vector_exponentiate(s_t, seen.count, largest)
+                if firstKey > first, correction != 1 { vector_scale(o + row * shape.queryWidth, W, correction) }
                 running[row] = (largest, running[row].sum * Double(correction) + sum)
               }
-              (s + allowed).update(repeating: 0, count: count - allowed)
+              clear(s, outside: seen, count)
             }
             // o(rows,W) += P(rows,count) · v(count,W)
             matrixProduct(
               rows, W, count, scores, tile, v + firstKey * shape.keyValueWidth, shape.keyValueWidth,
-              beta: firstKey > 0 ? 1 : 0, into: o, shape.queryWidth)
+              beta: firstKey > first ? 1 : 0, into: o, shape.queryWidth)
           }
           for row in 0..<rows {
-            vector_scale(o + row * shape.queryWidth, W, Float(1 / running[row].sum))
             let L = logSumExp.address + ((firstRow + row) * shape.heads + head) * 2
-            (L[0], L[1]) = (running[row].maximum, Float(log(running[row].sum)))
+            // Padding may be further than a window behind the last real token.
+            let seesNone = running[row].sum == 0
+            vector_scale(o + row * shape.queryWidth, W, seesNone ? 0 : Float(1 / running[row].sum))
+            (L[0], L[1]) = seesNone ? (0, 0) : (running[row].maximum, Float(log(running[row].sum)))
           }
         }
       }
@@ -84,7 +88,7 @@ extension CPUOperations {
   /// P is computed again from L; with δ[t] = Σ_w do[t,w]·o[t,w] = Σ_j P[t,j]·dP[t,j]:
   ///
   ///     dv_j += Σ_t P[t,j]·do_t             dP[t,j] = do_t · v_j
-  ///     dS    = P ∘ (dP − δ) · scale
+  ///     dS    = P ∘ (dP − δ) · scale, times the cap's derivative 1 − tanh²(S / c)
   ///     dq_t += Σ_j dS[t,j]·k_j             dk_j   += Σ_t dS[t,j]·q_t
   ///
   /// A key head's gradient sums over the query heads that share it. FlashAttention, algorithm 4.
@@ -97,17 +101,17 @@ extension CPUOperations {
     precondition([dKey, dValue, key, value].allSatisfy { $0.hasShape(N, shape.keyValueWidth) })
     precondition(logSumExp.hasShape(N, 2 * shape.heads))
     let W = shape.headWidth
-    let scale = Float(1 / Double(W).squareRoot())
     let group = shape.heads / shape.keyValueHeads
     let (qWidth, kWidth) = (shape.queryWidth, shape.keyValueWidth)
 
     // One task owns a key head of a sample, and with it all that is added to that head's gradients.
     let tasks = samples.samples.count * shape.keyValueHeads
-    distribute(tasks, scratchBytes: 2 * tile * tile * MemoryLayout<Float>.stride) { task, memory in
+    distribute(tasks, scratchBytes: (2 * tile + 1) * tile * MemoryLayout<Float>.stride) { task, memory in
       let sample = samples.samples[task / shape.keyValueHeads]
       let kvHead = task % shape.keyValueHeads
       let p = memory.assumingMemoryBound(to: Float.self)
       let dS = p + tile * tile
+      let slopes = dS + tile * tile
       let kOffset = sample.rows.lowerBound * kWidth + kvHead * W
       let (k, v) = (key.address + kOffset, value.address + kOffset)
       let (dk, dv) = (dKey.address + kOffset, dValue.address + kOffset)
@@ -122,34 +126,37 @@ extension CPUOperations {
           let qOffset = firstRow * qWidth + head * W
           let (q, dq) = (query.address + qOffset, dQuery.address + qOffset)
           let (o, dO) = (output.address + qOffset, dOutput.address + qOffset)
-          let keys = min(start + rows, sample.valid)
-          if keys == 0 {
+          let (first, keys) = (shape.firstKey(of: start), min(start + rows, sample.valid))
+          if keys <= first {
             for row in 0..<rows { (dq + row * qWidth).update(repeating: 0, count: W) }
           }
-          for firstKey in stride(from: 0, to: keys, by: tile) {
+          for firstKey in stride(from: first, to: keys, by: tile) {
             let count = min(tile, keys - firstKey)
             // S(rows,count) = scale · q · kᵀ
             matrixProduct(
-              rows, count, W, alpha: scale, q, qWidth, k + firstKey * kWidth, kWidth, transposedB: true, into: p, tile)
+              rows, count, W, alpha: shape.scale, q, qWidth, k + firstKey * kWidth, kWidth, transposedB: true, into: p,
+              tile)
             // dP(rows,count) = do · vᵀ
             matrixProduct(rows, count, W, dO, qWidth, v + firstKey * kWidth, kWidth, transposedB: true, into: dS, tile)
             for row in 0..<rows {
-              let (p_t, dS_t) = (p + row * tile, dS + row * tile)
-              let allowed = min(max(start + row + 1 - firstKey, 0), count)
+              let seen = shape.keys(of: start + row, first: firstKey, count: count)
+              let (p_t, dS_t) = (p + row * tile + seen.lowerBound, dS + row * tile + seen.lowerBound)
               let L = logSumExp.address + ((firstRow + row) * shape.heads + head) * 2
-              _ = vector_exponentiate(p_t, allowed, L[0])
-              vector_scale(p_t, allowed, Glibc.exp(-L[1]))
+              if let softCap = shape.softCap { vector_soft_cap(p_t, slopes, seen.count, softCap) }
+              _ = vector_exponentiate(p_t, seen.count, L[0])
+              vector_scale(p_t, seen.count, Glibc.exp(-L[1]))
               let delta = Float(vector_dot(dO + row * qWidth, o + row * qWidth, W))
-              vector_softmax_backward(dS_t, p_t, allowed, delta, scale)
-              (p_t + allowed).update(repeating: 0, count: count - allowed)
-              (dS_t + allowed).update(repeating: 0, count: count - allowed)
+              vector_softmax_backward(dS_t, p_t, seen.count, delta, shape.scale)
+              if shape.softCap != nil { vector_multiply(dS_t, slopes, seen.count) }
+              clear(p + row * tile, outside: seen, count)
+              clear(dS + row * tile, outside: seen, count)
             }
             // dv(count,W) += Pᵀ · do
             matrixProduct(
               count, W, rows, p, tile, transposedA: true, dO, qWidth, beta: 1, into: dv + firstKey * kWidth, kWidth)
             // dq(rows,W) += dS · k
             matrixProduct(
-              rows, W, count, dS, tile, k + firstKey * kWidth, kWidth, beta: firstKey > 0 ? 1 : 0, into: dq, qWidth)
+              rows, W, count, dS, tile, k + firstKey * kWidth, kWidth, beta: firstKey > first ? 1 : 0, into: dq, qWidth)
             // dk(count,W) += dSᵀ · q
             matrixProduct(
               count, W, rows, dS, tile, transposedA: true, q, qWidth, beta: 1, into: dk + firstKey * kWidth, kWidth)
@@ -158,4 +165,10 @@ extension CPUOperations {
       }
     }
   }
+}
+
+/// Makes 0 of those of `count` numbers that are not in `kept`.
+private func clear(_ x: UnsafeMutablePointer<Float>, outside kept: Range<Int>, _ count: Int) {
+  x.update(repeating: 0, count: kept.lowerBound)
+  (x + kept.upperBound).update(repeating: 0, count: count - kept.upperBound)
 }

@@ -11,8 +11,8 @@ public final class CPUOperations: TensorOperations {
   private let team: ThreadTeam
   /// Memory of each thread for what does not outlive an operation.
   private let scratch: [AlignedBuffer]
-  /// Rotation angles, made for as many positions as were asked for so far.
-  var rotations: RotationTable?
+  /// Rotation angles by their frequencies, made for as many positions as were asked for so far.
+  var rotations: [[Double]: RotationTable] = [:]
   /// Memory of the parts of a cross entropy, reused.
   var softmaxSums: [SoftmaxSums] = []
 
@@ -69,10 +69,6 @@ public final class CPUOperations: TensorOperations {
       (destination.address + rows.lowerBound * source.columns)
         .update(from: source.address + rows.lowerBound * source.columns, count: rows.count * source.columns)
     }
-  }
-
-  public func clear(_ x: Tensor) {
-    x.address.update(repeating: 0, count: x.count)
   }
 
   public func add(_ y: Tensor, _ x: Tensor) {

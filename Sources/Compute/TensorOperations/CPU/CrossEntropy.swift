@@ -16,12 +16,13 @@ extension CPUOperations {
   ///     loss[t] = log Σ_v e^z[t,v] − z[t,target]
   ///     dx[t]   = Σ_v p[t,v]·W[v] − W[target]
   ///
-  /// PyTorch: F.cross_entropy(reduction="sum") behind a bias-free head.
+  /// Where there is a cap c, z = c·tanh(x·Wᵀ / c), and each W[v] of dx comes with z's derivative 1 − tanh²(x·W[v] / c).
+  /// PyTorch: F.cross_entropy(reduction="sum") behind a bias-free head. HF: Gemma2ForCausalLM.forward.
   ///
   /// Forward and backward are one pass over the vocabulary by tiles, so that logits never exist but for a tile: the
   /// sum Σ_v e^(z−m)·W[v] runs along with m, the largest logit so far, and shrinks when m grows, as the output of
   /// FlashAttention does. Threads take parts of the vocabulary, whose sums are joined at the end.
-  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32]) -> [Double] {
+  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double] {
     let (V, D) = (head.rows, head.columns)
     precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows)
     precondition(!head.isColumnMajor)
@@ -34,8 +35,9 @@ extension CPUOperations {
       let parts = min(max(vocabularyParts, threads), tiles)
       while softmaxSums.count < parts { softmaxSums.append(SoftmaxSums()) }
       let states = softmaxSums[..<parts]
-      for state in states { state.reset(rows: rows, width: D, keepsWords: dx != nil) }
-      let logitBytes = rows * wordTile * MemoryLayout<Float>.stride
+      for state in states { state.reset(rows: rows, width: D, softCap: softCap, keepsWords: dx != nil) }
+      // One row more, for the derivatives of a row's capped logits.
+      let logitBytes = (rows + 1) * wordTile * MemoryLayout<Float>.stride
       let widenedBytes = head.type == .f32 ? 0 : wordTile * D * MemoryLayout<Float>.stride
       let bytes = logitBytes + widenedBytes + paddingBytes(max(wordTile, D), max(wordTile, D))
       distribute(parts, scratchBytes: bytes) { part, memory in
@@ -52,10 +54,11 @@ extension CPUOperations {
           dx_t?.update(repeating: 0, count: D)
           continue
         }
-        losses[start + row] = SoftmaxSums.join(states, row: row, into: dx_t, width: D)
+        let (loss, slope) = SoftmaxSums.join(states, row: row, into: dx_t, width: D)
+        losses[start + row] = loss
         guard let dx_t else { continue }
         let word = head.floats(rows: target..<target + 1, columns: 0..<D, widened: targetWord.address)
-        vector_add_scaled(dx_t, word.address, D, -1)
+        vector_add_scaled(dx_t, word.address, D, -slope)
       }
     }
     return losses
@@ -66,23 +69,25 @@ extension CPUOperations {
 final class SoftmaxSums {
   private var rows = 0
   private var width = 0
+  private var softCap: Float?
   private var keepsWords = false
   /// The largest logit so far.
   private var largest: [Float] = []
   /// Σ_v e^(z − largest)
   private var sums: [Double] = []
-  /// The target's logit, once its tile has come.
-  private var targetLogits: [Float?] = []
-  /// (rows, width): Σ_v e^(z − largest)·W[v], where it is wanted.
+  /// The target's logit, once its tile has come, and the cap's derivative there: 1 without a cap.
+  private var targets: [(logit: Float, slope: Float)?] = []
+  /// (rows, width): Σ_v e^(z − largest)·W[v], each with the cap's derivative, where it is wanted.
   private let weighted = AlignedBuffer(capacity: 0)
 
-  func reset(rows: Int, width: Int, keepsWords: Bool) {
+  func reset(rows: Int, width: Int, softCap: Float?, keepsWords: Bool) {
     self.rows = rows
     self.width = width
+    self.softCap = softCap
     self.keepsWords = keepsWords
     largest = Array(repeating: -.infinity, count: rows)
     sums = Array(repeating: 0, count: rows)
-    targetLogits = Array(repeating: nil, count: rows)
+    targets = Array(repeating: nil, count: rows)
     if keepsWords { weighted.reserve(rows * width * MemoryLayout<Float>.stride) }
   }
 
@@ -91,13 +96,14 @@ final class SoftmaxSums {
   }
 
   /// - Parameters:
-  ///   - logits: memory for (rows, wordTile) numbers.
+  ///   - logits: memory for (rows + 1, wordTile) numbers.
   ///   - widened: memory for (wordTile, D) numbers, where the head is in another type than Float.
   ///   - padding: memory of `paddingBytes` for both products.
   func add(
     _ words: Range<Int>, of head: Matrix, x: UnsafePointer<Float>, targets: ArraySlice<Int32>,
     logits: UnsafeMutablePointer<Float>, widened: UnsafeMutableRawPointer, padding: UnsafeMutableRawPointer
   ) {
+    let slopes = logits + rows * wordTile
     for first in stride(from: words.lowerBound, to: words.upperBound, by: wordTile) {
       let count = min(wordTile, words.upperBound - first)
       let w = head.floats(rows: first..<first + count, columns: 0..<width, widened: widened).address
@@ -105,8 +111,9 @@ final class SoftmaxSums {
       rowByRowProduct(rows, count, width, x, width, w, width, transposedB: true, into: logits, wordTile, padding)
       for row in 0..<rows {
         let z = logits + row * wordTile
+        if let softCap { vector_soft_cap(z, slopes, count, softCap) }
         let target = Int(targets[targets.startIndex + row]) - first
-        if target >= 0, target < count { targetLogits[row] = z[target] }
+        if target >= 0, target < count { self.targets[row] = (z[target], softCap == nil ? 1 : slopes[target]) }
         let newLargest = max(largest[row], vector_maximum(z, count))
         let correction = Glibc.exp(largest[row] - newLargest)
         sums[row] = sums[row] * Double(correction) + vector_exponentiate(z, count, newLargest)
@@ -114,6 +121,7 @@ final class SoftmaxSums {
           vector_scale(weightedRows + row * width, width, correction)
         }
         largest[row] = newLargest
+        if softCap != nil { vector_multiply(z, slopes, count) }
       }
       guard let weightedRows else { continue }
       // weighted(rows,D) += e^(z − largest)(rows,count) · W(count,D)
@@ -123,10 +131,11 @@ final class SoftmaxSums {
     }
   }
 
-  /// Writes the row's Σ_v p·W[v] over all parts, where there is room for it, and returns the row's loss.
+  /// Writes the row's Σ_v p·W[v] over all parts, where there is room for it, and returns the row's loss and the cap's
+  /// derivative at its target.
   static func join(
     _ parts: ArraySlice<SoftmaxSums>, row: Int, into mean: UnsafeMutablePointer<Float>?, width: Int
-  ) -> Double {
+  ) -> (loss: Double, targetSlope: Float) {
     let largest = parts.map { Double($0.largest[row]) }.max()!
     let factors = parts.map { Glibc.exp(Double($0.largest[row]) - largest) }
     let sum = zip(parts, factors).reduce(0) { $0 + $1.0.sums[row] * $1.1 }
@@ -136,7 +145,7 @@ final class SoftmaxSums {
         vector_add_scaled(mean, part.weightedRows! + row * width, width, Float(factor / sum))
       }
     }
-    let targetLogit = parts.lazy.compactMap { $0.targetLogits[row] }.first!
-    return largest + log(sum) - Double(targetLogit)
+    let target = parts.lazy.compactMap { $0.targets[row] }.first!
+    return (largest + log(sum) - Double(target.logit), target.slope)
   }
 }

@@ -1,3 +1,5 @@
+import CVectorMath
+
 /// Rows of a matrix in another type than Float that are widened at a time, next to the product that reads them.
 private let widenedRows = 1024
 /// Columns of a product that a thread takes at a time, at most: with `widenedRows` of them a widened block has 2.5 MB.
@@ -9,7 +11,7 @@ extension CPUOperations {
   /// Threads take columns of the output, so that each packs its own part of the matrix, which is larger than x.
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
     precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
-    precondition(bias == nil || (!accumulate && bias!.count == matrix.columns))
+    precondition(bias.map { $0.count == matrix.columns } ?? true)
     let units = (matrix.columns + columnUnit - 1) / columnUnit
     // As many tasks for each thread as for the others, and at least two: a thread whose core is taken away for a moment
     // then leaves one to the others.
@@ -21,7 +23,11 @@ extension CPUOperations {
       let y_ = y.address + columns.lowerBound
       if let bias {
         for row in 0..<y.rows {
-          (y_ + row * y.columns).update(from: bias.address + columns.lowerBound, count: columns.count)
+          if accumulate {
+            vector_add(y_ + row * y.columns, bias.address + columns.lowerBound, columns.count)
+          } else {
+            (y_ + row * y.columns).update(from: bias.address + columns.lowerBound, count: columns.count)
+          }
         }
       }
       multiply(

@@ -1,15 +1,18 @@
 extension CPUOperations {
-  /// With i in 0..<headWidth/2 and angle a of the row's position, the pair (x[i], x[i + headWidth/2]) turns by a:
+  /// With half = inverseFrequencies.count, i in 0..<half and the angle a of the row's position and of i, the pair
+  /// (x[i], x[i + half]) of each head turns by a; what stands behind the pairs stays:
   ///
   ///     y[i]        = x[i]·cos a − x[i+half]·sin a
   ///     y[i + half] = x[i+half]·cos a + x[i]·sin a
   ///
-  /// HF: modeling_qwen2.py, `apply_rotary_pos_emb` with `rotate_half`.
-  public func rotate(x: Tensor, positions: [Int32], headWidth: Int, theta: Double, isBackward: Bool) {
+  /// HF: modeling_qwen2.py and modeling_gpt_neox.py, `apply_rotary_pos_emb` with `rotate_half`.
+  public func rotate(
+    x: Tensor, positions: [Int32], headWidth: Int, inverseFrequencies: [Double], isBackward: Bool
+  ) {
     let direction: Float = isBackward ? -1 : 1
-    precondition(positions.count == x.rows && x.columns % headWidth == 0)
-    let half = headWidth / 2
-    let table = rotationTable(headWidth: headWidth, theta: theta, positions: Int(positions.max() ?? 0) + 1)
+    let half = inverseFrequencies.count
+    precondition(positions.count == x.rows && x.columns % headWidth == 0 && 2 * half <= headWidth)
+    let table = rotationTable(inverseFrequencies, positions: Int(positions.max() ?? 0) + 1)
     table.cosines.withUnsafeBufferPointer { cosines in
       table.sines.withUnsafeBufferPointer { sines in
         split(x.rows) { rows in
@@ -33,10 +36,10 @@ extension CPUOperations {
     }
   }
 
-  private func rotationTable(headWidth: Int, theta: Double, positions: Int) -> RotationTable {
-    if let rotations, rotations.serves(headWidth: headWidth, theta: theta, positions: positions) { return rotations }
-    let table = RotationTable(headWidth: headWidth, theta: theta, positions: max(positions, 128))
-    rotations = table
+  private func rotationTable(_ inverseFrequencies: [Double], positions: Int) -> RotationTable {
+    if let table = rotations[inverseFrequencies], table.positions >= positions { return table }
+    let table = RotationTable(inverseFrequencies: inverseFrequencies, positions: max(positions, 128))
+    rotations[inverseFrequencies] = table
     return table
   }
 }

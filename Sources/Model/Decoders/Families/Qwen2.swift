@@ -21,7 +21,7 @@ enum Qwen2 {
     try checkFullAttention(reader, layerCount: layerCount)
     let description = DecoderDescription(
       family: "Qwen2", width: width, layerCount: layerCount, vocabularySize: vocabularySize,
-      norm: .rms(epsilon: Float(try reader.positive("rms_norm_eps", default: 1e-6))), attention: attention,
+      norm: .rms(epsilon: Float(try reader.positive("rms_norm_eps", default: 1e-6)), offset: 0), attention: attention,
       rotary: .full(theta: try ropeTheta(reader)), mlp: .swiGLU(width: mlpWidth), wiring: .sequential,
       tiesHead: try reader.boolean("tie_word_embeddings", default: false),
       weights: weights(width, mlpWidth, attention, vocabularySize: vocabularySize, layerCount: layerCount),

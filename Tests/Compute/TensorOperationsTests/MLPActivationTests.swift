@@ -11,11 +11,11 @@ import Testing
     let ops = try device.makeOperations()
     let (G, U, DY) = (GuardedTensor(ops, T, F, g), GuardedTensor(ops, T, F, u), GuardedTensor(ops, T, F, dy))
     let (Y, DG, DU) = (GuardedTensor(ops, T, F), GuardedTensor(ops, T, F), GuardedTensor(ops, T, F))
-    ops.swiGLU(y: Y.tensor, gate: G.tensor, up: U.tensor)
+    ops.activate(y: Y.tensor, gate: G.tensor, up: U.tensor, by: .silu)
     // e^-g to 2 ulp and three operations.
     #expect(relativeL2(Y.values(), zip(g, u).map { Oracle.silu(Double($0)) * Double($1) }) < 3e-7)
 
-    ops.swiGLUBackward(dGate: DG.tensor, dUp: DU.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor)
+    ops.activateBackward(dGate: DG.tensor, dUp: DU.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor, by: .silu)
     for (tensor, values) in [(G, g), (U, u), (DY, dy)] { expectUnchanged(tensor, values) }
     let h = 1e-5
     let dg = g.indices.map { i in
@@ -25,7 +25,7 @@ import Testing
     #expect(relativeL2(DU.values(), zip(g, dy).map { Oracle.silu(Double($0)) * Double($1) }) < 3e-7)
 
     // The results may take the inputs' place.
-    ops.swiGLUBackward(dGate: G.tensor, dUp: U.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor)
+    ops.activateBackward(dGate: G.tensor, dUp: U.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor, by: .silu)
     #expect(G.values() == DG.values() && U.values() == DU.values())
   }
 
@@ -38,8 +38,8 @@ import Testing
     let ones = [Float](repeating: 1, count: g.count)
     let (G, U) = (GuardedTensor(ops, 1, g.count, g), GuardedTensor(ops, 1, g.count, ones))
     let (Y, DG, DU) = (GuardedTensor(ops, 1, g.count), GuardedTensor(ops, 1, g.count), GuardedTensor(ops, 1, g.count))
-    ops.swiGLU(y: Y.tensor, gate: G.tensor, up: U.tensor)
-    ops.swiGLUBackward(dGate: DG.tensor, dUp: DU.tensor, dy: U.tensor, gate: G.tensor, up: U.tensor)
+    ops.activate(y: Y.tensor, gate: G.tensor, up: U.tensor, by: .silu)
+    ops.activateBackward(dGate: DG.tensor, dUp: DU.tensor, dy: U.tensor, gate: G.tensor, up: U.tensor, by: .silu)
     for (i, gate) in doubles(g).enumerated() {
       let s = Oracle.silu(gate)
       let sigmoid = gate == 0 ? 0.5 : s / gate
@@ -61,8 +61,8 @@ import Testing
       GuardedTensor(ops, 1, 5, inputs[0]), GuardedTensor(ops, 1, 5, inputs[1]), GuardedTensor(ops, 1, 5, inputs[2])
     )
     let (Y, DG, DU) = (GuardedTensor(ops, 1, 5), GuardedTensor(ops, 1, 5), GuardedTensor(ops, 1, 5))
-    ops.swiGLU(y: Y.tensor, gate: G.tensor, up: U.tensor)
-    ops.swiGLUBackward(dGate: DG.tensor, dUp: DU.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor)
+    ops.activate(y: Y.tensor, gate: G.tensor, up: U.tensor, by: .silu)
+    ops.activateBackward(dGate: DG.tensor, dUp: DU.tensor, dy: DY.tensor, gate: G.tensor, up: U.tensor, by: .silu)
     let places = { (t: GuardedTensor) in t.values().indices.filter { t.values()[$0].isNaN } }
     #expect(places(Y) == (input == 2 ? [] : [3]))
     #expect(places(DG) == [3])

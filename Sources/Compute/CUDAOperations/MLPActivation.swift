@@ -1,0 +1,71 @@
+import TensorOperations
+
+extension CUDAOperations {
+  public func activate(y: Tensor, gate: Tensor, up: Tensor?, by function: ActivationFunction) {
+    precondition(y.hasShape(gate.rows, gate.columns) && up?.hasShape(gate.rows, gate.columns) ?? true)
+    device.run(
+      "activate", elements: y.count, .address(y.device), .address(gate.device), .address(up?.device ?? 0),
+      .int(Int(function.rawValue)), .long(y.count))
+  }
+
+  public func activateBackward(
+    dGate: Tensor, dUp: Tensor?, dy: Tensor, gate: Tensor, up: Tensor?, by function: ActivationFunction
+  ) {
+    for tensor in [dGate, dUp, dy, up] { precondition(tensor?.hasShape(gate.rows, gate.columns) ?? true) }
+    precondition((dUp == nil) == (up == nil))
+    device.run(
+      "activate_backward", elements: dy.count, .address(dGate.device), .address(dUp?.device ?? 0),
+      .address(dy.device), .address(gate.device), .address(up?.device ?? 0), .int(Int(function.rawValue)),
+      .long(dy.count))
+  }
+}
+
+/// HF: modeling_qwen2.py, Qwen2MLP; modeling_gpt2.py, GPT2MLP.
+let mlpActivationKernels = #"""
+  /// An activation function, numbered as ActivationFunction does, and its derivative in `slope`.
+  __device__ float activation(float x, int function, float *slope) {
+    switch (function) {
+      case 0: {  // x·s with s = σ(x); s·(1 + x·(1 − s))
+        float s = 1.0f / (1.0f + expf(-x));
+        *slope = s * (1.0f + x * (1.0f - s));
+        return x * s;
+      }
+      case 1: {  // x·Φ(x); Φ(x) + x·φ(x)
+        float probability = 0.5f * erfcf(-0.70710678f * x);
+        float density = fabsf(x) < 14.0f ? 0.39894228f * expf(-0.5f * x * x) : 0.0f;
+        *slope = probability + x * density;
+        return x * probability;
+      }
+      case 2: {  // x·σ(z) with z = 2·√(2/π)·(x + 0.044715·x³); at ±10 σ is 0 or 1
+        float c = x < -10.0f ? -10.0f : x > 10.0f ? 10.0f : x;
+        float e = expf(-c * (1.5957691216f + 0.071354812828f * c * c)), s = 1.0f / (1.0f + e);
+        float inner = c * (s * (e * s)) * (1.5957691216f + 0.21406443848f * c * c);
+        *slope = s + inner;
+        return x * s;
+      }
+      default:  // max(x, 0)
+        *slope = x > 0 ? 1 : x <= 0 ? 0 : x;
+        return x < 0 ? 0 : x;
+    }
+  }
+
+  /// y = f(g) ∘ u, or f(g) without u.
+  extern "C" __global__ void activate(
+      float *y, const float *gate, const float *up, int function, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      float slope, value = activation(gate[i], function, &slope);
+      y[i] = up ? value * up[i] : value;
+    }
+  }
+
+  /// du = dy ∘ f(g),  dg = dy ∘ u ∘ f'(g), or dy ∘ f'(g) without u. d_gate may be gate or dy, and d_up may be up.
+  extern "C" __global__ void activate_backward(
+      float *d_gate, float *d_up, const float *dy, const float *gate, const float *up, int function,
+      long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      float slope, value = activation(gate[i], function, &slope), d = dy[i], u = up ? up[i] : 1;
+      d_gate[i] = d * u * slope;
+      if (d_up) d_up[i] = d * value;
+    }
+  }
+  """#
