@@ -47,10 +47,11 @@ struct DeviceLimitsTests {
   @Test func attentionThatItCannotComputeIsRefused() throws {
     let operations = try makeOperations()
     try operations.check(AttentionShape(heads: 16, keyValueHeads: 4, headWidth: 128))
-    try operations.check(AttentionShape(heads: 65_535, keyValueHeads: 1, headWidth: 2))
+    try operations.check(AttentionShape(heads: 65_535, keyValueHeads: 1, headWidth: 2, softCap: 50, window: 7))
+    try operations.check(AttentionShape(heads: 8, keyValueHeads: 4, headWidth: 256))
     let cases = [
-      (AttentionShape(heads: 4, keyValueHeads: 1, headWidth: 130), "heads of at most 128 dimensions, found 130"),
-      (AttentionShape(heads: 65_536, keyValueHeads: 1, headWidth: 2), "at most 65535 attention heads, found 65536"),
+      (AttentionShape(heads: 65_536, keyValueHeads: 1, headWidth: 128), "65535 attention heads of 128 dimensions"),
+      (AttentionShape(heads: 32_768, keyValueHeads: 1, headWidth: 256), "32767 attention heads of 256 dimensions"),
     ]
     for (shape, words) in cases {
       let failure = #expect(throws: Failure.self) { try operations.check(shape) }

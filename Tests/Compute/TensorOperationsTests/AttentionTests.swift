@@ -26,6 +26,12 @@ import Testing
     AttentionShape(heads: 6, keyValueHeads: 2, headWidth: 14),
     AttentionShape(heads: 4, keyValueHeads: 4, headWidth: 2),
     AttentionShape(heads: 1, keyValueHeads: 1, headWidth: 64),
+    AttentionShape(heads: 3, keyValueHeads: 1, headWidth: 5, scale: 0.7, softCap: 4, window: 3),
+    AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 6, scale: 1, softCap: 9),
+    AttentionShape(heads: 2, keyValueHeads: 2, headWidth: 4, window: 129),
+    AttentionShape(heads: 1, keyValueHeads: 1, headWidth: 3, window: 1),
+    // Beyond the 128 columns that a GPU's block holds of a head.
+    AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 259, scale: 0.06, softCap: 6, window: 40),
   ]
   /// Lengths around the 128 rows and keys of a tile (32 on a GPU), and beyond two tiles.
   static let layouts = [
@@ -111,10 +117,10 @@ import Testing
       #expect(relativeL2(found.logSumExp, expected.logSumExp) < 1e-6)
       #expect(relativeL2(found.dv, gradients.dv) < 2e-6)
       // With one key there is no choice and the gradient is 0, which rounding misses by 1e-7.
-      let isChoice = layout.samples.contains { $0.valid > 1 }
+      let isChoice = layout.samples.contains { $0.valid > 1 } && shape.window != 1
       for (found, expected) in [(found.dq, gradients.dq), (found.dk, gradients.dk)] {
         let error = isChoice ? relativeL2(found, expected) : Double(found.map(\.magnitude).max()!)
-        #expect(error < 2e-6)
+        #expect(error < 2e-6, "\(shape)")
       }
     }
   }
@@ -129,8 +135,10 @@ import Testing
     let dv = finiteDifferences(at: v) { inputs.loss(q: q, k: k, v: $0) }
     for device in TestDevice.all {
       let found = try Results(inputs, on: device)
-      #expect(relativeL2(found.dq, dq) < 2e-6)
-      #expect(relativeL2(found.dk, dk) < 2e-6)
+      if shape.window != 1 {
+        #expect(relativeL2(found.dq, dq) < 2e-6)
+        #expect(relativeL2(found.dk, dk) < 2e-6)
+      }
       #expect(relativeL2(found.dv, dv) < 2e-6)
     }
   }
@@ -142,8 +150,10 @@ import Testing
     let (q, k, v) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
     for device in TestDevice.all {
       let found = try Results(inputs, on: device)
-      #expect(directionalError(of: found.dq, at: q, directions: 2) { inputs.loss(q: $0, k: k, v: v) } < 2e-6)
-      #expect(directionalError(of: found.dk, at: k, directions: 2) { inputs.loss(q: q, k: $0, v: v) } < 2e-6)
+      if shape.window != 1 {
+        #expect(directionalError(of: found.dq, at: q, directions: 2) { inputs.loss(q: $0, k: k, v: v) } < 2e-6)
+        #expect(directionalError(of: found.dk, at: k, directions: 2) { inputs.loss(q: q, k: $0, v: v) } < 2e-6)
+      }
       #expect(directionalError(of: found.dv, at: v, directions: 2) { inputs.loss(q: q, k: k, v: $0) } < 2e-6)
     }
   }
@@ -187,14 +197,17 @@ import Testing
     #expect(found.output == other.output)
     #expect(found.dq == other.dq)
     for gradient in [found.dk, found.dv] { #expect(gradient[(valid * K)...].allSatisfy { $0 == 0 }) }
-    // The padding's own queries look at real keys only, and have an output and a gradient.
-    #expect(found.output[(valid * Q)...].allSatisfy { $0.isFinite && $0 != 0 })
+    // The padding's own queries look at real keys only, and have an output and a gradient unless they are further than
+    // a window behind.
+    let end = min(valid + (shape.window ?? 200) - 1, 200)
+    #expect(found.output[(valid * Q)..<end * Q].allSatisfy { $0.isFinite && $0 != 0 })
+    #expect(found.output[(end * Q)...].allSatisfy { $0 == 0 } && found.dq[(end * Q)...].allSatisfy { $0 == 0 })
   }
 
   /// Scores from −10⁴ to 10⁴ that are exact in Float, rising and falling from tile to tile.
-  @Test(arguments: [1, -1, 10, -10, 300, -300], TestDevice.all)
-  func largeScores(keyScale: Int, device: TestDevice) throws {
-    let shape = AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 64)
+  @Test(arguments: [1, -1, 10, -10, 300, -300], [nil, 20])
+  func largeScores(keyScale: Int, softCap: Float?) throws {
+    let shape = AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 64, softCap: softCap)
     let samples = Layout(300).packed
     var numbers = SeededNumbers(seed: 4)
     let whole = { (count: Int, limit: Int) in
@@ -205,15 +218,40 @@ import Testing
     let k = whole(300 * 64, 1).enumerated().map { ($1 + Float($0 / 64 / 100)) * Float(keyScale) }
     let inputs = Inputs(
       samples: samples, shape: shape, q: q, k: k, v: numbers.floats(300 * 64), dOutput: numbers.floats(300 * 128))
-    let found = try Results(inputs, on: device)
     let (dq, dk, dv) = (doubles(q), doubles(k), doubles(inputs.v))
     let expected = Oracle.attention(dq, dk, dv, samples, shape)
     let gradients = Oracle.attentionBackward(dOutput: doubles(inputs.dOutput), dq, dk, dv, samples, shape)
-    #expect(relativeL2(found.output, expected.output) < 1e-6)
-    #expect(relativeL2(found.logSumExp, expected.logSumExp) < 1e-6)
-    #expect(relativeL2(found.dv, gradients.dv) < 2e-6)
-    #expect(relativeL2(found.dq, gradients.dq) < 2e-6)
-    #expect(relativeL2(found.dk, gradients.dk) < 2e-6)
+    for device in TestDevice.all {
+      let found = try Results(inputs, on: device)
+      #expect(relativeL2(found.output, expected.output) < 1e-6)
+      #expect(relativeL2(found.logSumExp, expected.logSumExp) < 1e-6)
+      #expect(relativeL2(found.dv, gradients.dv) < 2e-6)
+      #expect(relativeL2(found.dq, gradients.dq) < 2e-6)
+      #expect(relativeL2(found.dk, gradients.dk) < 2e-6)
+    }
+  }
+
+  /// What lies before a row's window changes nothing of the row, in whatever tile it is.
+  @Test(arguments: [1, 3, 40, 128, 129, 200], TestDevice.all)
+  func beforeTheWindowIsNotSeen(window: Int, device: TestDevice) throws {
+    let shape = AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 6, window: window)
+    let inputs = Inputs(Layout(300), shape)
+    let (Q, K) = (shape.queryWidth, shape.keyValueWidth)
+    let row = 260
+    let first = row - window + 1
+    func results(changing count: Int) throws -> Results {
+      let changed = { (values: [Float]) in values.enumerated().map { $0 < count * K ? -3 * $1 : $1 } }
+      return try Results(
+        Inputs(
+          samples: inputs.samples, shape: shape, q: inputs.q, k: changed(inputs.k), v: changed(inputs.v),
+          dOutput: inputs.dOutput), on: device)
+    }
+    let (plain, before, within) = (
+      try results(changing: 0), try results(changing: first), try results(changing: first + 1)
+    )
+    let part = { (values: [Float]) in Array(values[row * Q..<(row + 1) * Q]) }
+    #expect(part(before.output) == part(plain.output) && part(before.dq) == part(plain.dq))
+    #expect(part(within.output) != part(plain.output))
   }
 
   /// A NaN in a row's query spoils that row, in a key or value every row that looks at it.

@@ -1,3 +1,4 @@
+import Glibc
 import TensorOperations
 import TestSupport
 import Testing
@@ -19,37 +20,40 @@ import Testing
 
   /// The loss of every row and its gradient, after checks of what lies around.
   static func run(
-    _ x: [Float], _ w: [Float], _ targets: [Int32], on device: TestDevice
+    _ x: [Float], _ w: [Float], _ targets: [Int32], softCap: Float? = nil, on device: TestDevice
   ) throws -> (losses: [Double], dx: [Float]) {
     let ops = try device.makeOperations()
     let N = targets.count
     let D = x.count / N
     let (X, W, DX) = (GuardedTensor(ops, N, D, x), GuardedTensor(ops, w.count / D, D, w), GuardedTensor(ops, N, D))
-    let losses = ops.crossEntropy(dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: nil)
+    let losses = ops.crossEntropy(
+      dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: softCap)
     // Without a way back: the same losses.
-    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: nil)
+    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: softCap)
     #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
     expectUnchanged(X, x)
     expectUnchanged(W, w)
     return (losses, DX.values())
   }
 
-  @Test(arguments: shapes)
-  func agreesWithOracle(shape: Shape) throws {
+  @Test(arguments: shapes, [nil, 3])
+  func agreesWithOracle(shape: Shape, softCap: Float?) throws {
     let (N, D, V) = (shape.rows, shape.width, shape.words)
     var numbers = SeededNumbers(seed: UInt64(N * 1000 + V))
     let (x, w) = (numbers.floats(N * D, scale: 2), numbers.floats(V * D))
     // Words of every tile, the first and the last among them, and rows without a target.
     let targets = (0..<N).map { row in row % 5 == 4 ? -1 : Int32(row % 3 == 0 ? V - 1 - row % V : row * 37 % V) }
     let (X, W) = (doubles(x), doubles(w))
-    func loss(_ row: Int, _ x: some Collection<Double>) -> Double { Oracle.crossEntropy(x, w: W, target: targets[row]) }
+    func loss(_ row: Int, _ x: some Collection<Double>) -> Double {
+      Oracle.crossEntropy(x, w: W, target: targets[row], softCap: softCap)
+    }
     let expected = (0..<N).map { loss($0, X[$0 * D..<($0 + 1) * D]) }
     // Every row where the vocabulary is small, else those at the edges of blocks and some between.
     let probed = (0..<N).filter { N * V * D < 200_000 || $0 % 101 == 0 || $0 == 1 || (510...513).contains($0) }
     let gradients = probed.map { row in finiteDifferences(at: Array(X[row * D..<(row + 1) * D])) { loss(row, $0) } }
 
     for device in TestDevice.all {
-      let found = try Self.run(x, w, targets, on: device)
+      let found = try Self.run(x, w, targets, softCap: softCap, on: device)
       if V > 1 { #expect(relativeL2(found.losses, expected) < 1e-6) }
       for (row, gradient) in zip(probed, gradients) {
         let dx = Array(found.dx[row * D..<(row + 1) * D])
@@ -95,6 +99,19 @@ import Testing
     #expect(found.dx[0] == 0 && found.dx[1] == 0)
     #expect(found.dx[4] == 50 - w[Int(targets[2]) * 2] && found.dx[5] == -50 - w[Int(targets[2]) * 2 + 1])
     #expect(found.dx.allSatisfy { $0.isFinite })
+  }
+
+  /// Logits of up to 10,000 that all end at the cap, where nothing moves them, and one that does not.
+  @Test(arguments: TestDevice.all) func largeLogitsThatAreCapped(device: TestDevice) throws {
+    let w: [Float] = [50, -50, -50, 50, 0.25, 0, 45, -45]
+    let x: [Float] = [100, -100, 100, -100]
+    let found = try Self.run(x, w, [0, 2], softCap: 30, on: device)
+    // e^z of the two largest is e^30 each, that of the third e^(30·tanh(25/30)).
+    let z = 30 * Glibc.tanh(25.0 / 30)
+    let sum = 2 + Glibc.exp(z - 30)
+    #expect(abs(found.losses[0] - Glibc.log(sum)) < 1e-6 && abs(found.losses[1] - (30 - z + Glibc.log(sum))) < 1e-5)
+    let slope = 1 / (Glibc.cosh(25.0 / 30) * Glibc.cosh(25.0 / 30))
+    #expect(abs(Double(found.dx[2]) + 0.25 * slope) < 1e-5 && abs(found.dx[0]) < 1e-5)
   }
 
   /// Parts of three tiles whose logits grow from word to word, or shrink: the largest so far moves at each tile.

@@ -27,9 +27,14 @@ import Testing
     ops.linear(y: biased.tensor, x: X.tensor, weight: Matrix(W.tensor), bias: B.tensor)
     #expect(relativeL2(biased.values(), product.enumerated().map { $1 + Double(b[$0 % O]) }) < 1e-6)
 
-    let accumulated = GuardedTensor(ops, N, O, earlier)
-    ops.linear(y: accumulated.tensor, x: X.tensor, weight: Matrix(W.tensor), accumulate: true)
-    #expect(relativeL2(accumulated.values(), zip(product, earlier).map { $0 + Double($1) }) < 1e-6)
+    for bias in [nil, B] {
+      let accumulated = GuardedTensor(ops, N, O, earlier)
+      ops.linear(y: accumulated.tensor, x: X.tensor, weight: Matrix(W.tensor), bias: bias?.tensor, accumulate: true)
+      let sum = zip(product, earlier).enumerated().map { i, terms in
+        terms.0 + Double(terms.1) + (bias == nil ? 0 : Double(b[i % O]))
+      }
+      #expect(relativeL2(accumulated.values(), sum) < 1e-6)
+    }
     for (tensor, values) in [(X, x), (W, w), (B, b)] { expectUnchanged(tensor, values) }
   }
 

@@ -49,7 +49,9 @@ import Testing
       let added = zip(goBack(DX, accumulate: true), earlier).map { Double($0) - Double($1) }
       // With two numbers a layer norm knows only which of them is larger: its gradient is next to nothing.
       let scale = D == 2 ? 3 : 0.0
-      #expect(relativeL2(added, gradient) < 1e-6 || scale > 0 && zip(added, gradient).allSatisfy { abs($0 - $1) < 1e-6 * scale })
+      #expect(
+        relativeL2(added, gradient) < 1e-6
+          || scale > 0 && zip(added, gradient).allSatisfy { abs($0 - $1) < 1e-6 * scale })
       for (tensor, values) in [(X, x), (W, w), (DY, dy)] { expectUnchanged(tensor, values) }
       let alone = goBack(GuardedTensor(ops, T, D), accumulate: false)
       #expect(goBack(GuardedTensor(ops, T, D, Array(repeating: 0, count: T * D)), accumulate: true) == alone)

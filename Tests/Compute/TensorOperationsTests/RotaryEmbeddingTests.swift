@@ -47,6 +47,8 @@ import Testing
       inverseFrequencies: rotation.inverseFrequencies)
     // cos and sin, two products and a sum, each rounded.
     #expect(relativeL2(X.values(), oracle(doubles(x))) < 3e-7)
+    let kept = x.indices.filter { $0 % rotation.headWidth >= 2 * rotation.inverseFrequencies.count }
+    #expect(kept.allSatisfy { X.values()[$0] == x[$0] })
 
     let DX = GuardedTensor(ops, T, W, dy)
     ops.rotateBackward(
