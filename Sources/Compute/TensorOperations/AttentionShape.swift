@@ -33,6 +33,7 @@ public struct AttentionShape: Equatable, Sendable {
   func firstKey(of t: Int) -> Int { window.map { max(0, t - $0 + 1) } ?? 0 }
 
   /// Those of `count` keys, the first of which is the sample's key `first`, that row t sees, counted from `first`.
+  @inline(__always)
   func keys(of t: Int, first: Int, count: Int) -> Range<Int> {
     let end = min(max(t + 1 - first, 0), count)
     return min(max(firstKey(of: t) - first, 0), end)..<end

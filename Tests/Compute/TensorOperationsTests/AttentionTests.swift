@@ -31,7 +31,7 @@ import Testing
     AttentionShape(heads: 2, keyValueHeads: 2, headWidth: 4, window: 129),
     AttentionShape(heads: 1, keyValueHeads: 1, headWidth: 3, window: 1),
     // Beyond the 128 columns that a GPU's block holds of a head.
-    AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 259, scale: 0.06, softCap: 6, window: 40),
+    AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 129, scale: 0.08, softCap: 6, window: 40),
   ]
   /// Lengths around the 128 rows and keys of a tile (32 on a GPU), and beyond two tiles.
   static let layouts = [

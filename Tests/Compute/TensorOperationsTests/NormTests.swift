@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct NormTests {
-  static let shapes = [(1, 5), (3, 16), (7, 84), (129, 5), (300, 16), (513, 84), (1, 2), (2, 896)]
+  static let shapes = [(1, 5), (3, 16), (7, 84), (513, 5), (65, 84), (1, 2), (2, 896)]
 
   struct Case: Sendable {
     let norm: Normalization

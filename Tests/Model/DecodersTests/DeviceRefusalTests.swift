@@ -21,6 +21,7 @@ struct DeviceRefusalTests {
     for (entry, value) in [("head_dim", width), ("num_attention_heads", heads), ("num_hidden_layers", 1)] {
       try folder.setEntry(entry, "\(value)")
     }
+    try folder.setEntry("layer_types", #"["full_attention"]"#)
     try folder.write()
     let checkpoint = try Checkpoint(folder.path)
     let operations = try CUDAOperations(folder: StandInGPU.folder)

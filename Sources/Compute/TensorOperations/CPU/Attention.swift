@@ -106,7 +106,8 @@ extension CPUOperations {
 
     // One task owns a key head of a sample, and with it all that is added to that head's gradients.
     let tasks = samples.samples.count * shape.keyValueHeads
-    distribute(tasks, scratchBytes: (2 * tile + 1) * tile * MemoryLayout<Float>.stride) { task, memory in
+    let scratchRows = 2 * tile + (shape.softCap == nil ? 0 : 1)
+    distribute(tasks, scratchBytes: scratchRows * tile * MemoryLayout<Float>.stride) { task, memory in
       let sample = samples.samples[task / shape.keyValueHeads]
       let kvHead = task % shape.keyValueHeads
       let p = memory.assumingMemoryBound(to: Float.self)
@@ -168,7 +169,8 @@ extension CPUOperations {
 }
 
 /// Makes 0 of those of `count` numbers that are not in `kept`.
+@inline(__always)
 private func clear(_ x: UnsafeMutablePointer<Float>, outside kept: Range<Int>, _ count: Int) {
-  x.update(repeating: 0, count: kept.lowerBound)
-  (x + kept.upperBound).update(repeating: 0, count: count - kept.upperBound)
+  if kept.lowerBound > 0 { x.update(repeating: 0, count: kept.lowerBound) }
+  if kept.upperBound < count { (x + kept.upperBound).update(repeating: 0, count: count - kept.upperBound) }
 }
