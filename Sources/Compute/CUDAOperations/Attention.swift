@@ -267,12 +267,15 @@ let attentionKernels = #"""
       float s[SIDE][SIDE], float dP[SIDE][SIDE], const float *logSumExp, const float *delta, long long firstRow,
       int rows, int start, int j0, int count, int H, int head, float scale, float cap, int window) {
     int x = threadIdx.x % EDGE, y = threadIdx.x / EDGE;
+    // Unrolled, or else both would lie in memory and not in registers.
+    #pragma unroll
     for (int r = 0; r < SIDE; r++) {
       int t = y + r * EDGE;
       long long place = (firstRow + t) * H + head;
       float largest = t < rows ? logSumExp[2 * place] : 0;
       float normalizer = t < rows ? expf(-logSumExp[2 * place + 1]) : 0;
       float mean = t < rows ? delta[place] : 0;
+      #pragma unroll
       for (int c = 0; c < SIDE; c++) {
         int j = x + c * EDGE;
         bool isSeen = t < rows && j < count && j0 + j <= start + t && j0 + j > start + t - window;
