@@ -10,7 +10,7 @@ enum Qwen2 {
   ///
   /// - Throws: `Failure` of kind malformed that names the entry this code does not implement or does not know.
   static func description(_ reader: ConfigurationReader) throws(Failure) -> DecoderDescription {
-    try checkWholeModel(reader)
+    try reader.checkWholeModel()
     let activation = reader.value("hidden_act") ?? .string(Array("silu".utf8))
     guard ["silu", "swish"].contains(activation.text) else { throw reader.unsupported("hidden_act", "\"silu\"") }
     let width = try reader.size("hidden_size", default: 4096)
@@ -22,11 +22,13 @@ enum Qwen2 {
     let description = DecoderDescription(
       family: "Qwen2", width: width, layerCount: layerCount, vocabularySize: vocabularySize,
       norm: .rms(epsilon: Float(try reader.positive("rms_norm_eps", default: 1e-6)), offset: 0), attention: attention,
-      rotary: .full(theta: try ropeTheta(reader)), mlp: .swiGLU(width: mlpWidth), wiring: .sequential,
+      rotary: .full(theta: try reader.ropeTheta()), mlp: .swiGLU(width: mlpWidth), wiring: .sequential,
       tiesHead: try reader.boolean("tie_word_embeddings", default: false),
       weights: weights(width, mlpWidth, attention, vocabularySize: vocabularySize, layerCount: layerCount),
-      warnings: warnings(reader))
-    try reader.checkNothingIsLeft(withoutEffect: entriesWithoutEffect)
+      warnings: reader.warnings(family: "Qwen2"))
+    // Of other architectures: this one's code reads none of them.
+    try reader.checkNothingIsLeft(
+      besides: "add_cross_attention attention_bias use_mrope partial_rotary_factor pretraining_tp")
     return description
   }
 

@@ -1,6 +1,8 @@
-/// What config.json files of published models carry and Qwen2's loss does not depend on.
-extension Qwen2 {
-  static let entriesWithoutEffect: Set<String> = names(
+import SystemIO
+
+/// What config.json files of published models carry and no family's loss depends on.
+extension ConfigurationReader {
+  private static let entriesWithoutEffect = names(
     // Where a file comes from and what it was saved as.
     """
     architectures dtype torch_dtype transformers_version _name_or_path name_or_path _commit_hash model_name
@@ -30,11 +32,18 @@ extension Qwen2 {
         chunk_size_feed_forward _attn_implementation attn_implementation _attn_implementation_autoset
         _attn_implementation_internal _experts_implementation_internal _flash_attn_2_enabled use_flash_attn
         """
-        // Of other architectures, or of heads that are no language model's: Qwen2's code reads none of them.
+        // Of heads that are no language model's, and of models with an encoder.
         + """
-         id2label label2id num_labels problem_type classifier_dropout is_encoder_decoder is_decoder add_cross_attention
-        cross_attention_hidden_size tie_encoder_decoder attention_bias use_mrope partial_rotary_factor pretraining_tp
+         id2label label2id num_labels problem_type classifier_dropout is_encoder_decoder is_decoder
+        cross_attention_hidden_size tie_encoder_decoder
         """)
+
+  /// Refuses the first entry that nobody asked for and that may have an effect.
+  ///
+  /// - Parameter others: names of what has none in this family, with white space between them.
+  func checkNothingIsLeft(besides others: String) throws(Failure) {
+    try checkNothingIsLeft(withoutEffect: Self.entriesWithoutEffect.union(Self.names(others)))
+  }
 
   private static func names(_ text: String) -> Set<String> {
     Set(text.split { $0 == " " || $0 == "\n" }.map(String.init))
