@@ -12,7 +12,10 @@ numbers come from ../Parity/gradient_reference.py, the project's statement of wh
     f16/            head_dim not hidden_size / heads, as many key heads as query heads, rope_theta 1e6
     <model>.safetensors and demo.safetensors    the golden numbers of these models and of demo/model
 
+    families/       a small model of every family of ../Parity/families.py, each from a seed of its own
+
     places.safetensors    of the plain run of f32, for every site S and layer L, act.S.L and grad.S.L, F32 [rows, W]
+    families/<name>.safetensors    the tokens and losses of the plain run, and the same two of every place
 
 A golden file's tensors, for a run R of `plain` and `padded`, layer L, sample number i:
 
@@ -44,6 +47,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent / "Parity"))
+import families  # noqa: E402
 import gradient_reference as reference  # noqa: E402
 
 MAGIC, VERSION = "gradient-filters golden", "1"
@@ -80,6 +84,17 @@ def main():
         if name == "f32":
             write_places(HERE / name, batches, rows_per_sample=7)
     write_golden("demo", ROOT / "demo/model", demo_batches(), 136, pad_id=4095, rows_per_sample=4, logits=False)
+    make_families()
+
+
+def make_families():
+    for number, (name, options) in enumerate(families.MODELS.items()):
+        torch.manual_seed(100 + number)
+        folder = families.make_model(HERE / "families" / name, **options)
+        generator = torch.Generator().manual_seed(number)
+        batches = [[torch.randint(0, options["vocab_size"], (n,), generator=generator).tolist() for n in batch]
+                   for batch in families.LENGTHS]
+        write_places(folder, batches, rows_per_sample=6, to=HERE / f"families/{name}.safetensors", with_tokens=True)
 
 
 def make_model(folder, name, shape):
@@ -142,42 +157,48 @@ def demo_batches():
     return [cut[:3], cut[3:]]
 
 
-def write_places(folder, batches, rows_per_sample):
+def write_places(folder, batches, rows_per_sample, to=HERE / "places.safetensors", with_tokens=False):
     """Activations and the gradients of the summed loss at every place, from one backward pass of autograd a sample."""
     model = reference.load_model(folder, torch.float64)
-    arrays, seen = {}, {}
-
-    def watch(site, layer, module, of_input):
-        def hook(_module, inputs, output=None):
-            tensor = inputs[0] if of_input else output[0] if isinstance(output, tuple) else output
-            tensor.retain_grad()
-            seen[f"{site}.{layer}"] = tensor
-        (module.register_forward_pre_hook if of_input else module.register_forward_hook)(hook)
-
-    for layer, block in enumerate(model.model.layers):
-        watch("resid_pre", layer, block, True)
-        watch("attn_z", layer, block.self_attn.o_proj, True)
-        watch("attn_out", layer, block.self_attn.o_proj, False)
-        watch("resid_mid", layer, block.post_attention_layernorm, True)
-        watch("mlp_out", layer, block.mlp, False)
-        watch("resid_post", layer, block, False)
-    kept = {}
-    for sample in [sample for batch in batches for sample in batch]:
+    count = len(families.layers(model))
+    seen, kept, losses = {}, {}, []
+    families.watch(model, seen)
+    samples = [sample for batch in batches for sample in batch]
+    for sample in samples:
         ids = torch.tensor([sample])
-        embeddings = model.get_input_embeddings()(ids).detach().requires_grad_()
-        logits = model(inputs_embeds=embeddings).logits
+        # Where the graph begins: at the embedding, whatever it is made of.
+        handle = model.get_input_embeddings().register_forward_hook(lambda _m, _i, output: output.requires_grad_())
+        logits = model(ids).logits
+        handle.remove()
         loss = torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum")
         loss.backward()
-        picked = sorted(set(np.linspace(0, len(sample) - 1, rows_per_sample).round().astype(int).tolist()))
+        losses.append(loss.item())
+        families.check_equations(seen, count)
         for place, tensor in seen.items():
             gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
-            kept.setdefault(f"plain.act.{place}", []).append(tensor[0, picked].detach())
-            kept.setdefault(f"plain.grad.{place}", []).append(gradient[0, picked])
+            rows = picked(len(sample), rows_per_sample)
+            kept.setdefault(f"plain.act.{place}", []).append(tensor[0, rows].detach())
+            kept.setdefault(f"plain.grad.{place}", []).append(gradient[0, rows])
     arrays = {key: torch.cat(values).float().numpy() for key, values in kept.items()}
-    save_arrays(arrays, HERE / "places.safetensors", metadata={
-        "magic": MAGIC, "version": VERSION, "model": str(folder.relative_to(ROOT)),
-        "layers": str(len(model.model.layers)), "command": "python Tests/Golden/make_golden.py",
-        "torch": torch.__version__, "transformers": transformers.__version__})
+    if with_tokens:
+        starts = np.cumsum([0] + [len(sample) for sample in samples])
+        arrays |= {
+            "plain.input_ids": np.concatenate(samples).astype(np.int32), "plain.cu_seqlens": starts.astype(np.int32),
+            "plain.batches": np.cumsum([0] + [len(batch) for batch in batches]).astype(np.int32),
+            "plain.rows": np.concatenate(
+                [start + picked(len(sample), rows_per_sample) for start, sample in zip(starts, samples)]).astype(np.int32),
+            "plain.loss": np.array(losses)}
+    save_arrays(arrays, to, metadata={
+        "magic": MAGIC, "version": VERSION, "model": str(folder.relative_to(ROOT)), "layers": str(count),
+        "command": "python Tests/Golden/make_golden.py", "torch": torch.__version__,
+        "transformers": transformers.__version__})
+    sizes = sum(f.stat().st_size for f in [to, *folder.glob("*.safetensors")])
+    print(f"{to.stem}: {sum(losses):.4f} nats, {sizes} bytes of model and golden file")
+
+
+def picked(length, rows_per_sample):
+    """A few rows of a sample: its first and last one and some between."""
+    return np.unique(np.linspace(0, length - 1, rows_per_sample).round().astype(int))
 
 
 def write_golden(name, folder, batches, pad_to, pad_id, rows_per_sample, logits=True):
@@ -228,13 +249,12 @@ def golden_run(model, batches, pad_to, pad_id, rows_per_sample, with_logits):
         out["valid_lengths"] = np.array(lengths, np.int32)
     out["batches"] = np.cumsum([0] + [len(batch) for batch in batches]).astype(np.int32)
 
-    # A few rows of every sample: its first and last one and some between.
-    picked = [sorted(set(np.linspace(0, n - 1, rows_per_sample).round().astype(int).tolist())) for n in lengths]
-    out["rows"] = np.concatenate([starts[i] + rows for i, rows in enumerate(picked)]).astype(np.int32)
+    chosen = [picked(n, rows_per_sample) for n in lengths]
+    out["rows"] = np.concatenate([starts[i] + rows for i, rows in enumerate(chosen)]).astype(np.int32)
 
     for layer in layers:
         samples = reference.gradients(model, None, layer, batches, a)
-        gradients = np.concatenate([s.gradient[picked[i]] for i, s in enumerate(samples)])
+        gradients = np.concatenate([s.gradient[chosen[i]] for i, s in enumerate(samples)])
         out[f"grad.{layer}"] = gradients.astype(np.float32)
         for reduction in REDUCTIONS:
             for weighting in WEIGHTINGS:
@@ -257,7 +277,7 @@ def golden_run(model, batches, pad_to, pad_id, rows_per_sample, with_logits):
             batch_ids, valid = reference.padded(batch, a)
             seen["logits"] = model(input_ids=batch_ids, attention_mask=valid).logits
             for key, value in seen.items():
-                kept.setdefault(key, []).extend(value[i, picked[first + i]] for i in range(len(batch)))
+                kept.setdefault(key, []).extend(value[i, chosen[first + i]] for i in range(len(batch)))
             first += len(batch)
     for hook in hooks:
         hook.remove()

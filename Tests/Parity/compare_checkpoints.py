@@ -3,8 +3,8 @@
 
     python Tests/Parity/compare_checkpoints.py --programs .build/release
 
-A tiny random Qwen2 model is changed in one respect a row: an entry of config.json in one of its spellings, or what lies in
-the folder. Each row says what is right:
+A tiny random model of each family is changed in one respect a row: an entry of config.json in one of its spellings, or what
+lies in the folder. Each row says what is right:
 
     read                 both compute the same loss, to a relative 1e-5
     refused WORDS        qwen-capture stops with exit code 65 or 66 and one line that has these words, and transformers
@@ -12,13 +12,15 @@ the folder. Each row says what is right:
     refused WORDS, strictly       as above, where transformers reads the model as it would without the change, or may
     read, leniently      the loss of the model without the change, where transformers stops
 
-Prints a table; exits 1 where a row is otherwise. Needs of requirements.txt torch, transformers, numpy and safetensors.
+Prints a table; exits 1 where a row is otherwise, where an entry of a family's configuration class is in no row, and where no
+row of an entry that is not listed as without effect has another loss or is refused. Needs of requirements.txt torch,
+transformers, numpy and safetensors.
 """
 import argparse
-import copy
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,17 +30,17 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from compare import ROOT, read_records, write_tokens
+from configuration_rows import ABSENT, ROWS, WITHOUT_EFFECT, edit, entries
+from families import FULL, SLIDING
 
 TOLERANCE = 1e-5
 # Smaller differences than this are no other computation, at the sizes of these models.
 DIFFERENT = 1e-4
 LAYERS = 3
-FULL, SLIDING = "full_attention", "sliding_attention"
 NORM = "model.norm.weight"
-ABSENT = object()
 
 
 def main():
@@ -47,35 +49,69 @@ def main():
     a = p.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    generator = torch.Generator().manual_seed(3)
-    samples = [torch.randint(0, 300, (n,), generator=generator).tolist() for n in (40, 17)]
     with tempfile.TemporaryDirectory() as scratch:
-        scratch = Path(scratch)
-        write_tokens(scratch / "tokens.ts", [samples], None, 0)
-        bases = {tied: make_model(scratch / f"base-{tied}", tied) for tied in (False, True)}
-        normal = {tied: program_loss(a.programs, bases[tied], scratch)[0] for tied in bases}
-        failures = 0
-        for title, rows in [("config.json", ENTRIES), ("the folder", LAYOUTS)]:
-            print(f"\n{title:58} {'right':12} {'found':>12} {'transformers':>13}")
-            for name, change, right in rows:
-                tied = "tied" in name
-                folder = scratch / "model"
-                shutil.rmtree(folder, ignore_errors=True)
-                shutil.copytree(bases[tied], folder)
-                change(folder)
-                found, message = program_loss(a.programs, folder, scratch)
-                expected = reference_loss(folder, samples)
-                fault = judge(right, found, message, expected, normal[tied])
-                shown = ["refused" if x is None else f"{x:.6f}" for x in (found, expected)]
-                print(f"{name[:58]:58} {right.split(' ')[0]:12} {shown[0]:>12} {shown[1]:>13}" +
-                      (f"  {fault}: {message.strip()}" if fault else ""))
-                failures += fault is not None
-    print(f"{len(ENTRIES)} entries and {len(LAYOUTS)} layouts, {failures} of them otherwise than is right")
-    forgotten = sorted(f.name for f in dataclasses.fields(Qwen2Config) if not any(f.name in row[0] for row in ENTRIES))
-    if forgotten:
-        sys.exit(f"entries of transformers' Qwen2Config that no row changes: {', '.join(forgotten)}")
-    if failures:
-        sys.exit("the programs and transformers disagree")
+        run = Run(a.programs, Path(scratch))
+        bases = {"qwen2": make_model(run.scratch / "qwen2", False), "qwen2, tied": make_model(run.scratch / "tied", True)}
+        run.rows("qwen2", "config.json", ENTRIES, bases)
+        run.rows("qwen2", "the folder", LAYOUTS, bases)
+        for name, rows in ROWS.items():
+            run.rows(name, "config.json", rows, {name: base(run.scratch / name, name)})
+    print(f"{run.count} rows, {run.failures} of them otherwise than is right")
+    if run.failures or run.forgotten():
+        sys.exit("the programs and transformers disagree, or rows are missing")
+
+
+def base(folder, name):
+    if name == "gemma3-images":
+        return make_model_that_reads_images(folder)
+    return Path(shutil.copytree(ROOT / "Tests/Golden/families" / name, folder))
+
+
+class Run:
+    def __init__(self, programs, scratch):
+        self.programs, self.scratch = programs, scratch
+        self.count = self.failures = 0
+        # By configuration class: the rows of each entry, and the entries of which a row had an effect.
+        self.named, self.effective = {}, {}
+
+    def rows(self, family, title, rows, bases):
+        generator = torch.Generator().manual_seed(3)
+        limit = 300 if family == "qwen2" else 39
+        samples = [torch.randint(0, limit, (n,), generator=generator).tolist() for n in (40, 17)]
+        write_tokens(self.scratch / "tokens.ts", [samples], None, 0)
+        normal = {name: program_loss(self.programs, folder, self.scratch)[0] for name, folder in bases.items()}
+        configuration = type(AutoConfig.from_pretrained(bases[family]))
+        print(f"\n{family + ', ' + title:58} {'right':12} {'found':>12} {'transformers':>13}")
+        for name, change, right in rows:
+            own = "qwen2, tied" if family == "qwen2" and "tied" in name else family
+            folder = self.scratch / "model"
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(bases[own], folder)
+            change(folder)
+            found, message = program_loss(self.programs, folder, self.scratch)
+            expected = reference_loss(folder, samples)
+            fault = judge(right, found, message, expected, normal[own])
+            shown = ["refused" if x is None else f"{x:.6f}" for x in (found, expected)]
+            print(f"{name[:58]:58} {right.split(' ')[0]:12} {shown[0]:>12} {shown[1]:>13}" +
+                  (f"  {fault}: {message.strip()}" if fault else ""), flush=True)
+            self.failures += fault is not None
+            self.count += 1
+            fields = {f.name for f in dataclasses.fields(configuration) if re.search(rf"(^|[ ,]){f.name} ", name)}
+            self.named.setdefault(configuration, set()).update(fields)
+            if found is None or abs(found - normal[own]) > DIFFERENT * normal[own]:
+                self.effective.setdefault(configuration, set()).update(fields)
+
+    def forgotten(self):
+        """Prints entries without a row, and those that no row shows to have an effect; whether there are any."""
+        faults = False
+        for configuration, named in self.named.items():
+            fields = {f.name for f in dataclasses.fields(configuration)}
+            silent = fields - self.effective[configuration] - WITHOUT_EFFECT
+            for what, names in [("no row changes", fields - named), ("no row shows the effect of", silent)]:
+                if names:
+                    print(f"{configuration.__name__}: {what} {', '.join(sorted(names))}")
+                    faults = True
+        return faults
 
 
 def judge(right, found, message, expected, normal):
@@ -103,6 +139,26 @@ def make_model(folder, tied):
             if parameter.ndim == 1:
                 parameter.normal_(1.0 if "norm" in name else 0.0, 0.2)
     model.save_pretrained(folder)
+    return folder
+
+
+def make_model_that_reads_images(folder):
+    """The text half is that of the golden model, under the names that the first files have."""
+    text = AutoConfig.from_pretrained(ROOT / "Tests/Golden/families/gemma3")
+    text.final_logit_softcapping = None
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("gemma3", text_config=text.to_dict(), mm_tokens_per_image=4, vision_config=dict(
+        hidden_size=8, intermediate_size=9, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14))
+    model = AutoModelForCausalLM.from_config(config)
+    golden = load_file(ROOT / "Tests/Golden/families/gemma3/model.safetensors")
+    own = {"model.language_model." + name.removeprefix("model."): tensor for name, tensor in golden.items()}
+    state = {name: own.get(name, tensor) for name, tensor in model.state_dict().items()}
+    assert set(own) < set(state), "transformers names them otherwise"
+    folder.mkdir()
+    config.save_pretrained(folder)
+    old = {("language_model.model." + name.removeprefix("model.language_model.") if "language_model" in name else
+            name.removeprefix("model.")): tensor.clone() for name, tensor in state.items() if name != "lm_head.weight"}
+    save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 
@@ -134,23 +190,7 @@ def reference_loss(folder, samples):
         return None
 
 
-# Rows of config.json.
-
-
-def edit(folder, **entries):
-    path = folder / "config.json"
-    configuration = json.loads(path.read_text())
-    for entry, value in entries.items():
-        if value is ABSENT:
-            configuration.pop(entry, None)
-        else:
-            configuration[entry] = copy.deepcopy(value)
-    path.write_text(json.dumps(configuration))
-
-
-def entries(right, **changes):
-    words = ", ".join(f"{k} {'absent' if v is ABSENT else json.dumps(v)}" for k, v in changes.items())
-    return words, lambda folder: edit(folder, **changes), right
+# Rows of config.json of Qwen2.
 
 
 ENTRIES = [
@@ -168,10 +208,13 @@ ENTRIES = [
     entries("read", rope_parameters={"rope_theta": 123.0}, rope_scaling={}),
     entries("read", rope_scaling={"type": "linear", "rope_type": "default", "factor": 2.0}),
     entries("read", partial_rotary_factor=0.5),
-    entries("refused rope_scaling.type", rope_scaling={"type": "linear", "factor": 2.0}),
-    entries("refused rope_scaling.rope_type", rope_scaling={"rope_type": "linear", "factor": 2.0}),
-    entries("refused rope_scaling.rope_type", rope_scaling={"type": "default", "rope_type": "linear", "factor": 2.0}),
-    entries("refused rope_parameters.rope_type", rope_parameters={"rope_type": "linear", "factor": 2.0}),
+    entries("read", rope_scaling={"type": "linear", "factor": 2.0}),
+    entries("read", rope_scaling={"rope_type": "linear", "factor": 2.0}),
+    entries("read", rope_scaling={"type": "default", "rope_type": "linear", "factor": 2.0}),
+    entries("read", rope_parameters={"rope_type": "linear", "factor": 2.0}),
+    entries("read", rope_parameters={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1, "high_freq_factor": 4,
+                                     "original_max_position_embeddings": 16, "rope_theta": 30.0}),
+    entries("refused rope_scaling.factor", rope_scaling={"rope_type": "linear"}),
     entries("refused rope_parameters.type", rope_parameters={"type": "yarn", "factor": 4.0, "rope_theta": 123.0}),
     entries("refused rope_scaling.rope_type", rope_scaling={"rope_type": "dynamic", "factor": 2.0},
             max_position_embeddings=16),
@@ -192,9 +235,9 @@ ENTRIES = [
     entries("read", use_sliding_window=True, sliding_window=4, max_window_layers=ABSENT, layer_types=ABSENT),
     entries("read", use_sliding_window=True, sliding_window=None, max_window_layers=0, layer_types=ABSENT),
     entries("read", use_sliding_window=True, sliding_window=4, max_window_layers=0, layer_types=[FULL] * LAYERS),
-    entries("refused use_sliding_window", use_sliding_window=True, sliding_window=4, max_window_layers=1,
-            layer_types=ABSENT),
-    entries("refused layer_types", use_sliding_window=True, sliding_window=4, layer_types=[FULL, SLIDING, FULL]),
+    entries("read", use_sliding_window=True, sliding_window=4, max_window_layers=1, layer_types=ABSENT),
+    entries("read", use_sliding_window=True, sliding_window=4, layer_types=[FULL, SLIDING, FULL]),
+    entries("read", use_sliding_window=True, sliding_window=4, max_window_layers=0, layer_types=ABSENT),
     entries("refused layer_types", layer_types=[SLIDING] * LAYERS),
     entries("refused layer_types", layer_types=[FULL]),
     entries("read", layer_types=["attention"] * LAYERS),
@@ -218,7 +261,8 @@ ENTRIES = [
     entries("refused rms_norm_eps", rms_norm_eps=float("nan")),
     entries("read", hidden_act="swish"),
     entries("read", hidden_act=ABSENT),
-    entries("refused hidden_act", hidden_act="gelu"),
+    entries("read", hidden_act="gelu"),
+    entries("refused hidden_act", hidden_act="quick_gelu"),
     entries("refused hidden_act", hidden_act="SiLU"),
     entries("read", tie_word_embeddings=ABSENT),
     entries("refused tie_word_embeddings", tie_word_embeddings="true"),

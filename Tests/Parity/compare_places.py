@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compares the programs with PyTorch in float64 at every place of a small model: activations, gradients of the loss, and
-feature gradients of a random autoencoder there, replaced and with the error term.
+"""Compares the programs with PyTorch in float64 at every place of a small model of every family: activations, gradients
+of the loss, and feature gradients of a random autoencoder there, replaced and with the error term.
 
     python Tests/Parity/compare_places.py --programs .build/release
 
@@ -17,66 +17,77 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 import torch
+import transformers
 import zstandard
 
+import families
 import gradient_reference as reference
 
-ROOT = Path(__file__).resolve().parents[2]
-# Its heads are 54 wide together, its residual stream 40.
-MODEL = ROOT / "Tests/Golden/f16"
-SITES = ["resid_pre", "attn_z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
+GOLDEN = Path(__file__).resolve().parents[1] / "Golden"
+# The first one's heads are 54 wide together, its residual stream 40.
+MODELS = [GOLDEN / "f16"] + [GOLDEN / "families" / name for name in families.MODELS]
 HOOKS = {"resid_pre": "hook_resid_pre", "attn_z": "attn.hook_z", "attn_out": "hook_attn_out",
          "resid_mid": "hook_resid_mid", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post"}
 FEATURES, STRIDE, TOLERANCE = 96, 4, 1e-5
-LENGTHS = [[9, 2, 30], [41, 5]]
+LENGTHS = [[9, 2, 30], [40, 5]]
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--programs", required=True, type=Path)
     programs = p.parse_args().programs.resolve()
+    transformers.logging.disable_progress_bar()
+    worst = max(compare(programs, folder) for folder in MODELS)
+    print(f"worst relative L2 error: {worst:.1e}")
+    if not worst < TOLERANCE:
+        sys.exit(f"expected less than {TOLERANCE}")
+
+
+def compare(programs, folder):
+    """Prints and returns the largest error of a model."""
     torch.manual_seed(3)
     rng = np.random.default_rng(3)
-    model = reference.load_model(MODEL, torch.float64)
+    model = reference.load_model(folder, torch.float64)
     batches = [[rng.integers(0, model.config.vocab_size, n).tolist() for n in batch] for batch in LENGTHS]
+    layers = families.layers(model)
+    sites = list(families.places(layers[0]))
     worst = 0.0
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         (scratch / "tokens.ts").write_bytes(tokens_stream(batches))
-        layers = range(len(model.model.layers))
-        saes = {(site, layer): write_sae(scratch, model, site, layer) for site in SITES for layer in layers}
 
         def run(program, *arguments, source):
             with open(scratch / source, "rb") as stdin:
-                done = subprocess.run([programs / program, "--quiet", "--device", "cpu", "--model", MODEL, *arguments],
+                done = subprocess.run([programs / program, "--quiet", "--device", "cpu", "--model", folder, *arguments],
                                       stdin=stdin, capture_output=True)
             if done.returncode != 0:
-                sys.exit(f"{program} {' '.join(arguments)}: {done.stderr.decode()}")
+                sys.exit(f"{program} {' '.join(map(str, arguments))}: {done.stderr.decode()}")
             return done.stdout
 
-        captured = run("qwen-capture", "--site", ",".join(SITES), source="tokens.ts")
+        captured = run("qwen-capture", "--site", ",".join(sites), source="tokens.ts")
         (scratch / "captured.ts").write_bytes(captured)
         activations = tensors(captured)
-        gradients = tensors(run("act-grad", "--site", ",".join(SITES), source="captured.ts"))
-        for site in SITES:
+        saes = {(site, layer): write_sae(scratch, folder, site, layer, activations[f"act.{site}.{layer}"].shape[1])
+                for site in sites for layer in range(len(layers))}
+        gradients = tensors(run("act-grad", "--site", ",".join(sites), source="captured.ts"))
+        for site in sites:
             path = scratch / "saes" / "{site}.{layer}"
             replaced = tensors(run("sae-grad", "--site", site, "--sae", path, "--dense", source="captured.ts"))
             held = tensors(run("sae-grad", "--site", site, "--sae", path, "--dense", "--use-error-term",
                                source="captured.ts"))
             errors = {}
-            for layer in layers:
-                exact = exact_numbers(model, batches, site, layer, saes[site, layer])
+            for layer in range(len(layers)):
+                exact = exact_numbers(model, batches, site, layers[layer], saes[site, layer])
                 place = f"{site}.{layer}"
                 for what, found in [("activation", activations[f"act.{place}"]),
                                     ("gradient", gradients[f"grad.{place}"]),
                                     ("replaced", replaced[f"grad.{place}"]), ("error term", held[f"grad.{place}"])]:
                     error = np.linalg.norm(found - exact[what]) / np.linalg.norm(exact[what])
                     errors[what] = max(errors.get(what, 0), error)
-            print(f"{site:10} " + ", ".join(f"{what} {error:.1e}" for what, error in errors.items()))
+            print(f"{folder.name:20} {site:10} " + ", ".join(f"{what} {error:.1e}" for what, error in errors.items()),
+                  flush=True)
             worst = max(worst, *errors.values())
-    print(f"worst relative L2 error: {worst:.1e}")
-    if not worst < TOLERANCE:
-        sys.exit(f"expected less than {TOLERANCE}")
+    return worst
 
 
 def exact_numbers(model, batches, site, layer, sae):
@@ -99,7 +110,7 @@ def exact_numbers(model, batches, site, layer, sae):
                 error = (x[0, positions] - rebuilt).detach() if what == "error term" else 0
                 return x.index_copy(1, positions, (rebuilt + error)[None])
 
-            handles = hooks(model.model.layers[layer], site, edit)
+            handles = hooks(layer, site, edit)
             logits = model(input_ids=ids).logits[0]
             for handle in handles:
                 handle.remove()
@@ -118,24 +129,20 @@ def hooks(block, site, edit):
     def replace_output(_module, _inputs, output):
         return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
 
-    if site == "resid_pre":
-        return [block.register_forward_pre_hook(replace_input)]
-    if site == "attn_z":
-        return [block.self_attn.o_proj.register_forward_pre_hook(replace_input)]
+    places = families.places(block)
     if site == "resid_mid":
         # What attention adds is changed so that the sum is the one that is wanted.
         before = {}
         remember = block.register_forward_pre_hook(lambda _module, inputs: before.update(x=inputs[0]))
-        return [remember, block.self_attn.o_proj.register_forward_hook(
+        return [remember, places["attn_out"][0].register_forward_hook(
             lambda _module, _inputs, output: edit(before["x"] + output) - before["x"])]
-    module = {"attn_out": block.self_attn.o_proj, "mlp_out": block.mlp, "resid_post": block}[site]
-    return [module.register_forward_hook(replace_output)]
+    module, side = places[site]
+    return [module.register_forward_pre_hook(replace_input) if side == "input"
+            else module.register_forward_hook(replace_output)]
 
 
-def write_sae(scratch, model, site, layer):
+def write_sae(scratch, model, site, layer, width):
     """A SAELens autoencoder of random numbers that says where it belongs."""
-    config = model.config
-    width = config.num_attention_heads * config.head_dim if site == "attn_z" else config.hidden_size
     sae = {"W_enc": torch.randn(width, FEATURES) * 0.3, "b_enc": torch.randn(FEATURES) * 0.1,
            "W_dec": torch.randn(FEATURES, width) * 0.1, "b_dec": torch.randn(width) * 0.1}
     folder = scratch / "saes" / f"{site}.{layer}"
@@ -144,7 +151,7 @@ def write_sae(scratch, model, site, layer):
     (folder / "cfg.json").write_text(json.dumps({
         "architecture": "standard", "d_in": width, "d_sae": FEATURES, "dtype": "float32",
         "apply_b_dec_to_input": False, "normalize_activations": "none", "reshape_activations": "none",
-        "metadata": {"model_name": MODEL.name, "hook_name": f"blocks.{layer}.{HOOKS[site]}",
+        "metadata": {"model_name": model.name, "hook_name": f"blocks.{layer}.{HOOKS[site]}",
                      "sae_lens_version": "6.0.0"}}))
     return {name: t.double() for name, t in sae.items()}
 

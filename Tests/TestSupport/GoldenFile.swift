@@ -4,6 +4,10 @@ import TensorStream
 /// What Hugging Face and autograd say in float64 of a small model, as Tests/Golden/make_golden.py wrote it.
 public struct GoldenFile: Sendable {
   public static let names = ["f32", "bf16-sharded", "f16", "demo"]
+  /// A model of every family, with the plain run at every place.
+  public static let families = [
+    "llama", "llama-linear", "mistral", "qwen3", "gemma", "gemma2", "gemma3", "gpt2", "gpt_neox", "gpt_neox-sequential",
+  ].map { "families/\($0)" }
   /// Samples as they are, and padded to a common length with the padding scored.
   public static let runs = ["plain", "padded"]
   public static let folder = "\(packageRoot)/Tests/Golden"

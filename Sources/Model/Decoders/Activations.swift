@@ -1,6 +1,6 @@
 import TensorOperations
 
-/// What a layer's backward pass needs of its forward pass: N rows each.
+/// What a layer's backward pass needs of its forward pass: N rows each. What a model does not have is nil.
 struct LayerActivations {
   /// (N,D): resid_pre.
   let input: Tensor
@@ -9,30 +9,50 @@ struct LayerActivations {
   let query: Tensor
   let key: Tensor
   let value: Tensor
+  /// Before the norms of queries and keys.
+  let rawQuery: Tensor?
+  let rawKey: Tensor?
+  let queryStatistics: Tensor?
+  let keyStatistics: Tensor?
   /// (N, heads · headWidth): attn_z.
   let attention: Tensor
   let logSumExp: Tensor
-  /// (N,D): resid_mid.
-  let middle: Tensor
+  /// (N,D), before the norm behind attention.
+  let rawAttentionOutput: Tensor?
+  let attentionOutputStatistics: Tensor?
+  /// (N,D): resid_mid, where the MLP reads it.
+  let middle: Tensor?
   let middleStatistics: Tensor
   /// (N, width of the MLP), as is `up`.
-  let gate: Tensor
+  let gate: Tensor?
   let up: Tensor
+  /// (N,D), before the norm behind the MLP.
+  let rawMLPOutput: Tensor?
+  let mlpOutputStatistics: Tensor?
 
   /// - Parameter tensor: makes one of so many columns.
   init(_ description: DecoderDescription, _ tensor: (Int) -> Tensor) {
-    let attentionShape = description.attention
+    let (shape, weights) = (description.attention, description.weights)
+    func tensorIfThere(_ slot: WeightSlot, _ columns: Int) -> Tensor? { weights[slot] == nil ? nil : tensor(columns) }
     input = tensor(description.width)
     inputStatistics = tensor(1)
-    query = tensor(attentionShape.queryWidth)
-    key = tensor(attentionShape.keyValueWidth)
-    value = tensor(attentionShape.keyValueWidth)
-    attention = tensor(attentionShape.queryWidth)
-    logSumExp = tensor(2 * attentionShape.heads)
-    middle = tensor(description.width)
+    query = tensor(shape.queryWidth)
+    key = tensor(shape.keyValueWidth)
+    value = tensor(shape.keyValueWidth)
+    rawQuery = tensorIfThere(.queryNorm, shape.queryWidth)
+    rawKey = tensorIfThere(.keyNorm, shape.keyValueWidth)
+    queryStatistics = tensorIfThere(.queryNorm, shape.heads)
+    keyStatistics = tensorIfThere(.keyNorm, shape.keyValueHeads)
+    attention = tensor(shape.queryWidth)
+    logSumExp = tensor(2 * shape.heads)
+    rawAttentionOutput = tensorIfThere(.attentionPostNorm, description.width)
+    attentionOutputStatistics = tensorIfThere(.attentionPostNorm, 1)
+    middle = description.wiring == .sequential ? tensor(description.width) : nil
     middleStatistics = tensor(1)
-    gate = tensor(description.mlp.width)
+    gate = tensorIfThere(.gate, description.mlp.width)
     up = tensor(description.mlp.width)
+    rawMLPOutput = tensorIfThere(.mlpPostNorm, description.width)
+    mlpOutputStatistics = tensorIfThere(.mlpPostNorm, 1)
   }
 }
 
@@ -40,6 +60,8 @@ struct LayerActivations {
 struct Workspace {
   let normalized: Tensor
   let hidden: Tensor
+  /// (N,D): attn_out, where the MLP does not read it.
+  let attentionOutput: Tensor?
   let mlpOutput: Tensor
   let dAttention: Tensor
   let dQuery: Tensor
@@ -49,6 +71,7 @@ struct Workspace {
   init(_ description: DecoderDescription, _ tensor: (Int) -> Tensor) {
     normalized = tensor(description.width)
     hidden = tensor(description.mlp.width)
+    attentionOutput = description.wiring == .parallel ? tensor(description.width) : nil
     mlpOutput = tensor(description.width)
     dAttention = tensor(description.attention.queryWidth)
     dQuery = tensor(description.attention.queryWidth)

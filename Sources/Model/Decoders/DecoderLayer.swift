@@ -6,153 +6,175 @@ import TensorOperations
 /// under it.
 struct DecoderLayer {
   private let description: DecoderDescription
-  private let attentionNorm: Tensor
-  private let queryWeight: Matrix
-  private let queryBias: Tensor?
-  private let keyWeight: Matrix
-  private let keyBias: Tensor?
-  private let valueWeight: Matrix
-  private let valueBias: Tensor?
-  private let outputWeight: Matrix
-  private let mlpNorm: Tensor
-  private let gateWeight: Matrix
-  private let upWeight: Matrix
-  private let downWeight: Matrix
+  private let attention: LayerAttention
+  private let attentionNorm: Norm
+  private let query: Linear
+  private let key: Linear
+  private let value: Linear
+  private let queryNorm: Norm?
+  private let keyNorm: Norm?
+  private let attentionOutput: Linear
+  private let attentionPostNorm: Norm?
+  private let mlpNorm: Norm
+  private let gate: Linear?
+  private let up: Linear
+  private let down: Linear
+  private let mlpPostNorm: Norm?
 
   init(_ number: Int, _ weights: WeightLoader) throws {
     description = weights.checkpoint.description
-    attentionNorm = try weights.vector(.attentionNorm, number)
-    queryWeight = try weights.matrix(.query, number)
-    queryBias = try weights.bias(.queryBias, number)
-    keyWeight = try weights.matrix(.key, number)
-    keyBias = try weights.bias(.keyBias, number)
-    valueWeight = try weights.matrix(.value, number)
-    valueBias = try weights.bias(.valueBias, number)
-    outputWeight = try weights.matrix(.attentionOutput, number)
-    mlpNorm = try weights.vector(.mlpNorm, number)
-    gateWeight = try weights.matrix(.gate, number)
-    upWeight = try weights.matrix(.up, number)
-    downWeight = try weights.matrix(.down, number)
+    attention = description.attentions[number]
+    attentionNorm = try weights.norm(.attentionNorm, bias: .attentionNormBias, number)
+    query = try weights.linear(.query, bias: .queryBias, number)
+    key = try weights.linear(.key, bias: .keyBias, number)
+    value = try weights.linear(.value, bias: .valueBias, number)
+    queryNorm = try weights.normIfThere(.queryNorm, number)
+    keyNorm = try weights.normIfThere(.keyNorm, number)
+    attentionOutput = try weights.linear(.attentionOutput, bias: .attentionOutputBias, number)
+    attentionPostNorm = try weights.normIfThere(.attentionPostNorm, number)
+    mlpNorm = try weights.norm(.mlpNorm, bias: .mlpNormBias, number)
+    gate =
+      switch description.mlp {
+      case .gated: try weights.linear(.gate, bias: .gateBias, number)
+      case .plain: nil
+      }
+    up = try weights.linear(.up, bias: .upBias, number)
+    down = try weights.linear(.down, bias: .downBias, number)
+    mlpPostNorm = try weights.normIfThere(.mlpPostNorm, number)
   }
 
   // MARK: - Attention
 
   /// From `saved.input`, resid_pre, to `saved.attention`, attn_z:
   ///
-  ///     (q, k, v) = norm(resid_pre) · (W_q, W_k, W_v) + biases;  attn_z = attention(rotate(q), rotate(k), v)
+  ///     (q, k, v) = norm(resid_pre) · (W_q, W_k, W_v) + biases
+  ///     attn_z    = attention(rotate(norm(q)), rotate(norm(k)), v), where queries and keys have norms, head by head
   ///
-  /// HF: modeling_qwen2.py, Qwen2Attention.forward.
+  /// HF: Attention.forward of each family's modeling file.
   func heads(_ saved: LayerActivations, _ pass: PassTensors) {
-    let (ops, workspace) = (pass.operations, pass.workspace)
-    ops.normalize(
-      y: workspace.normalized, statistics: saved.inputStatistics, x: saved.input, weight: attentionNorm, bias: nil,
-      description.norm)
-    ops.linear(y: saved.query, x: workspace.normalized, weight: queryWeight, bias: queryBias)
-    ops.linear(y: saved.key, x: workspace.normalized, weight: keyWeight, bias: keyBias)
-    ops.linear(y: saved.value, x: workspace.normalized, weight: valueWeight, bias: valueBias)
-    for x in [saved.query, saved.key] {
-      ops.rotate(x: x, positions: pass.input.positions, description.rotary, description.attention)
-    }
+    let (ops, normalized) = (pass.operations, pass.workspace.normalized)
+    attentionNorm.apply(y: normalized, statistics: saved.inputStatistics, x: saved.input, ops)
+    query.apply(y: saved.rawQuery ?? saved.query, x: normalized, ops)
+    key.apply(y: saved.rawKey ?? saved.key, x: normalized, ops)
+    value.apply(y: saved.value, x: normalized, ops)
+    queryNorm?.applyToHeads(y: saved.query, statistics: saved.queryStatistics!, x: saved.rawQuery!, ops)
+    keyNorm?.applyToHeads(y: saved.key, statistics: saved.keyStatistics!, x: saved.rawKey!, ops)
+    rotate(saved.query, saved.key, pass, isBackward: false)
     ops.attention(
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
-      samples: pass.input.samples, shape: description.attention)
+      samples: pass.input.samples, shape: attention.shape)
   }
 
-  /// With `workspace.dAttention` the gradient at attn_z, adds to dx, the gradient at resid_mid, what makes it that at
-  /// resid_pre:
+  /// With `workspace.dAttention` the gradient at attn_z, adds to dx, the gradient at resid_pre without what goes through
+  /// the heads:
   ///
-  ///     d resid_pre = d resid_mid + norm'(attention'(d attn_z) · (W_q, W_k, W_v)ᵀ)
+  ///     dx += norm'(attention'(d attn_z) · (W_q, W_k, W_v)ᵀ)
   func headsBackward(dx: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     let dNormalized = workspace.normalized
     ops.attentionBackward(
       dQuery: workspace.dQuery, dKey: workspace.dKey, dValue: workspace.dValue, dOutput: workspace.dAttention,
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
-      samples: pass.input.samples, shape: description.attention)
-    for dx in [workspace.dQuery, workspace.dKey] {
-      ops.rotateBackward(dx: dx, positions: pass.input.positions, description.rotary, description.attention)
+      samples: pass.input.samples, shape: attention.shape)
+    rotate(workspace.dQuery, workspace.dKey, pass, isBackward: true)
+    queryNorm?.backwardOfHeads(
+      dx: workspace.dQuery, statistics: saved.queryStatistics!, x: saved.rawQuery!, ops)
+    keyNorm?.backwardOfHeads(dx: workspace.dKey, statistics: saved.keyStatistics!, x: saved.rawKey!, ops)
+    query.backward(dx: dNormalized, dy: workspace.dQuery, ops)
+    key.backward(dx: dNormalized, dy: workspace.dKey, ops, accumulate: true)
+    value.backward(dx: dNormalized, dy: workspace.dValue, ops, accumulate: true)
+    attentionNorm.backward(dx: dx, dy: dNormalized, statistics: saved.inputStatistics, x: saved.input, ops)
+  }
+
+  /// Turns queries and keys, or their gradients back, in place.
+  private func rotate(_ query: Tensor, _ key: Tensor, _ pass: PassTensors, isBackward: Bool) {
+    guard case .halves(let inverseFrequencies) = attention.rotary else { return }
+    for x in [query, key] {
+      pass.operations.rotate(
+        x: x, positions: pass.input.positions, headWidth: attention.shape.headWidth,
+        inverseFrequencies: inverseFrequencies, isBackward: isBackward)
     }
-    ops.linearBackward(dx: dNormalized, dy: workspace.dQuery, weight: queryWeight)
-    ops.linearBackward(dx: dNormalized, dy: workspace.dKey, weight: keyWeight, accumulate: true)
-    ops.linearBackward(dx: dNormalized, dy: workspace.dValue, weight: valueWeight, accumulate: true)
-    ops.normalizeBackward(
-      dx: dx, dy: dNormalized, statistics: saved.inputStatistics, x: saved.input, weight: attentionNorm,
-      description.norm, accumulate: true)
   }
 
-  /// attn_out = attn_z · W_o
+  /// attn_out = attn_z · W_o + b, behind a norm where there is one
   func attentionOutput(y: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
-    pass.operations.linear(y: y, x: saved.attention, weight: outputWeight)
+    attentionOutput.apply(y: saved.rawAttentionOutput ?? y, x: saved.attention, pass.operations)
+    attentionPostNorm?.apply(
+      y: y, statistics: saved.attentionOutputStatistics!, x: saved.rawAttentionOutput!, pass.operations)
   }
 
-  /// resid_mid = resid_pre + attn_out, in `saved.middle`, without attn_out ever being there.
+  /// resid_mid = resid_pre + attn_out, in `saved.middle`; without a norm, attn_out is never there by itself.
   func addAttention(_ saved: LayerActivations, _ pass: PassTensors) {
-    pass.operations.copy(saved.middle, from: saved.input)
-    pass.operations.linear(y: saved.middle, x: saved.attention, weight: outputWeight, accumulate: true)
+    let (ops, middle) = (pass.operations, saved.middle!)
+    ops.copy(middle, from: saved.input)
+    if attentionPostNorm == nil {
+      attentionOutput.apply(y: middle, x: saved.attention, ops, accumulate: true)
+    } else {
+      attentionOutput(y: pass.workspace.mlpOutput, saved, pass)
+      ops.add(middle, pass.workspace.mlpOutput)
+    }
   }
 
-  /// From dx, the gradient at resid_mid and at attn_out, to that at attn_z, in `workspace.dAttention`:
+  /// From dx, the gradient at attn_out, to that at attn_z, in `workspace.dAttention`:
   ///
-  ///     d attn_z = d attn_out · W_oᵀ
-  func attentionOutputBackward(dx: Tensor, _ pass: PassTensors) {
-    pass.operations.linearBackward(dx: pass.workspace.dAttention, dy: dx, weight: outputWeight)
+  ///     d attn_z = norm'(d attn_out) · W_oᵀ
+  func attentionOutputBackward(dx: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
+    var dOutput = dx
+    if let attentionPostNorm {
+      dOutput = pass.workspace.mlpOutput
+      attentionPostNorm.backward(
+        dx: dOutput, dy: dx, statistics: saved.attentionOutputStatistics!, x: saved.rawAttentionOutput!,
+        pass.operations, accumulate: false)
+    }
+    attentionOutput.backward(dx: pass.workspace.dAttention, dy: dOutput, pass.operations)
   }
 
   // MARK: - MLP
 
-  /// From `saved.middle`, resid_mid, to `workspace.mlpOutput`, mlp_out:
+  /// From x, what the MLP reads, to `workspace.mlpOutput`, mlp_out:
   ///
-  ///     mlp_out = (silu(x · W_gate) ∘ x · W_up) · W_down  with x = norm(resid_mid)
+  ///     mlp_out = (f(n · W_gate) ∘ n · W_up) · W_down, or f(n · W_up) · W_down, with n = norm(x) and biases,
   ///
-  /// HF: modeling_qwen2.py, Qwen2MLP.forward.
-  func mlp(_ saved: LayerActivations, _ pass: PassTensors) {
+  /// behind a norm where there is one. HF: MLP.forward of each family's modeling file.
+  func mlp(x: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
-    ops.normalize(
-      y: workspace.normalized, statistics: saved.middleStatistics, x: saved.middle, weight: mlpNorm, bias: nil,
-      description.norm)
+    mlpNorm.apply(y: workspace.normalized, statistics: saved.middleStatistics, x: x, ops)
+    gate?.apply(y: saved.gate!, x: workspace.normalized, ops)
+    up.apply(y: saved.up, x: workspace.normalized, ops)
     switch description.mlp {
-    case .swiGLU:
-      ops.linear(y: saved.gate, x: workspace.normalized, weight: gateWeight)
-      ops.linear(y: saved.up, x: workspace.normalized, weight: upWeight)
-      ops.activate(y: workspace.hidden, gate: saved.gate, up: saved.up, by: .silu)
-      ops.linear(y: workspace.mlpOutput, x: workspace.hidden, weight: downWeight)
+    case .gated(_, let function): ops.activate(y: workspace.hidden, gate: saved.gate!, up: saved.up, by: function)
+    case .plain(_, let function): ops.activate(y: workspace.hidden, gate: saved.up, up: nil, by: function)
     }
+    down.apply(y: saved.rawMLPOutput ?? workspace.mlpOutput, x: workspace.hidden, ops)
+    mlpPostNorm?.apply(y: workspace.mlpOutput, statistics: saved.mlpOutputStatistics!, x: saved.rawMLPOutput!, ops)
   }
 
-  /// Adds to dx, the gradient at resid_post and at mlp_out, what makes it that at resid_mid:
+  /// Adds to dx, the gradient at mlp_out and at the stream that it is added to, what makes it that at x, which the MLP
+  /// read from the stream:
   ///
-  ///     d resid_mid = d resid_post + norm'(swiGLU'(d mlp_out · W_downᵀ) · (W_gate, W_up)ᵀ)
+  ///     dx += norm'(activate'(norm'(d mlp_out) · W_downᵀ) · (W_gate, W_up)ᵀ)
   ///
   /// `saved.gate` and `saved.up` are overwritten.
-  func mlpBackward(dx: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
+  func mlpBackward(dx: Tensor, x: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     let dNormalized = workspace.normalized
-    switch description.mlp {
-    case .swiGLU:
-      ops.linearBackward(dx: workspace.hidden, dy: dx, weight: downWeight)
-      ops.activateBackward(
-        dGate: saved.gate, dUp: saved.up, dy: workspace.hidden, gate: saved.gate, up: saved.up, by: .silu)
-      ops.linearBackward(dx: dNormalized, dy: saved.gate, weight: gateWeight)
-      ops.linearBackward(dx: dNormalized, dy: saved.up, weight: upWeight, accumulate: true)
+    var dOutput = dx
+    if let mlpPostNorm {
+      dOutput = workspace.mlpOutput
+      mlpPostNorm.backward(
+        dx: dOutput, dy: dx, statistics: saved.mlpOutputStatistics!, x: saved.rawMLPOutput!, ops, accumulate: false)
     }
-    ops.normalizeBackward(
-      dx: dx, dy: dNormalized, statistics: saved.middleStatistics, x: saved.middle, weight: mlpNorm, description.norm,
-      accumulate: true)
-  }
-}
-
-extension TensorOperations {
-  /// Turns queries or keys in place.
-  func rotate(x: Tensor, positions: [Int32], _ rotary: RotaryEmbedding, _ shape: AttentionShape) {
-    rotate(
-      x: x, positions: positions, headWidth: shape.headWidth,
-      inverseFrequencies: rotary.inverseFrequencies(headWidth: shape.headWidth))
-  }
-
-  /// Turns their gradients back.
-  func rotateBackward(dx: Tensor, positions: [Int32], _ rotary: RotaryEmbedding, _ shape: AttentionShape) {
-    rotateBackward(
-      dx: dx, positions: positions, headWidth: shape.headWidth,
-      inverseFrequencies: rotary.inverseFrequencies(headWidth: shape.headWidth))
+    down.backward(dx: workspace.hidden, dy: dOutput, ops)
+    switch description.mlp {
+    case .gated(_, let function):
+      ops.activateBackward(
+        dGate: saved.gate!, dUp: saved.up, dy: workspace.hidden, gate: saved.gate!, up: saved.up, by: function)
+      gate!.backward(dx: dNormalized, dy: saved.gate!, ops)
+      up.backward(dx: dNormalized, dy: saved.up, ops, accumulate: true)
+    case .plain(_, let function):
+      ops.activateBackward(dGate: saved.up, dUp: nil, dy: workspace.hidden, gate: saved.up, up: nil, by: function)
+      up.backward(dx: dNormalized, dy: saved.up, ops)
+    }
+    mlpNorm.backward(dx: dx, dy: dNormalized, statistics: saved.middleStatistics, x: x, ops)
   }
 }

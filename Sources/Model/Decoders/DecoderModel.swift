@@ -1,3 +1,4 @@
+import Glibc
 import SystemIO
 import TensorFiles
 import TensorOperations
@@ -10,9 +11,9 @@ public final class DecoderModel {
   public let operations: any TensorOperations
   private let checkpoint: Checkpoint
   /// By layer number.
-  private let layers: [Int: DecoderLayer]
-  /// The final norm's weight and the output head (V,D), where they were loaded.
-  private let output: (norm: Tensor, head: Matrix)?
+  let layers: [Int: DecoderLayer]
+  /// The final norm and the output head (V,D), where they were loaded.
+  private let output: (norm: Norm, head: Matrix)?
   private let memory: PassMemory
 
   /// Loads the weights of `layers` and, where asked for, of the output head.
@@ -24,18 +25,23 @@ public final class DecoderModel {
     self.checkpoint = checkpoint
     self.operations = operations
     description = checkpoint.description
-    try operations.check(description.attention)
+    for layer in wanted { try operations.check(description.attentions[layer].shape) }
     memory = PassMemory(checkpoint.description, operations)
     let weights = WeightLoader(checkpoint: checkpoint, operations: operations)
     var layers: [Int: DecoderLayer] = [:]
     for layer in wanted { layers[layer] = try DecoderLayer(layer, weights) }
     self.layers = layers
-    output = includingHead ? (try weights.vector(.finalNorm), try weights.matrix(.head)) : nil
+    output = includingHead ? (try weights.norm(.finalNorm, bias: .finalNormBias), try weights.matrix(.head)) : nil
   }
 
   /// The layers that must be loaded to go on from a place to the loss.
   public static func layers(from place: Place, of description: DecoderDescription) -> Range<Int> {
-    (place.layer + (place.site <= .residMid ? 0 : 1))..<description.layerCount
+    let isInLayer =
+      switch description.wiring {
+      case .sequential: place.site <= .residMid
+      case .parallel: place.site <= .attnZ
+      }
+    return (place.layer + (isInLayer ? 0 : 1))..<description.layerCount
   }
 
   /// Rows of samples that a pass has at most, where samples are that short: what the device has memory for.
@@ -79,29 +85,45 @@ public final class DecoderModel {
     try embed(input, into: pass.residual)
     run(pass, from: Place(.residPre, 0), through: lastPlace, showing: []) { _, _, _ in }
     let normalized = pass.workspace.normalized
-    operations.normalize(
-      y: normalized, statistics: pass.statistics, x: pass.residual, weight: output!.norm, bias: nil, description.norm)
+    output!.norm.apply(y: normalized, statistics: pass.statistics, x: pass.residual, operations)
     let logits = operations.makeTensor(rows: input.rowCount, columns: description.vocabularySize)
     operations.linear(y: logits, x: normalized, weight: output!.head)
     return [Float](unsafeUninitializedCapacity: logits.count) { values, count in
       operations.download(values.baseAddress!, from: logits)
       count = logits.count
+      guard let softCap = description.logitSoftCap else { return }
+      for i in 0..<count { values[i] = softCap * tanhf(values[i] / softCap) }
     }
   }
 
   private var lastPlace: Place { Place(.residPost, description.layerCount - 1) }
 
-  /// Rows of the embedding matrix, taken from the checkpoint itself: a batch needs few of them.
+  /// Rows of the embedding matrix, and of the positions' where there are such, taken from the checkpoint itself: a batch
+  /// needs few of them.
   private func embed(_ input: ModelInput, into residual: Tensor) throws {
     let D = description.width
-    let embedding = try checkpoint.tensor(description.weights.name(.embedding))
-    let (bytes, type) = (try embedding.elements(), embedding.type)
     let rows = UnsafeMutablePointer<Float>.allocate(capacity: residual.count)
     defer { rows.deallocate() }
-    for (row, id) in input.inputIDs.enumerated() {
-      widen(rows + row * D, bytes.baseAddress! + Int(id) * D * type.size, D, type)
+    try widenRows(input.inputIDs, of: .embedding, into: rows)
+    if description.embeddingScale != 1 {
+      for i in 0..<residual.count { rows[i] *= description.embeddingScale }
+    }
+    if description.learnedPositions != nil {
+      let positions = UnsafeMutablePointer<Float>.allocate(capacity: residual.count)
+      defer { positions.deallocate() }
+      try widenRows(input.positions, of: .positions, into: positions)
+      for i in 0..<input.rowCount * D { rows[i] += positions[i] }
     }
     operations.upload(residual, from: rows)
+  }
+
+  private func widenRows(_ numbers: [Int32], of slot: WeightSlot, into rows: UnsafeMutablePointer<Float>) throws {
+    let D = description.width
+    let matrix = try checkpoint.tensor(description.weights.name(slot))
+    let (bytes, type) = (try matrix.elements(), matrix.type)
+    for (row, number) in numbers.enumerated() {
+      widen(rows + row * D, bytes.baseAddress! + Int(number) * D * type.size, D, type)
+    }
   }
 
   // MARK: - From a place on
@@ -133,7 +155,7 @@ public final class DecoderModel {
   public func gradients(
     _ input: ModelInput, from start: Start, at places: Set<Place>, record: (Place, Tensor) throws -> Void
   ) rethrows -> [Double] {
-    precondition(places.allSatisfy { $0 >= start.place })
+    precondition(places.allSatisfy { $0 >= start.place && description.sites.contains($0.site) })
     let pass = forward(input, from: start)
     let losses = losses(pass, dResidual: pass.dResidual)
     try backward(pass, at: places, record)
@@ -165,8 +187,12 @@ public final class DecoderModel {
     case .attnZ:
       operations.upload(pass.saved(place.layer).input, from: start.rest!)
       operations.upload(pass.saved(place.layer).attention, from: start.activation)
-    case .attnOut: addRest(to: pass.saved(place.layer).middle)
-    case .residMid: operations.upload(pass.saved(place.layer).middle, from: start.activation)
+    case .attnOut:
+      switch description.wiring {
+      case .sequential: addRest(to: pass.saved(place.layer).middle!)
+      case .parallel: addRest(to: pass.residual)
+      }
+    case .residMid: operations.upload(pass.saved(place.layer).middle!, from: start.activation)
     case .mlpOut: addRest(to: pass.residual)
     }
   }
@@ -180,34 +206,12 @@ public final class DecoderModel {
   ) rethrows {
     for number in start.layer...last.layer {
       let first = number == start.layer ? start.site : .residPre
-      /// Shows a site where it is wanted; false where nothing behind it is.
-      func goesOn(_ site: Site, _ activation: @autoclosure () -> Tensor, _ rest: Tensor? = nil) throws -> Bool {
-        let place = Place(site, number)
-        if places.contains(place) { try show(place, activation(), rest) }
-        return place != last
-      }
-      guard first <= .residMid else { continue }
-      let (layer, saved, workspace) = (layers[number]!, pass.saved(number), pass.workspace)
-      if first == .residPre {
-        operations.copy(saved.input, from: pass.residual)
-        guard try goesOn(.residPre, saved.input) else { return }
-        layer.heads(saved, pass)
-      }
-      if first <= .attnZ {
-        guard try goesOn(.attnZ, saved.attention, saved.input) else { return }
-        func attentionOutput() -> Tensor {
-          layer.attentionOutput(y: workspace.mlpOutput, saved, pass)
-          return workspace.mlpOutput
+      let goesOn =
+        switch description.wiring {
+        case .sequential: try runSequential(number, pass, from: first, through: last, showing: places, show)
+        case .parallel: try runParallel(number, pass, from: first, through: last, showing: places, show)
         }
-        guard try goesOn(.attnOut, attentionOutput(), saved.input) else { return }
-        layer.addAttention(saved, pass)
-      }
-      guard try goesOn(.residMid, saved.middle) else { return }
-      layer.mlp(saved, pass)
-      guard try goesOn(.mlpOut, workspace.mlpOutput, saved.middle) else { return }
-      operations.copy(pass.residual, from: saved.middle)
-      operations.add(pass.residual, workspace.mlpOutput)
-      _ = try goesOn(.residPost, pass.residual)
+      guard goesOn else { return }
     }
   }
 
@@ -217,21 +221,10 @@ public final class DecoderModel {
     let dx = pass.dResidual
     for number in (lowest.layer..<description.layerCount).reversed() {
       let last = number == lowest.layer ? lowest.site : .residPre
-      func note(_ sites: [Site], _ gradient: Tensor) throws {
-        for site in sites where places.contains(Place(site, number)) { try record(Place(site, number), gradient) }
+      switch description.wiring {
+      case .sequential: try backSequential(number, pass, dx: dx, to: last, at: places, record)
+      case .parallel: try backParallel(number, pass, dx: dx, to: last, at: places, record)
       }
-      // What is added to the stream has the stream's own gradient.
-      try note([.residPost, .mlpOut], dx)
-      guard last <= .residMid else { return }
-      let (layer, saved) = (layers[number]!, pass.saved(number))
-      layer.mlpBackward(dx: dx, saved, pass)
-      try note([.residMid, .attnOut], dx)
-      guard last <= .attnZ else { return }
-      layer.attentionOutputBackward(dx: dx, pass)
-      try note([.attnZ], pass.workspace.dAttention)
-      guard last == .residPre else { return }
-      layer.headsBackward(dx: dx, saved, pass)
-      try note([.residPre], dx)
     }
   }
 
@@ -240,15 +233,13 @@ public final class DecoderModel {
     let (output, residual) = (output!, pass.residual)
     // The width of a residual row is all that these two need; both are free between the passes.
     let (normalized, dNormalized) = (pass.workspace.normalized, pass.workspace.mlpOutput)
-    operations.normalize(
-      y: normalized, statistics: pass.statistics, x: residual, weight: output.norm, bias: nil, description.norm)
+    output.norm.apply(y: normalized, statistics: pass.statistics, x: residual, operations)
     let losses = operations.crossEntropy(
       dx: dResidual == nil ? nil : dNormalized, x: normalized, head: output.head, targets: pass.input.targets,
-      softCap: nil)
+      softCap: description.logitSoftCap)
     if let dResidual {
-      operations.normalizeBackward(
-        dx: dResidual, dy: dNormalized, statistics: pass.statistics, x: residual, weight: output.norm,
-        description.norm, accumulate: false)
+      output.norm.backward(
+        dx: dResidual, dy: dNormalized, statistics: pass.statistics, x: residual, operations, accumulate: false)
     }
     return pass.input.sampleRows.map { losses[$0].reduce(0, +) }
   }

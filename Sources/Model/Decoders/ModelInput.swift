@@ -18,7 +18,7 @@ public struct ModelInput {
 
   /// - Throws: as `DecoderDescription.check`.
   public init(_ tokens: TokenBatch, _ description: DecoderDescription) throws {
-    try description.check(tokens.inputIDs)
+    try description.check(tokens)
     self.init(tokens, samples: 0..<tokens.sampleCount)
   }
 
@@ -44,10 +44,19 @@ public struct ModelInput {
 }
 
 extension DecoderDescription {
-  /// - Throws: `Failure` of kind malformed for a token that the vocabulary does not have.
-  public func check(_ inputIDs: [Int32]) throws {
-    guard let id = inputIDs.first(where: { !(0..<Int32(vocabularySize)).contains($0) }) else { return }
-    throw Failure(
-      .malformed, "token id \(id): the model's vocabulary has \(vocabularySize) entries: wrong tokenizer?")
+  /// - Throws: `Failure` of kind malformed for a token that the vocabulary does not have, and for a sample with more
+  ///   positions than the model has learned.
+  public func check(_ tokens: TokenBatch) throws(Failure) {
+    if let id = tokens.inputIDs.first(where: { !(0..<Int32(vocabularySize)).contains($0) }) {
+      throw Failure(
+        .malformed, "token id \(id): the model's vocabulary has \(vocabularySize) entries: wrong tokenizer?")
+    }
+    guard let learnedPositions else { return }
+    for sample in 0..<tokens.sampleCount where tokens.rows(of: sample).count > learnedPositions {
+      throw Failure(
+        .malformed,
+        "sample \(tokens.sampleIndex[sample]): expected at most \(learnedPositions) tokens, the positions that the model "
+          + "has learned, found \(tokens.rows(of: sample).count): see wt-tokenize --max-length")
+    }
   }
 }

@@ -24,7 +24,8 @@ struct NamedTensors {
       }
       guard tensors.updateValue(tensor, forKey: canonical) == nil else {
         throw Failure(
-          .malformed, "\(path): tensor \(name): another one of the same meaning is there, with or without model.")
+          .malformed,
+          "\(path): tensor \(name): another one of the same meaning is there, with or without \(expected.prefix)")
       }
       places[canonical] = "\(path): tensor \(name)"
     }
@@ -73,7 +74,8 @@ struct NamedTensors {
     }
     if lacksBiases {
       warnings.append(
-        "\(path): has no biases of queries, keys and values: taken for zeros, as transformers does for \(description.family)"
+        "\(path): has no \(optionalNames.min()!) and none like it: taken for zeros, as transformers does for "
+          + description.family
       )
     }
   }
@@ -90,12 +92,12 @@ struct NamedTensors {
   /// A head of its own where config.json promises none is used, as transformers 5 does.
   private mutating func compareHead(_ description: DecoderDescription, in path: String) throws {
     guard description.tiesHead, ownHead else { return }
-    let (embedding, head) = (tensors[description.weights.name(.embedding)]!, tensors[head]!)
+    let (embedding, own) = (tensors[description.weights.name(.embedding)]!, tensors[head]!)
     ownHead =
-      try head.type != embedding.type || WeightIdentity.samples(of: head) != WeightIdentity.samples(of: embedding)
+      try own.type != embedding.type || WeightIdentity.samples(of: own) != WeightIdentity.samples(of: embedding)
     guard ownHead else { return }
     warnings.append(
-      "\(path): lm_head.weight differs from the embedding, which config.json calls tied: used as it is stored")
+      "\(path): \(self.head) differs from the embedding, which config.json calls tied: used as it is stored")
   }
 
   /// The hash of all tensors in the order of their names, a head that is the embedding left out.

@@ -25,13 +25,16 @@ func checkUnused(
       "\(file): tensor \(name): an adapter's: expected a whole model, as peft's merge_and_unload makes it")
   }
   var warnings: [String] = []
-  let layers = names.compactMap(layer)
+  let weights = description.weights
+  let layers = names.compactMap(weights.layer)
   if let last = layers.max(), last >= layerCount {
     warnings.append(
-      "\(file): has \(last + 1) layers, config.json's num_hidden_layers \(layerCount): the first \(layerCount) are used"
+      "\(file): has \(last + 1) layers, config.json says \(layerCount): the first \(layerCount) are used"
     )
   }
-  let others = names.filter { !isHarmless($0) && (layer($0) ?? 0) < layerCount }
+  let others = names.filter {
+    !isHarmless($0) && !weights.isWithoutEffect($0) && (weights.layer(of: $0) ?? 0) < layerCount
+  }
   if let first = others.first {
     let more = others.count > 1 ? " and \(others.count - 1) more" : ""
     warnings.append("\(file): tensor \(first)\(more): not a part of \(description.family)'s computation, not used")
@@ -57,12 +60,4 @@ private func isOfAdapter(_ name: String) -> Bool {
 private func isHarmless(_ name: String) -> Bool {
   name.contains("rotary_emb.inv_freq")
     || ["score.", "v_head.", "classifier.", "qa_outputs."].contains { name.hasPrefix($0) }
-}
-
-/// The layer whose tensor it is.
-private func layer(_ name: String) -> Int? {
-  let parts = name.split(separator: ".")
-  guard let index = parts.firstIndex(of: "layers"), index <= 2, index + 1 < parts.count else { return nil }
-  // No model has so many that one more could overflow.
-  return Int(parts[index + 1]).flatMap { (0..<1 << 24).contains($0) ? $0 : nil }
 }

@@ -14,12 +14,18 @@ struct WeightLoader {
     let source = checkpoint.description.weights[slot]!
     var tensor = try checkpoint.tensor(source.name(layer))
     if source.isTransposed { tensor = tensor.transposed }
-    if let slice = source.slice { tensor = try tensor.selecting(rows: slice) }
+    switch source.part {
+    case .whole: break
+    case .range(let rows): tensor = try tensor.selecting(rows: rows)
+    case .ofEach(let group, let rows):
+      // As they lie apart in the file, they are copied, in their type.
+      tensor = try tensor.selecting(rows: rows, ofEach: group)
+    }
     return operations.makeMatrix(try Matrix(tensor))
   }
 
-  /// As `vector`; nil where the family has no such bias.
-  func bias(_ slot: WeightSlot, _ layer: Int) throws -> Tensor? {
+  /// As `vector`; nil where the family has no such weight.
+  func vectorIfThere(_ slot: WeightSlot, _ layer: Int) throws -> Tensor? {
     checkpoint.description.weights[slot] == nil ? nil : try vector(slot, layer)
   }
 
@@ -28,16 +34,15 @@ struct WeightLoader {
   /// - Throws: as `matrix`.
   func vector(_ slot: WeightSlot, _ layer: Int = 0) throws -> Tensor {
     let source = checkpoint.description.weights[slot]!
-    let slice = source.slice ?? 0..<source.shape[0]
-    var values = [Float](repeating: 0, count: slice.count)
+    var values = [Float](repeating: 0, count: source.shape[0])
     let name = source.name(layer)
     if checkpoint.has(name) {
       let tensor = try checkpoint.tensor(name)
-      let start = try tensor.elements().baseAddress! + slice.lowerBound * tensor.type.size
-      widen(&values, start, slice.count, tensor.type)
+      widen(&values, try tensor.elements().baseAddress!, values.count, tensor.type)
     }
-    let vector = operations.makeTensor(rows: 1, columns: slice.count)
-    operations.upload(vector, from: values)
+    let chosen = source.part.rows(of: values.count).flatMap { values[$0] }
+    let vector = operations.makeTensor(rows: 1, columns: chosen.count)
+    operations.upload(vector, from: chosen)
     return vector
   }
 }

@@ -52,7 +52,7 @@ public func writeGradients(
   let reader = StreamReader(try .standardInput())
   while let segment = try reader.nextSegment(.activations) {
     try segment.check(identity: checkpoint.identity)
-    let captured = try segment.places(layerCount: checkpoint.description.layerCount)
+    let captured = try segment.places(of: checkpoint.description)
     let work = try open(checkpoint, captured, operations)
     let own = checkpoint.identity.merging(compute.provenance) { $1 }.merging(work.provenance) { $1 }
     let progress = Progress(unit: "samples", total: segment.count("samples"), messages)

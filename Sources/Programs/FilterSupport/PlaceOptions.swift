@@ -1,4 +1,5 @@
 import ArgumentParser
+import Decoders
 import SystemIO
 import TensorStream
 
@@ -21,11 +22,12 @@ public struct PlaceOptions: ParsableArguments {
 
   /// The places asked for; nil where layers are not, which the input then decides.
   ///
-  /// - Throws: `Failure` of kind usage for a layer that a model of `layerCount` layers lacks.
-  public func places(layerCount: Int) throws -> PlaceList? {
+  /// - Throws: `Failure` of kind usage for a site or a layer that the model lacks.
+  public func places(of description: DecoderDescription) throws -> PlaceList? {
+    do { try description.check(sites) } catch { throw error.at("--site") }
     guard let layers else { return nil }
-    if let last = layers.layers.last, last >= layerCount {
-      throw Failure(.usage, "--layers: layer \(last): the model's last layer is \(layerCount - 1)")
+    if let last = layers.layers.last, last >= description.layerCount {
+      throw Failure(.usage, "--layers: layer \(last): the model's last layer is \(description.layerCount - 1)")
     }
     return PlaceList(sites: sites, layers: layers.layers)
   }

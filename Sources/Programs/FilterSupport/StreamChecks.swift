@@ -1,14 +1,20 @@
+import Decoders
 import SystemIO
 import TensorStream
 
 extension Segment {
   /// The places that the provenance names.
   ///
-  /// - Throws: `Failure` of kind malformed where it names none, or one that a model of `layerCount` layers lacks.
-  public func places(layerCount: Int) throws(Failure) -> PlaceList {
+  /// - Throws: `Failure` of kind malformed where it names none, or one that the model lacks.
+  public func places(of description: DecoderDescription) throws(Failure) -> PlaceList {
     let list = try places()
-    guard let last = list.places.last, last.layer < layerCount else {
-      throw Failure(.malformed, "begin record: places: expected the model's layers, 0-\(layerCount - 1), found \(list)")
+    guard let last = list.places.last, last.layer < description.layerCount else {
+      throw Failure(
+        .malformed,
+        "begin record: places: expected the model's layers, 0-\(description.layerCount - 1), found \(list)")
+    }
+    do { try description.check(list.places.map(\.site)) } catch {
+      throw Failure(.malformed, "begin record: places: \(error)")
     }
     return list
   }

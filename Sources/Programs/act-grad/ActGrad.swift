@@ -56,7 +56,7 @@ struct ActGrad: Filter {
   ) throws -> (start: Place, places: PlaceList) {
     let lowest = captured.places[0]
     let all = PlaceList(sites: placeOptions.sites, layers: lowest.layer..<description.layerCount)
-    let asked = try placeOptions.places(layerCount: description.layerCount)
+    let asked = try placeOptions.places(of: description)
     let places = asked ?? PlaceList(all.places.filter { $0 >= lowest })
     guard let first = places.places.first, let start = captured.places.last(where: { $0 <= first }) else {
       throw Failure(

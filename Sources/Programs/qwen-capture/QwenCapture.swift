@@ -10,7 +10,7 @@ import TensorStream
 struct QwenCapture: Filter {
   static let configuration = CommandConfiguration(
     commandName: "qwen-capture",
-    abstract: "Run a Qwen2 model's layers over tokens and write their activations.",
+    abstract: "Run a language model's layers over tokens and write their activations.",
     discussion: """
       Reads a tokens stream, writes an activations stream: for each place, such as mlp_out.3, what is there, \
       act.mlp_out.3, and what the residual stream is without it, rest.mlp_out.3. Layers above the highest one asked for \
@@ -51,7 +51,8 @@ struct QwenCapture: Filter {
     checkpoint.warnings.forEach(warn)
     let layerCount = checkpoint.description.layerCount
     let places =
-      try placeOptions.places(layerCount: layerCount) ?? PlaceList(sites: placeOptions.sites, layers: 0..<layerCount)
+      try placeOptions.places(of: checkpoint.description)
+      ?? PlaceList(sites: placeOptions.sites, layers: 0..<layerCount)
     let outputs = try outputs(places)
     let operations = try compute.makeOperations(messages)
     let reader = StreamReader(try .standardInput())

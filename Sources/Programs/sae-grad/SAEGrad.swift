@@ -99,7 +99,7 @@ struct SAEGrad: Filter {
   /// The places whose autoencoders are to be used, all of which must have been captured.
   private func choose(_ captured: PlaceList, _ description: DecoderDescription) throws -> PlaceList {
     let ofSites = PlaceList(captured.places.filter { placeOptions.sites.contains($0.site) })
-    let places = try placeOptions.places(layerCount: description.layerCount) ?? ofSites
+    let places = try placeOptions.places(of: description) ?? ofSites
     if let missing = places.places.first(where: { !captured.places.contains($0) }) {
       throw Failure(.malformed, "expected \(missing) captured, found \(captured)")
     }

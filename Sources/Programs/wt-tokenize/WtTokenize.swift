@@ -8,7 +8,7 @@ import Tokenization
 struct WtTokenize: Filter {
   static let configuration = CommandConfiguration(
     commandName: "wt-tokenize",
-    abstract: "Turn lines of text into batches of a Qwen2 model's token ids.",
+    abstract: "Turn lines of text into batches of a language model's token ids.",
     discussion: """
       Reads text, writes a tokens stream. A sample is a line with more than --min-chars characters, not counting white \
       space at its ends; it is tokenized with its leading space and its line feed, and with the special tokens that \

@@ -140,7 +140,7 @@ public final class SampleGroupReader {
       return nil
     }
     let tokens = try TokenBatch(record)
-    try record.locating { try description.check(tokens.inputIDs) }
+    try record.locating { try description.check(tokens) }
     return (record, tokens)
   }
 }

@@ -247,7 +247,9 @@ struct Captured {
 
 func captured(_ model: DecoderModel, _ batch: ModelInput, at place: Place) throws -> Captured {
   var (activation, rest): ([Float], [Float]?) = ([], nil)
-  try model.capture(batch, at: [place]) { (activation, rest) = ($1.values, $2?.values) }
+  try model.capture(batch, at: [place]) {
+    (activation, rest) = ($1.downloaded(model.operations), $2?.downloaded(model.operations))
+  }
   return Captured(model: model, batch: batch, place: place, activation: activation, rest: rest)
 }
 
@@ -261,4 +263,12 @@ func loadModel(_ folder: String, threads: Int = 2) throws -> DecoderModel {
 extension Tensor {
   /// The numbers of a tensor in the processor's memory.
   var values: [Float] { Array(UnsafeBufferPointer(start: address, count: count)) }
+
+  /// The numbers of a tensor in any device's memory.
+  func downloaded(_ operations: any TensorOperations) -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { values, initialized in
+      operations.download(values.baseAddress!, from: self)
+      initialized = count
+    }
+  }
 }

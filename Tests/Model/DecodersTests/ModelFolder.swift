@@ -14,11 +14,13 @@ final class ModelFolder {
     var bytes: [UInt8]
   }
 
+  let golden: String
   let temporary: TemporaryFolder
   var tensors: [String: Stored] = [:]
   var path: String { temporary.path }
 
   init(_ golden: String) throws {
+    self.golden = golden
     temporary = try TemporaryFolder()
     let source = "\(GoldenFile.folder)/\(golden)"
     try FileManager.default.copyItem(atPath: "\(source)/config.json", toPath: temporary.file("config.json"))

@@ -40,15 +40,25 @@ import Testing
     #expect(try tensor().selecting(rows: 2..<2).doubles() == [])
   }
 
+  @Test func rowsOfEachGroup() throws {
+    let values = (0..<12).map { Float($0) }
+    let tensor = try StoredTensor(type: .f32, shape: [6, 2], storage: Numbers(values), storageCount: 12)
+    let second = try tensor.selecting(rows: 1..<2, ofEach: 3)
+    #expect(second.shape == [2, 2] && second.isContiguous)
+    #expect(try second.doubles() == [2, 3, 8, 9])
+    #expect(try tensor.selecting(rows: 0..<2, ofEach: 3).doubles() == [0, 1, 2, 3, 6, 7, 8, 9])
+    #expect(WeightPart.ofEach(3, 1..<2).rows(of: 6) == [1..<2, 4..<5])
+  }
+
   @Test func namesOfATable() {
     let table = WeightTable(
       [
         .embedding: WeightSource("model.embed.weight", [7, 4]), .finalNorm: WeightSource("model.norm.weight", [4]),
         .head: WeightSource("head.weight", [7, 4]),
-        .query: WeightSource("model.h.{layer}.qkv", [4, 12], isTransposed: true, slice: 0..<4),
-        .key: WeightSource("model.h.{layer}.qkv", [4, 12], isTransposed: true, slice: 4..<8),
-        .keyBias: WeightSource("model.h.{layer}.bias", [12], slice: 4..<8, isOptional: true),
-      ], layerCount: 2, prefix: "model.")
+        .query: WeightSource("model.h.{layer}.qkv", [4, 12], isTransposed: true, part: .range(0..<4)),
+        .key: WeightSource("model.h.{layer}.qkv", [4, 12], isTransposed: true, part: .range(4..<8)),
+        .keyBias: WeightSource("model.h.{layer}.bias", [12], part: .range(4..<8), isOptional: true),
+      ], layerCount: 2, prefix: "model.", renamed: ["old_head.": "head."], withoutEffect: [".mask."])
     #expect(
       table.shapes == [
         "model.embed.weight": [7, 4], "model.norm.weight": [4], "head.weight": [7, 4], "model.h.0.qkv": [4, 12],
@@ -57,6 +67,10 @@ import Testing
     #expect(table.optionalNames == ["model.h.0.bias", "model.h.1.bias"])
     #expect(table.canonicalName("h.1.qkv") == "model.h.1.qkv")
     #expect(table.canonicalName("model.head.weight") == "head.weight")
+    #expect(table.canonicalName("old_head.weight") == "head.weight")
     #expect(table.canonicalName("h.2.qkv") == nil)
+    #expect(table.layer(of: "h.2.qkv") == 2 && table.layer(of: "model.h.12.mask") == 12)
+    #expect(table.layer(of: "tower.h.2.qkv") == nil && table.layer(of: "h.99999999999999999999.x") == nil)
+    #expect(table.isWithoutEffect("h.0.mask.x") && !table.isWithoutEffect("h.0.masks"))
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import SystemIO
 import TensorStream
 import TestSupport
 import Testing
@@ -66,6 +67,27 @@ import Testing
     let outcome = try Program(program).run(DemoRun.modelFlag + arguments, input: input)
     #expect(outcome.failed(status, saying: message), "\(outcome.errors)")
     #expect(outcome.output.isEmpty)
+  }
+
+  /// In a model whose attention and MLP read the same, nothing is between them.
+  @Test(arguments: ["qwen-capture", "act-grad"]) func aSiteThatAModelDoesNotHave(program: String) throws {
+    let flags = ["--model", "\(packageRoot)/Tests/Golden/families/gpt_neox", "--site"]
+    let tokens = TokenBatch(inputIDs: [1, 2, 3], cuSeqlens: [0, 3], sampleIndex: [0])
+    var record = OutputRecord()
+    tokens.add(to: &record)
+    let stream = StreamWriter(try OutputFile(path: folder.file("tokens.ts")))
+    try stream.begin(.tokens, provenance: [:])
+    try stream.write(record, batch: 0)
+    try stream.end()
+    try stream.finish()
+    let input = try Data(contentsOf: folder.url("tokens.ts"))
+    let captured = try Program("qwen-capture").run(flags + ["attn_z,attn_out", "--quiet"], input: input)
+    try #require(captured.status == 0, "\(captured.errors)")
+    let gradients = try Program("act-grad").run(flags + ["attn_out,mlp_out,resid_post"], input: captured.output)
+    #expect(gradients.status == 0, "\(gradients.errors)")
+    let outcome = try Program(program).run(
+      flags + ["mlp_out,resid_mid"], input: program == "act-grad" ? captured.output : input)
+    #expect(outcome.failed(64, saying: "--site: site resid_mid: a GPTNeoX model of parallel wiring has none"))
   }
 
   /// One made for an MLP's output is not put elsewhere unless that is asked for.

@@ -82,6 +82,19 @@ public struct StoredTensor: Sendable {
       storage: storage, storageCount: storageCount)
   }
 
+  /// Of each group of `group` rows of a matrix, those that `rows` counts from its first: one after another, as a copy.
+  ///
+  /// - Throws: `Failure` of kind malformed where the storage's checksum is wrong.
+  public func selecting(rows: Range<Int>, ofEach group: Int) throws -> StoredTensor {
+    precondition(shape.count == 2 && rows.lowerBound >= 0 && rows.upperBound <= group && shape[0] % group == 0)
+    let (groups, columns) = (shape[0] / group, shape[1])
+    let parts = try StoredTensor(
+      type: type, shape: [groups, rows.count, columns], strides: [group * strides[0], strides[0], strides[1]],
+      offset: offset + rows.lowerBound * strides[0], storage: storage, storageCount: storageCount
+    ).contiguous()
+    return StoredTensor(parts, shape: [groups * rows.count, columns], strides: [columns, 1])
+  }
+
   /// From the first element to the end of the storage, valid as long as `storage`.
   public func bytes() throws -> UnsafeRawBufferPointer { view(of: try storage.bytes()) }
 

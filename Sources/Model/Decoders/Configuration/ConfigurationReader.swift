@@ -21,10 +21,10 @@ final class ConfigurationReader {
   }
 
   /// A whole number, also one that was written as 64.0. Sizes beyond 2²⁴ are no model's, and products of them would overflow.
-  func size(_ entry: String, default: Int, atMost limit: Int = 1 << 24) throws(Failure) -> Int {
+  func size(_ entry: String, default: Int, from least: Int = 1, atMost limit: Int = 1 << 24) throws(Failure) -> Int {
     guard let value = value(entry) else { return `default` }
-    guard let number = value.int ?? value.number.flatMap(Int.init(exactly:)), (1...limit).contains(number) else {
-      throw unsupported(entry, "a whole number from 1 to \(limit)")
+    guard let number = value.int ?? value.number.flatMap(Int.init(exactly:)), (least...limit).contains(number) else {
+      throw unsupported(entry, "a whole number from \(least) to \(limit)")
     }
     return number
   }
@@ -40,6 +40,37 @@ final class ConfigurationReader {
     guard let value = value(entry) else { return `default` }
     guard let boolean = value.boolean else { throw unsupported(entry, "true or false") }
     return boolean
+  }
+
+  /// A finite number above 0; nil where the entry says null.
+  func positiveOrNull(_ entry: String, default: Double?) throws(Failure) -> Double? {
+    guard let value = value(entry) else { return `default` }
+    return value.isNull ? nil : try positive(entry, default: 0)
+  }
+
+  /// Refuses an entry that is there and neither null nor that number: transformers' code of the family reads another
+  /// entry, which says the number.
+  func require(_ entry: String, toBe number: Double) throws(Failure) {
+    guard let value = value(entry), !value.isNull, value.number != number else { return }
+    throw unsupported(entry, number == number.rounded() ? "\(Int(number))" : "\(number)")
+  }
+
+  /// Refuses an entry that is there and neither null nor that word.
+  func require(_ entry: String, toBe word: String, _ remark: String = "") throws(Failure) {
+    guard let value = value(entry), !value.isNull, value.text != word else { return }
+    throw unsupported(entry, JSON.quote(word), remark)
+  }
+
+  /// Refuses an entry that says true, or anything else but false and null.
+  func refuseIfTrue(_ entry: String, _ remark: String = "") throws(Failure) {
+    guard let value = value(entry), !value.isNull, value.boolean != false else { return }
+    throw unsupported(entry, "false", remark)
+  }
+
+  /// Refuses an entry that is there and not null.
+  func refuse(_ entry: String, _ remark: String = "") throws(Failure) {
+    guard let value = value(entry), !value.isNull else { return }
+    throw unsupported(entry, "null", remark)
   }
 
   /// `config.json: ENTRY: expected …, found …`, the found value as the file has it.
