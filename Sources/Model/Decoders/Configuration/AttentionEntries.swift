@@ -80,6 +80,8 @@ extension ConfigurationReader {
   /// - Parameter slides: whether a layer has one where config.json has no list of types.
   func windows(layerCount: Int, slides: (Int) -> Bool) throws(Failure) -> [Int?] {
     guard let window = try window(default: 4096) else { throw unsupported("sliding_window", "a whole number") }
+    // A second name of it in some files, which transformers' code does not read.
+    try require("sliding_window_size", toBe: Double(window))
     return try (slidingLayers(count: layerCount) ?? (0..<layerCount).map(slides)).map { $0 ? window : nil }
   }
 
