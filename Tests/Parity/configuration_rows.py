@@ -170,7 +170,7 @@ ROWS = {
         entries("refused layer_types", layer_types=[FULL, FULL]),
         entries("refused layer_types", use_sliding_window=False, layer_types=[SLIDING] * 3),
         entries("read", attention_bias=False), entries("refused shape", head_dim=10),
-        entries("refused head_dim, strictly", head_dim=0), entries("refused shape", head_dim=ABSENT),
+        entries("refused head_dim, strictly", head_dim=0), entries("refused head_dim", head_dim=None), entries("refused shape", head_dim=ABSENT),
         entries("refused shape", num_key_value_heads=3), entries("refused shape", num_key_value_heads=None),
         entries("refused num_key_value_heads", num_key_value_heads=ABSENT),
         entries("refused lm_head.weight is missing", tie_word_embeddings=False),

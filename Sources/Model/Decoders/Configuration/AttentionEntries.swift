@@ -22,9 +22,11 @@ extension ConfigurationReader {
         value("num_key_value_heads") == nil ? ", which transformers takes for \(keyValueHeads)" : "")
     }
     sizes.keyValueHeads = keyValueHeads
-    if let stated = value("head_dim"), !stated.isNull {
+    if let headWidth = defaults.headWidth {
+      sizes.headWidth = try size("head_dim", default: headWidth)
+    } else if let stated = value("head_dim"), !stated.isNull {
       sizes.headWidth = try size("head_dim", default: 0)
-    } else if defaults.headWidth == nil {
+    } else {
       guard sizes.width % sizes.heads == 0 else {
         throw unsupported("num_attention_heads", "a divisor of hidden_size \(sizes.width)")
       }
