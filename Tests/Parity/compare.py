@@ -50,7 +50,7 @@ def arguments():
     p.add_argument("--save", type=Path, help="keep the streams and arrays in this folder")
     p.add_argument("models", type=Path, nargs="*", metavar="MODEL", help="folders of Qwen2 models")
     a = p.parse_args()
-    a.models = a.models or [ROOT / "demo/model", *sorted(x for x in (HERE.parent / "Golden").iterdir() if x.is_dir())]
+    a.models = a.models or [ROOT / "demo/model", *sorted(x for x in (HERE.parent / "Golden").iterdir() if (x / "config.json").exists())]
     return a
 
 

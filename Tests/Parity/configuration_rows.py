@@ -78,11 +78,11 @@ WITHOUT_EFFECT = {
 def sizes():
     """What the weights' shapes follow from."""
     return [
-        entries("refused", vocab_size=39), entries("refused shape", intermediate_size=17),
+        entries("refused shape", vocab_size=39), entries("refused shape", intermediate_size=17),
         entries("read", num_hidden_layers=1, layer_types=ABSENT),
         entries("refused is missing, strictly", num_hidden_layers=4, layer_types=ABSENT),
-        entries("refused hidden_size", hidden_size="24"), entries("refused", hidden_size=16, num_attention_heads=2),
-        entries("refused", num_attention_heads=1, num_key_value_heads=1),
+        entries("refused hidden_size", hidden_size="24"), entries("refused shape", hidden_size=16, num_attention_heads=2),
+        entries("refused shape", num_attention_heads=1, num_key_value_heads=1),
     ]
 
 
@@ -154,8 +154,8 @@ ROWS = {
         entries("read", sliding_window=39), entries("read", sliding_window=40), entries("read", sliding_window=1),
         entries("refused sliding_window, strictly", sliding_window=0),
         entries("refused layer_types, strictly", layer_types=[FULL, FULL]),
-        entries("refused shape", head_dim=14), entries("refused shape", head_dim=None),
-        entries("refused shape", num_key_value_heads=4), entries("refused", num_key_value_heads=ABSENT),
+        entries("refused shape", head_dim=14), entries("refused head_dim", head_dim=None),
+        entries("refused shape", num_key_value_heads=4), entries("refused num_key_value_heads", num_key_value_heads=ABSENT),
         entries("refused attention_bias, strictly", attention_bias=True), entries("read", attention_bias=False),
         entries("read", tie_word_embeddings=True),
         tied_without_a_head(),
@@ -170,7 +170,7 @@ ROWS = {
         entries("refused layer_types", layer_types=[FULL, FULL]),
         entries("refused layer_types", use_sliding_window=False, layer_types=[SLIDING] * 3),
         entries("read", attention_bias=False), entries("refused shape", head_dim=10),
-        entries("refused head_dim, strictly", head_dim=0), entries("refused shape", head_dim=ABSENT),
+        entries("refused head_dim, strictly", head_dim=0), entries("refused head_dim", head_dim=None), entries("refused shape", head_dim=ABSENT),
         entries("refused shape", num_key_value_heads=3), entries("refused shape", num_key_value_heads=None),
         entries("refused num_key_value_heads", num_key_value_heads=ABSENT),
         entries("refused lm_head.weight is missing", tie_word_embeddings=False),
@@ -180,7 +180,7 @@ ROWS = {
         entries("read", hidden_activation=None), entries("read", hidden_activation="gelu_pytorch_tanh"),
         entries("refused hidden_activation, strictly", hidden_activation="relu"),
         entries("refused shape", head_dim=10), entries("refused shape", head_dim=ABSENT),
-        entries("refused shape", num_key_value_heads=3), entries("refused", num_key_value_heads=ABSENT),
+        entries("refused shape", num_key_value_heads=3), entries("refused num_key_value_heads", num_key_value_heads=ABSENT),
         entries("refused lm_head.weight is missing", tie_word_embeddings=False),
     ],
     "gemma2": COMMON + sizes() + norm_and_mlp(activation="hidden_activation") + angles() + bidirectional() + [
@@ -188,6 +188,8 @@ ROWS = {
         entries("read", layer_types=[FULL] * 3), entries("read", layer_types=[FULL, SLIDING, SLIDING]),
         entries("refused sliding_window", layer_types=[FULL] * 3, sliding_window=None),
         entries("refused sliding_window", sliding_window=None),
+        entries("read", sliding_window=6, sliding_window_size=6),
+        entries("refused sliding_window_size, strictly", sliding_window_size=7),
         entries("read", attn_logit_softcapping=None), entries("read", attn_logit_softcapping=0.7),
         entries("read", attn_logit_softcapping=ABSENT), entries("read", final_logit_softcapping=None),
         entries("read", final_logit_softcapping=5.0), entries("read", final_logit_softcapping=ABSENT),
@@ -238,7 +240,7 @@ ROWS = {
         entries("refused hidden_size, strictly", hidden_size=3),
     ],
     "gpt2": COMMON + norm_and_mlp("layer_norm_epsilon", "activation_function") + [
-        entries("refused", vocab_size=39), entries("refused shape", n_inner=32), entries("refused shape", n_inner=None),
+        entries("refused shape", vocab_size=39), entries("refused shape", n_inner=32), entries("refused shape", n_inner=None),
         entries("refused shape", n_inner=ABSENT), entries("read", n_layer=1), entries("refused is missing, strictly", n_layer=3),
         entries("refused shape", n_embd=16), entries("refused n_embd", n_embd="20"), entries("read", n_head=2),
         entries("refused n_head", n_head=3), entries("refused shape", n_positions=41), entries("read", n_ctx=7),
@@ -252,7 +254,7 @@ ROWS = {
         entries("refused lm_head.weight is missing", tie_word_embeddings=False),
     ],
     "gpt_neox": COMMON + norm_and_mlp("layer_norm_eps") + [
-        entries("refused", vocab_size=39), entries("refused shape", intermediate_size=17),
+        entries("refused shape", vocab_size=39), entries("refused shape", intermediate_size=17),
         entries("read", num_hidden_layers=1), entries("refused is missing, strictly", num_hidden_layers=3),
         entries("refused shape", hidden_size=12), entries("refused num_attention_heads", num_attention_heads=5),
         entries("read", num_attention_heads=2), entries("read", use_parallel_residual=False),

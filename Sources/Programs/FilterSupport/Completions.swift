@@ -1,4 +1,5 @@
 import ArgumentParser
+import Decoders
 import JSON
 import SystemIO
 
@@ -23,9 +24,10 @@ func layerCompletions(of prefix: String, model: String?) -> [String] {
 private func layerCount(_ model: String) -> Int? {
   guard let folder = try? HubCache.folder(model, what: "model"),
     let text = try? InputFile(path: "\(folder)/config.json").readAll(limit: 1_000_000),
-    let count = try? JSON(parsing: text)["num_hidden_layers"]?.int, (1...1000).contains(count)
+    let json = try? JSON(parsing: text, allowsNonfinite: true), let description = try? DecoderDescription(json),
+    description.layerCount <= 1000
   else { return nil }
-  return count
+  return description.layerCount
 }
 
 private func value(of flag: String, in words: [String]) -> String? {

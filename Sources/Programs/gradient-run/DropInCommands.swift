@@ -13,7 +13,7 @@ private func configuration(_ name: String, _ dropInName: String, of what: String
   let called = programName == dropInName ? dropInName : "gradient-run \(name)"
   return CommandConfiguration(
     commandName: programName == dropInName ? dropInName : name,
-    abstract: "Averaged gradients of a Qwen2 model's loss on WikiText with respect to its \(what), a layer each.",
+    abstract: "Averaged gradients of a language model's loss on WikiText with respect to its \(what), a layer each.",
     discussion: """
       \(scale)
 

@@ -22,9 +22,11 @@ extension ConfigurationReader {
         value("num_key_value_heads") == nil ? ", which transformers takes for \(keyValueHeads)" : "")
     }
     sizes.keyValueHeads = keyValueHeads
-    if let stated = value("head_dim"), !stated.isNull {
+    if let headWidth = defaults.headWidth {
+      sizes.headWidth = try size("head_dim", default: headWidth)
+    } else if let stated = value("head_dim"), !stated.isNull {
       sizes.headWidth = try size("head_dim", default: 0)
-    } else if defaults.headWidth == nil {
+    } else {
       guard sizes.width % sizes.heads == 0 else {
         throw unsupported("num_attention_heads", "a divisor of hidden_size \(sizes.width)")
       }
@@ -80,6 +82,8 @@ extension ConfigurationReader {
   /// - Parameter slides: whether a layer has one where config.json has no list of types.
   func windows(layerCount: Int, slides: (Int) -> Bool) throws(Failure) -> [Int?] {
     guard let window = try window(default: 4096) else { throw unsupported("sliding_window", "a whole number") }
+    // A second name of it in some files, which transformers' code does not read.
+    try require("sliding_window_size", toBe: Double(window))
     return try (slidingLayers(count: layerCount) ?? (0..<layerCount).map(slides)).map { $0 ? window : nil }
   }
 

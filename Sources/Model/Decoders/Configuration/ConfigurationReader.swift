@@ -14,6 +14,11 @@ final class ConfigurationReader {
     self.prefix = prefix
   }
 
+  /// The reader of an object that lies in this one, under `name`.
+  func reader(of object: JSON, at name: String) -> ConfigurationReader {
+    ConfigurationReader(object, prefix: "\(prefix)\(name).")
+  }
+
   /// The value of an entry; nil where the entry is missing, `.null` where it says so.
   func value(_ entry: String) -> JSON? {
     asked.insert(entry)

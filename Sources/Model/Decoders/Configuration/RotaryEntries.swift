@@ -37,7 +37,7 @@ extension ConfigurationReader {
     let name = Self.isEmpty(scaling) ? "rope_parameters" : "rope_scaling"
     guard let chosen = Self.isEmpty(scaling) ? parameters : scaling, !chosen.isNull else { return nil }
     guard chosen.members != nil else { throw unsupported(name, "an object") }
-    return ConfigurationReader(chosen, prefix: "\(name).")
+    return reader(of: chosen, at: name)
   }
 
   /// The angles of a type, this being the object that names it.

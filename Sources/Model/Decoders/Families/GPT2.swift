@@ -35,7 +35,7 @@ enum GPT2 {
     try reader.checkNothingIsLeft(
       besides: """
         n_ctx attn_pdrop summary_type summary_use_proj summary_activation summary_proj_to_labels summary_first_dropout
-        reorder_and_upcast_attn
+        reorder_and_upcast_attn n_special predict_special_tokens output_past _num_labels
         """)
     return description
   }
