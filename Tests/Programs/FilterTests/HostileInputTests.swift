@@ -128,7 +128,7 @@ import Testing
   @Test func modelsAndTokenizers() throws {
     let large = """
       {"model_type":"qwen2","hidden_size":16777216,"intermediate_size":16777216,"num_hidden_layers":10000,\
-      "vocab_size":16777216,"num_attention_heads":16777216,"num_key_value_heads":16777216,"head_dim":16777216}
+      "vocab_size":16777216,"num_attention_heads":16777216,"num_key_value_heads":16777216,"head_dim":1048576}
       """
     for bytes in [
       safetensors(["format": "pt"]),
@@ -144,13 +144,14 @@ import Testing
       "config.json": Array(large.utf8), "model.safetensors.index.json": Array("{\"weight_map\":{\"a\":\"../b\"}}".utf8),
     ])
     try expectSmall("act-grad --model '\(index.path)'", says: "expected the name of a file beside the index")
-    for tokenizer in [
-      "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":2147483647},\"merges\":[]}}",
-      String(repeating: "[", count: 1000),
-      "{\"model\":{\"type\":\"BPE\",\"vocab\":{\(String(repeating: " ", count: 900))",
+    for (tokenizer, words) in [
+      // A tokenizer of one token, with the largest id.
+      ("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":2147483647},\"merges\":[]}}", "no sample: "),
+      (String(repeating: "[", count: 1000), "tokenizer.json: "),
+      ("{\"model\":{\"type\":\"BPE\",\"vocab\":{\(String(repeating: " ", count: 900))", "tokenizer.json: "),
     ] {
       let file = try folder(["tokenizer.json": Array(tokenizer.utf8)])
-      try expectSmall("wt-tokenize --tokenizer '\(file.path)'", Data("text\n".utf8), says: "tokenizer.json: ")
+      try expectSmall("wt-tokenize --tokenizer '\(file.path)'", Data("text\n".utf8), says: words)
     }
   }
 

@@ -35,6 +35,10 @@ extension ConfigurationReader {
     guard sizes.headWidth! % 2 == 0 else {
       throw unsupported("head_dim", "an even number", ", which makes \(sizes.headWidth!)")
     }
+    // Each dimension of a head has a frequency in memory, whatever the weights turn out to be.
+    guard sizes.headWidth! <= 1 << 20 else {
+      throw unsupported("head_dim", "at most \(1 << 20)", ", which makes \(sizes.headWidth!)")
+    }
     return sizes
   }
 
