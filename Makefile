@@ -3,6 +3,7 @@
 # make test     the whole test suite
 # make images   draw the pictures of README.md anew, from what make demo saves
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
+# make real-models TEXT=FILE  compare two trained models with PyTorch (downloads 320 MB); not a part of make test
 # make kill-test, make full-disk-test    cached runs killed at random moments, and on disks that are too small
 # make fuzz     libFuzzer on every reader of files and streams, SECONDS=60 each, JOBS=1 at a time, READERS="zip json"
 # make sanitize  the suite under the address and undefined-behaviour sanitizers; make sanitize-threads the threaded parts
@@ -38,7 +39,7 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo images test parity bench bench-quick venv static install uninstall man kill-test full-disk-test \
+.PHONY: build deps demo images test parity real-models bench bench-quick venv static install uninstall man kill-test full-disk-test \
   gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
@@ -67,6 +68,14 @@ parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare_drop_in.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_checkpoints.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_sae_libraries.py --programs $(PROGRAMS)
+
+# TEXT: a text such as WikiText's wiki.valid.raw; REALFLAGS: see compare_real_models.py --help.
+real-models: build venv
+	@test -n "$(TEXT)" || { echo "real-models: TEXT: expected a text file, found none: make real-models TEXT=FILE" >&2; exit 64; }
+	$(VENV)/bin/pip install --quiet gguf accelerate sentencepiece protobuf
+	test -e .build/real/gemma-3-270m/config.json || $(VENV)/bin/python Tests/Parity/make_real_models.py .build/real
+	$(VENV)/bin/python Tests/Parity/compare_real_models.py --programs $(PROGRAMS) --text '$(TEXT)' $(REALFLAGS) \
+	  .build/real/smollm2-135m .build/real/gemma-3-270m
 
 # Where the environment cannot be had, what needs it is skipped. BENCHFLAGS: see Benchmarks/bench.py --help.
 bench bench-quick: build

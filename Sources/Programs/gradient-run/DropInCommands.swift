@@ -17,9 +17,12 @@ private func configuration(_ name: String, _ dropInName: String, of what: String
     discussion: """
       \(scale)
 
-      e.g.  \(called) --num_samples 100 --layers 0,5,10 --aggregation_mode both --save_outputs
-            \(called) --save_outputs --work-dir work    # killed? the same line goes on where it was
-            \(called) --save_outputs --dry-run > run.sh
+      A run with --work-dir that was interrupted goes on where it was when the same line is given again.
+
+      e.g.  \(called) --model_name demo/model --layers all \\
+              --text demo/sample.txt --num_samples 12 --save_outputs
+            \(called) --model_name demo/model --layers 0,2 \\
+              --text demo/sample.txt --aggregation_mode both --work-dir work
 
       Exit codes: 0 done; 64 usage; 65 malformed input; 66 cannot open, or a layer's autoencoder is missing; 69 no such \
       device; 74 a read or write failed; else that of the program that failed.

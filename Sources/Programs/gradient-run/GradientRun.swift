@@ -12,7 +12,8 @@ struct GradientRun: Filter {
     discussion: """
       sae-gradient-analysis and layer-gradient-analysis are its commands features and activations.
 
-      e.g.  gradient-run activations --model-name demo/model --text demo/sample.txt --layers all --dry-run
+      e.g.  gradient-run activations --model-name demo/model --layers all \\
+              --text demo/sample.txt --work-dir work
             gradient-run status --work-dir work
       """,
     version: packageVersion,

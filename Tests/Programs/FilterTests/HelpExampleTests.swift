@@ -12,9 +12,12 @@ import Testing
   }
 
   @Test(arguments: [
-    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
+    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info", "gradient-run",
+    "gradient-run features", "gradient-run activations",
   ]) func runAsTheyStand(_ name: String) throws {
-    let examples = examples(try Program(name).run(["--help"], environment: ["COLUMNS": "80"]).text)
+    let words = name.split(separator: " ").map(String.init)
+    let examples = examples(
+      try Program(words[0]).run(Array(words.dropFirst()) + ["--help"], environment: ["COLUMNS": "80"]).text)
     #expect(examples.contains("\(name) "))
     // A terminal of 80 columns would break longer ones, and a shell would take the rest for another command.
     #expect(examples.split(separator: "\n").allSatisfy { $0.count <= 80 - "e.g.  ".count })

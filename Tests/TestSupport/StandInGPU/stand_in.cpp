@@ -113,7 +113,8 @@ struct Event {
 };
 
 // Pieces of work that were begun.
-long begunWork = 0;
+// Of each thread: tests side by side have the same GPU, and one does not wait for another's work.
+thread_local long begunWork = 0;
 std::map<void *, size_t> pinned;
 
 // MARK: - Kernels

@@ -5,7 +5,7 @@ extension ConfigurationReader {
   private static let entriesWithoutEffect = names(
     // Where a file comes from and what it was saved as.
     """
-    architectures dtype torch_dtype transformers_version _name_or_path name_or_path _commit_hash model_name
+    architectures dtype torch_dtype transformers_version _name_or_path name_or_path _model_name_or_path _commit_hash model_name
     unsloth_fixed unsloth_version language license finetuning_task task_specific_params prefix
     """
       // Training.
