@@ -63,23 +63,6 @@ enum TextPattern {
     if done < text.count { try body(done..<text.count, false) }
   }
 
-  private func firstOccurrence(of literal: [UInt8], in text: UnsafeRawBufferPointer, from start: Int) -> Int? {
-    guard let address = text.baseAddress else { return nil }
-    var start = start
-    while start + literal.count <= text.count,
-      let found = memchr(address + start, Int32(literal[0]), text.count - start - literal.count + 1)
-    {
-      start = UnsafeRawPointer(found) - address
-      if memcmp(found, literal, literal.count) == 0 { return start }
-      start += 1
-    }
-    return nil
-  }
-
-  func occurs(in text: UnsafeRawBufferPointer) -> Bool {
-    (try? replacing(with: [], in: text)) != nil
-  }
-
   /// `text` with each match replaced; nil where there is none.
   func replacing(with content: [UInt8], in text: UnsafeRawBufferPointer) throws -> [UInt8]? {
     var replaced: [UInt8] = []
@@ -95,6 +78,20 @@ enum TextPattern {
     }
     return isChanged ? replaced : nil
   }
+}
+
+/// Where `literal`, which is not empty, first stands in `text` at `start` or behind it.
+func firstOccurrence(of literal: [UInt8], in text: UnsafeRawBufferPointer, from start: Int) -> Int? {
+  guard let address = text.baseAddress else { return nil }
+  var start = start
+  while start + literal.count <= text.count,
+    let found = memchr(address + start, Int32(literal[0]), text.count - start - literal.count + 1)
+  {
+    start = UnsafeRawPointer(found) - address
+    if memcmp(found, literal, literal.count) == 0 { return start }
+    start += 1
+  }
+  return nil
 }
 
 /// What becomes of a match where text is split.

@@ -106,15 +106,14 @@ enum TokenizerClass: String, CaseIterable {
   /// - Parameters:
   ///   - addsPrefixSpace: `add_prefix_space` of `tokenizer_config.json`.
   ///   - isLegacy: `legacy`, likewise.
-  func pipeline(addsPrefixSpace: Bool?, isLegacy: Bool, unknownToken: [UInt8]?) throws -> JSON? {
+  func pipeline(addsPrefixSpace: Bool?, isLegacy: Bool, unknownToken: [UInt8]?) -> String? {
     let byteLevel = #"{"type":"ByteLevel","add_prefix_space":\#(addsPrefixSpace ?? false)}"#
     let decoder = #"{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"}"#
-    let text: String
     switch self {
     case .plain: return nil
     case .qwen2:
       let expression = JSON.quote(WordSplitter.qwen2Expression)
-      text = """
+      return """
         {"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[\
         {"type":"Split","pattern":{"Regex":\(expression)},"behavior":"Isolated","invert":false},\
         {"type":"ByteLevel","add_prefix_space":\(addsPrefixSpace ?? false),"use_regex":false}]},\
@@ -124,23 +123,22 @@ enum TokenizerClass: String, CaseIterable {
       let addsSpace = addsPrefixSpace ?? true
       let scheme = !addsSpace ? "never" : isLegacy ? "always" : "first"
       let strip = addsSpace ? #",{"type":"Strip","content":" ","start":1,"stop":0}"# : ""
-      text = """
+      return """
         {"pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"\(scheme)","split":false},\
         "decoder":{"type":"Sequence","decoders":[\(decoder)\(strip)]},"model":{"fuse_unk":true,"byte_fallback":true}}
         """
     case .gemma:
       let unknown = unknownToken.map { JSON.quote(String(decoding: $0, as: UTF8.self)) } ?? "null"
-      text = """
+      return """
         {"normalizer":{"type":"Replace","pattern":{"String":" "},"content":"▁"},"pre_tokenizer":{"type":"Split",\
         "pattern":{"String":" "},"behavior":"MergedWithPrevious","invert":false},\
         "decoder":{"type":"Sequence","decoders":[\(decoder)]},\
         "model":{"unk_token":\(unknown),"fuse_unk":true,"byte_fallback":true}}
         """
-    case .gpt2: text = #"{"pre_tokenizer":\#(byteLevel),"decoder":{"type":"ByteLevel"},"model":{}}"#
+    case .gpt2: return #"{"pre_tokenizer":\#(byteLevel),"decoder":{"type":"ByteLevel"},"model":{}}"#
     case .gptNeoX:
-      text =
+      return
         #"{"normalizer":{"type":"NFC"},"pre_tokenizer":\#(byteLevel),"decoder":{"type":"ByteLevel"},"model":{}}"#
     }
-    return try JSON(parsing: Array(text.utf8))
   }
 }

@@ -10,8 +10,9 @@ struct TokenizerConfiguration {
   }
 
   let tokenizerClass: TokenizerClass
-  /// The class's own normalizer, pre-tokenizer, decoder and model settings; nil where those of tokenizer.json count.
-  private(set) var pipeline: JSON?
+  /// The class's own normalizer, pre-tokenizer, decoder and model settings, spelled as in tokenizer.json; nil where those
+  /// of the file count.
+  private(set) var pipeline: String?
   var truncationSide = Side.right
   var paddingSide = Side.right
   /// The path of `tokenizer_config.json`, for messages.
@@ -133,7 +134,7 @@ struct TokenizerConfiguration {
     paddingSide = try side("padding_side", "padding", default: tokenizerClass.paddingSide)
     splitsSpecialTokens = try flag("split_special_tokens")
     if tokenizerClass != .plain {
-      pipeline = try tokenizerClass.pipeline(
+      pipeline = tokenizerClass.pipeline(
         addsPrefixSpace: try optionalFlag("add_prefix_space"), isLegacy: try flag("legacy"),
         unknownToken: token(named: "unk_token"))
     }

@@ -39,7 +39,7 @@ struct TokenizerFile {
     var mentionsByteLevel = false
     let json = try reading(path) { bytes in
       hash.update(bytes)
-      mentionsByteLevel = TextPattern.literal(Array(#""ByteLevel""#.utf8)).occurs(in: bytes)
+      mentionsByteLevel = firstOccurrence(of: Array(#""ByteLevel""#.utf8), in: bytes, from: 0) != nil
       return try JSON(file: bytes)
     }
     let model = json["model"] ?? .null
@@ -50,14 +50,14 @@ struct TokenizerFile {
     vocabulary = try of(path) { try Vocabulary(model["vocab"] ?? .null) }
     merges = try of(path) { [vocabulary] in try MergeTable(model["merges"] ?? .null, vocabulary) }
     (self.model, normalizer, preTokenizer, decoder) = try of(path) { [configuration] in
-      try Self.pipeline(configuration.pipeline ?? json)
+      try Self.pipeline(configuration, json)
     }
     try of(path) { try finishPipeline() }
     let own = try of(path) {
       try (json["added_tokens"]?.elements ?? []).map { try AddedToken($0, id: $0["id"]) }
     }
     addTokens(own)
-    // This class makes its own, which no file of today's can make add anything.
+    // This class makes its own, which adds nothing where there is a tokenizer.json.
     if configuration.tokenizerClass != .gptNeoX {
       specialTokens = try of(path) { try SpecialTokens(json["post_processor"] ?? .null) }
     }
@@ -77,7 +77,7 @@ struct TokenizerFile {
       hash.update($0)
       return try MergeTable(lines: $0, vocabulary)
     }
-    (model, normalizer, preTokenizer, decoder) = try Self.pipeline(configuration.pipeline ?? .null)
+    (model, normalizer, preTokenizer, decoder) = try Self.pipeline(configuration, .null)
     try of(folder + "vocab.json") { try finishPipeline() }
     addTokens([])
     func id(_ name: String) -> [Int32] {
@@ -89,11 +89,12 @@ struct TokenizerFile {
     contentHash = self.hash(after: hash)
   }
 
-  /// - Parameter json: a `tokenizer.json`, or what a class has in its place.
+  /// - Parameter json: the `tokenizer.json`, which counts where the class has no pipeline of its own.
   private static func pipeline(
-    _ json: JSON
+    _ configuration: TokenizerConfiguration, _ json: JSON
   ) throws -> (BytePairModel, Normalizer, PreTokenizer, TokenDecoder) {
-    (
+    let json = try configuration.pipeline.map { try JSON(parsing: Array($0.utf8)) } ?? json
+    return (
       try BytePairModel(json["model"] ?? .null), try Normalizer(json["normalizer"]),
       try PreTokenizer(json["pre_tokenizer"]), try TokenDecoder(json["decoder"])
     )
@@ -161,7 +162,7 @@ struct TokenizerFile {
     update([Int32(specialTokens.before.count)] + specialTokens.before + specialTokens.after)
     update([configuration.splitsSpecialTokens ? 1 : 0] as [Int32])
     // What the file itself says of these is in its hash.
-    update(Array("\(configuration.pipeline.map { "\($0)" } ?? "")".utf8))
+    update(Array((configuration.pipeline ?? "").utf8))
     update(Array("\(configuration.truncationSide) \(configuration.paddingSide)".utf8))
     return hash.hexadecimal
   }
