@@ -10,7 +10,12 @@ struct PublishedCorrections {
 
   /// Of the repository in a path, whatever the owner.
   static func inPath(_ path: String) -> PublishedCorrections? {
-    ReleaseName.repository(inPath: path) { byRepository[$0] != nil }.flatMap { byRepository[$0] }
+    repository(inPath: path).flatMap { byRepository[$0] }
+  }
+
+  /// The name of that repository.
+  static func repository(inPath path: String) -> String? {
+    ReleaseName.repository(inPath: path) { byRepository[$0] != nil }
   }
 
   private static let byRepository: [String: PublishedCorrections] = [

@@ -115,6 +115,18 @@ public final class SparseAutoencoder: Sendable {
     try AutoencoderFiles(finding: substitute(layer, in: name)).all
   }
 
+  /// What the names in a file's path say that changes what the autoencoder computes and that its files do not say:
+  /// copies of the same files for which this differs are different autoencoders. Empty for most.
+  public static func properties(inPath path: String) -> String {
+    let folders = path.split(separator: "/").dropLast()
+    var found = ReleaseName.topK(inPath: path).map { ["L0_\($0)"] } ?? []
+    if folders.suffix(3).contains("embedding") { found.append("embedding") }
+    if let repository = PublishedCorrections.repository(inPath: path) {
+      found += [repository, folders.last.map(String.init) ?? ""]
+    }
+    return found.joined(separator: ",")
+  }
+
   /// `name` with every `{layer}` replaced.
   public static func substitute(_ layer: Int, in name: String) -> String {
     name.split(separator: "{layer}", omittingEmptySubsequences: false).joined(separator: "\(layer)")

@@ -35,7 +35,7 @@ struct SAEGrad: Filter {
       """
       The autoencoders: a folder, a file or a hub id, with a path within the repository. {layer} and {site} are \
       replaced, and * stands for any part of a name of which there is one: \
-      google/gemma-scope-2b-pt-res/layer_{layer}/width_16k/average_l0_*.
+      layer_{layer}/average_l0_*.
       """, valueName: "path"),
     completion: .file())
   var sae: String?

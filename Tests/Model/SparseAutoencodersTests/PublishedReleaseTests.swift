@@ -22,6 +22,20 @@ import Testing
     var file: String { "\(fixtures)/published_\(name)/\(path)" }
   }
 
+  /// Two copies of the same files are two autoencoders where a folder's name decides what is computed, and one elsewhere.
+  @Test(arguments: [
+    ("saes/mlp_out_layer_3/trainer_0/ae.pt", ""),
+    ("a/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71/params.npz", ""),
+    ("a/gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6/params.npz", "embedding"),
+    ("models--Qwen--SAE-Res-Qwen3-8B-Base-W64K-L0_50/snapshots/0/layer3.sae.pt", "L0_50"),
+    (
+      "models--jbloom--Gemma-2b-Residual-Stream-SAEs/snapshots/0/gemma_2b_blocks.12.hook_resid_post_16384/x.safetensors",
+      "Gemma-2b-Residual-Stream-SAEs,gemma_2b_blocks.12.hook_resid_post_16384"
+    ),
+  ]) func namesThatDecide(path: String, properties: String) {
+    #expect(SparseAutoencoder.properties(inPath: path) == properties)
+  }
+
   static let releases =
     [
       Release(

@@ -107,7 +107,13 @@ public struct Survey: Sendable {
   private mutating func add(_ paths: [String], _ kind: Kind, below folder: String? = nil) {
     for path in paths {
       let prefix = "\(folder ?? SystemIO.folder(of: path))/"
-      files.append((kind, path.hasPrefix(prefix) ? String(path.dropFirst(prefix.count)) : path, path))
+      var name = path.hasPrefix(prefix) ? String(path.dropFirst(prefix.count)) : path
+      // What a release leaves to the names of its folders is a part of what its files are.
+      if case .autoencoder = kind {
+        let properties = SparseAutoencoder.properties(inPath: path)
+        if !properties.isEmpty { name += "@" + properties.replacing(" ", with: "_") }
+      }
+      files.append((kind, name, path))
     }
   }
 
