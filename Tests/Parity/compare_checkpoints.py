@@ -80,7 +80,8 @@ class Run:
         samples = [torch.randint(0, limit, (n,), generator=generator).tolist() for n in (40, 17)]
         write_tokens(self.scratch / "tokens.ts", [samples], None, 0)
         normal = {name: program_loss(self.programs, folder, self.scratch)[0] for name, folder in bases.items()}
-        configuration = type(AutoConfig.from_pretrained(bases[family]))
+        # Of a model that reads images too, what its text half is computed by.
+        configuration = type(AutoConfig.from_pretrained(bases[family]).get_text_config())
         print(f"\n{family + ', ' + title:58} {'right':12} {'found':>12} {'transformers':>13}")
         for name, change, right in rows:
             own = "qwen2, tied" if family == "qwen2" and "tied" in name else family
