@@ -39,9 +39,12 @@ struct TemporaryName {
     UnfinishedFiles.remove(path)
   }
 
-  private func isName(of descriptor: Int32) -> Bool {
-    var (named, opened) = (stat(), stat())
-    return lstat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_dev == opened.st_dev
-      && named.st_ino == opened.st_ino
-  }
+  private func isName(of descriptor: Int32) -> Bool { isSameFile(path, descriptor) }
+}
+
+/// Whether the name `path` still means the file that is open, no link followed.
+package func isSameFile(_ path: String, _ descriptor: Int32) -> Bool {
+  var (named, opened) = (stat(), stat())
+  return lstat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_dev == opened.st_dev
+    && named.st_ino == opened.st_ino
 }

@@ -67,13 +67,14 @@ public enum TerminalLine {
     _ = Glibc.write(STDERR_FILENO, "\n", 1)
   }
 
-  private static let erasing = "\r\u{1b}[K"
+  /// What takes the line away before another is written.
+  package static let erasing = "\r\u{1b}[K"
 
   /// Whether this process or another may have drawn the line.
   private static var isShown: Bool { isTerminal && (isDrawn.load(ordering: .relaxed) || isLocked(from: 0)) }
 
   /// Columns; asked each time, as windows change. 80 where the terminal does not know.
-  private static var width: Int {
+  package static var width: Int {
     var size = winsize()
     guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
     return Int(size.ws_col)

@@ -55,9 +55,10 @@ public struct TokenBatch: Equatable, Sendable {
   }
 
   /// [B]: the predictions that the loss sums over, one fewer than the tokens.
-  public var predictions: [Int32] {
-    (0..<sampleCount).map { Int32(rows(of: $0).count - 1) }
-  }
+  public var predictions: [Int32] { (0..<sampleCount).map(predictions(of:)) }
+
+  /// Those of sample `sample`.
+  public func predictions(of sample: Int) -> Int32 { Int32(rows(of: sample).count - 1) }
 
   /// Reads and checks the token tensors of a data record.
   public init(_ record: Record) throws {

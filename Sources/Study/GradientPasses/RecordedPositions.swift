@@ -58,7 +58,8 @@ struct RecordedPositions {
     return GradientBatch(
       cuPositions: starts[samples.lowerBound...samples.upperBound].map { Int32($0 - kept.lowerBound) },
       position: Array(positions[kept]), token: rows[kept].map { group.tokens.inputIDs[$0] },
-      sampleIndex: Array(group.tokens.sampleIndex[samples]), predictions: Array(group.tokens.predictions[samples]),
+      sampleIndex: Array(group.tokens.sampleIndex[samples]),
+      predictions: samples.map { group.tokens.predictions(of: $0) },
       loss: Array(loss[samples]))
   }
 }

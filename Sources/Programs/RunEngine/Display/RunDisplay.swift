@@ -7,7 +7,8 @@ import SystemIO
 public final class RunDisplay {
   private let name: String
   private let quiet: Bool
-  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private let isTerminal = TerminalLine.isTerminal
+  private static let mostColumns = 200
   /// Seconds between two lines of progress.
   private let interval: Double
   private var stage: StageProgress?
@@ -78,11 +79,11 @@ public final class RunDisplay {
   public func tick() {
     let now = monotonicSeconds()
     guard let stage, !quiet, now - lastShown >= interval else { return }
-    let text = stage.text(columns: isTerminal ? columns : 200, now: now)
+    let text = stage.text(columns: isTerminal ? min(TerminalLine.width, Self.mostColumns) : Self.mostColumns, now: now)
     // Progress is not worth waiting for a reader.
     guard text != drawn, isWritable else { return }
     lastShown = now
-    writeToStandardError(isTerminal ? "\r\u{1b}[K\(text)" : "\(name): \(text)\n")
+    writeToStandardError(isTerminal ? TerminalLine.erasing + text : "\(name): \(text)\n")
     if isTerminal { drawn = text }
   }
 
@@ -93,15 +94,8 @@ public final class RunDisplay {
   }
 
   private func clear() {
-    if !drawn.isEmpty { writeToStandardError("\r\u{1b}[K") }
+    if !drawn.isEmpty { writeToStandardError(TerminalLine.erasing) }
     drawn = ""
-  }
-
-  /// Asked each time, as people change it.
-  private var columns: Int {
-    var size = winsize()
-    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
-    return min(Int(size.ws_col), 200)
   }
 
   private var isWritable: Bool {

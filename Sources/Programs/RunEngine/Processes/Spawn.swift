@@ -51,7 +51,7 @@ func becomeProgram(_ arguments: [String]) throws(Failure) -> Never {
   // What is ignored stays so.
   signal(SIGPIPE, SIG_DFL)
   withCStrings(arguments) { _ = execvp(arguments[0], $0) }
-  throw Failure(.unavailable, "\(arguments[0]): cannot run: \(String(cString: strerror(errno)))")
+  throw Failure(.unavailable, "\(arguments[0]): cannot run: \(lastSystemError())")
 }
 
 private func withCStrings<Result>(

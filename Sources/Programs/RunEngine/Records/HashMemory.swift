@@ -80,7 +80,7 @@ package struct HashMemory {
     }
     if descriptor >= 0 { close(descriptor) }
     guard descriptor >= 0 || errno == ELOOP || errno == EISDIR || errno == ENXIO else {
-      throw Failure(.inputOutput, "\(path): cannot open: \(String(cString: strerror(errno)))")
+      throw Failure(.inputOutput, "\(path): cannot open: \(lastSystemError())")
     }
     throw Failure(
       .inputOutput, "\(path): expected a file of this user's own and no link, found \(kindOfFile(at: path))")

@@ -22,13 +22,13 @@ package final class ResultsFolder {
       let hidden = fileArgument("\(parent)/\(name)")
       guard mkdir(hidden, 0o777) == 0 else {
         if errno == EEXIST { continue }
-        throw Failure(.inputOutput, "\(parent): cannot create: \(String(cString: strerror(errno)))")
+        throw Failure(.inputOutput, "\(parent): cannot create: \(lastSystemError())")
       }
       guard let descriptor = Self.lock(hidden) else { continue }
       (self.hidden, self.descriptor) = (hidden, descriptor)
       path = "\(hidden)/output"
       guard mkdir(path, 0o777) == 0 else {
-        throw Failure(.inputOutput, "\(parent): cannot create: \(String(cString: strerror(errno)))")
+        throw Failure(.inputOutput, "\(parent): cannot create: \(lastSystemError())")
       }
       return
     }
@@ -46,7 +46,7 @@ package final class ResultsFolder {
       let descriptor = open("\(path)/\(name)", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
       defer { if descriptor >= 0 { close(descriptor) } }
       guard descriptor >= 0, fsync(descriptor) == 0 else {
-        throw Failure(.inputOutput, "\(path)/\(name): cannot write: \(String(cString: strerror(errno)))")
+        throw Failure(.inputOutput, "\(path)/\(name): cannot write: \(lastSystemError())")
       }
     }
     syncFolder(path)
@@ -57,7 +57,7 @@ package final class ResultsFolder {
       // Should another run take the name now, its folder is not empty, and nothing is renamed over that.
       guard rename(path, final) == 0 else {
         if [EEXIST, ENOTEMPTY, ENOTDIR].contains(errno) { continue }
-        throw Failure(.inputOutput, "\(final): cannot create: \(String(cString: strerror(errno)))")
+        throw Failure(.inputOutput, "\(final): cannot create: \(lastSystemError())")
       }
       syncFolder(parent)
       return final

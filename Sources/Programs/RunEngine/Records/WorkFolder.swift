@@ -45,7 +45,7 @@ package final class WorkFolder {
     let path = file(name)
     let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
     guard descriptor >= 0, fsync(descriptor) == 0 else {
-      let why = String(cString: strerror(errno))
+      let why = lastSystemError()
       if descriptor >= 0 { close(descriptor) }
       throw Failure(.inputOutput, "\(path): cannot write: \(why)")
     }
@@ -73,7 +73,7 @@ package final class WorkFolder {
     package func publish(_ key: Key) throws {
       let partial = folder.file(StreamName.partial(name))
       guard fsync(descriptor) == 0, isSameFile(partial, descriptor), rename(partial, folder.file(name)) == 0 else {
-        throw Failure(.inputOutput, "\(folder.file(name)): cannot write: \(String(cString: strerror(errno)))")
+        throw Failure(.inputOutput, "\(folder.file(name)): cannot write: \(lastSystemError())")
       }
       try folder.record(name, key)
     }
@@ -90,12 +90,14 @@ package final class WorkFolder {
   package func claim(_ name: String) throws -> Claim? {
     let partial = file(StreamName.partial(name))
     while true {
-      let descriptor = retry { open(partial, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0o666) }
+      let descriptor = retryingOnInterrupt {
+        open(partial, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0o666)
+      }
       guard descriptor >= 0 else {
         throw Failure(
           .inputOutput,
           "\(partial): cannot create: "
-            + (errno == ELOOP ? "expected nothing of that name, found a link" : String(cString: strerror(errno))))
+            + (errno == ELOOP ? "expected nothing of that name, found a link" : lastSystemError()))
       }
       var status = stat()
       guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_nlink <= 1 else {
@@ -104,7 +106,7 @@ package final class WorkFolder {
       }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         let isHeld = errno == EWOULDBLOCK
-        let why = String(cString: strerror(errno))
+        let why = lastSystemError()
         close(descriptor)
         if isHeld { return nil }
         throw Failure(.inputOutput, "\(partial): cannot lock: \(why)")
@@ -127,20 +129,6 @@ package final class WorkFolder {
         if lstat(file(name), &status) == 0, status.st_mode & S_IFMT == S_IFREG { unlink(file(name)) }
       }
     }
-  }
-}
-
-/// Whether the name still means the file that is open.
-func isSameFile(_ path: String, _ descriptor: Int32) -> Bool {
-  var (named, opened) = (stat(), stat())
-  return lstat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_dev == opened.st_dev
-    && named.st_ino == opened.st_ino
-}
-
-func retry(_ call: () -> Int32) -> Int32 {
-  while true {
-    let result = call()
-    if result != -1 || errno != EINTR { return result }
   }
 }
 

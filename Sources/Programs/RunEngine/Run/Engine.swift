@@ -120,7 +120,7 @@ final class Engine {
       if running.pipe == 0 {
         opened = open(stream, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard let opened, opened >= 0 else {
-          throw Failure(.inputOutput, "\(stream): cannot create: \(String(cString: strerror(errno)))")
+          throw Failure(.inputOutput, "\(stream): cannot create: \(lastSystemError())")
         }
         job.output = opened
       } else {
@@ -183,7 +183,7 @@ final class Engine {
 }
 
 extension Command {
-  /// With the folder of results in the place of its placeholder.
+  /// With the folder of results where the plan, which does not know it yet, has `resultsFolder`.
   fileprivate func naming(_ folder: String) -> Command {
     Command(program, arguments.map { $0 == resultsFolder ? folder : $0 })
   }
