@@ -4,6 +4,7 @@
     make bench          the real shapes: Qwen2.5-0.5B and 65,536 features, with random weights made in .build/bench
     make bench-quick    the demo's small model, to see that all of it runs
     Benchmarks/bench.py --only activations,start --samples 16 --json results.json
+    Benchmarks/bench.py --only tokenize,beside --beside .build/real/smollm2-135m --beside .build/real/gemma-3-270m
     Benchmarks/bench.py --device cuda      whole analyses of 500 samples on a GPU
 
 Prints a table of what was run, a table of ratios, and the goals where the model has the real shape. docs/performance.md
@@ -31,6 +32,9 @@ def arguments():
     parser.add_argument("--folder", type=Path, default=data.ROOT / ".build/bench", help="for models and streams")
     parser.add_argument("--model", type=Path, help="a model's folder (default: made, with random weights)")
     parser.add_argument("--sae", help="its autoencoders, {layer} being the layer (default: made, with random weights)")
+    parser.add_argument(
+        "--beside", type=Path, action="append", default=[], metavar="MODEL",
+        help="a folder of another model and its tokenizer, measured too; may be repeated")
     parser.add_argument("--tokenizer", type=Path, help="(default: the model's, Qwen's in the hub's cache, the demo's)")
     parser.add_argument("--text", type=Path, help="(default: where pipelines/fetch puts WikiText, or the demo's)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")

@@ -6,7 +6,8 @@ counts nothing, nor does what a program computes twice: the figures are what the
 
 
 class Model:
-    """What config.json says, and the products per token that follow from it."""
+    """What config.json says, and the products per token that follow from it: of models whose MLP has a gate, and of
+    samples that are no longer than the windows of their attention."""
 
     def __init__(self, config):
         heads = config["num_attention_heads"]
@@ -15,7 +16,7 @@ class Model:
         self.layers = config["num_hidden_layers"]
         self.vocabulary = config["vocab_size"]
         self.query = heads * head
-        self.key = config["num_key_value_heads"] * head
+        self.key = config.get("num_key_value_heads", heads) * head
         self.mlp = config["intermediate_size"]
 
     def layer(self, lengths):

@@ -1,4 +1,5 @@
 """The measurements. Each group adds rows, ratios and goals; groups that need the same stream share the run."""
+import json
 import os
 import re
 import subprocess
@@ -18,22 +19,24 @@ PEER_TOKENS = 4 * 128
 
 def tokenize(bench):
     """Text into tokens against Hugging Face's tokenizers, both on one thread, both without loading the vocabulary."""
-    # Not cut, so that both tokenize the same.
-    flags = ["--quiet", "--tokenizer", bench.options.tokenizer, "--max-length", 1 << 20, bench.text, "--num-samples"]
-    loading = min(measure.run([bench.program("wt-tokenize"), *flags, 1]).seconds for _ in range(3))
     # wt-tokenize says on standard error how many samples there were, so it is not asked for more than there are.
     with open(bench.text, encoding="utf-8", newline="\n") as file:
         lines = [line for line in file if len(line.strip()) > 50]
     size = sum(len(line.encode()) for line in lines)
-    command = [bench.program("wt-tokenize"), *flags, len(lines)]
-    run = min((measure.run(command) for _ in range(3)), key=lambda run: run.seconds)
-    seconds = run.seconds - loading
-    note = f"{size / seconds / 1e6:.1f} MB/s, loading {loading:.2f} s"
-    bench.add(Row("wt-tokenize", seconds, peak=run.peak, cores=run.cores, note=note))
-    if bench.python("tokenizers"):
-        peer, run = bench.peer("tokenize", "--tokenizer", bench.options.tokenizer, "--text", bench.text)
-        bench.add(Row("  tokenizers, encode_batch", peer["seconds"], peer["tokens"], peak=run.peak))
-        bench.ratio("tokenizers / wt-tokenize: time", peer["seconds"] / seconds, at_least=1)
+    for tokenizer in [bench.options.tokenizer, *bench.options.beside]:
+        # Not cut, so that both tokenize the same.
+        flags = ["--quiet", "--tokenizer", tokenizer, "--max-length", 1 << 20, bench.text, "--num-samples"]
+        loading = min(measure.run([bench.program("wt-tokenize"), *flags, 1]).seconds for _ in range(3))
+        command = [bench.program("wt-tokenize"), *flags, len(lines)]
+        run = min((measure.run(command) for _ in range(3)), key=lambda run: run.seconds)
+        seconds = run.seconds - loading
+        name = "" if tokenizer == bench.options.tokenizer else f", {tokenizer.name}"
+        note = f"{size / seconds / 1e6:.1f} MB/s, loading {loading:.2f} s"
+        bench.add(Row(f"wt-tokenize{name}", seconds, peak=run.peak, cores=run.cores, note=note))
+        if bench.python("tokenizers"):
+            peer, run = bench.peer("tokenize", "--tokenizer", tokenizer, "--text", bench.text)
+            bench.add(Row("  tokenizers, encode_batch", peer["seconds"], peer["tokens"], peak=run.peak))
+            bench.ratio(f"tokenizers / wt-tokenize{name}: time", peer["seconds"] / seconds, at_least=5)
 
 
 def activations(bench):
@@ -48,6 +51,25 @@ def activations(bench):
         bench.add(peer_row("  PyTorch, one pass for all layers", peer["seconds"], peer, run))
         bench.ratio("PyTorch, one pass / act-grad: time a token", peer["seconds"] / ours, at_least=1.6)
         bench.ratio("PyTorch, a pass a layer / act-grad: time a token", torch_activations(bench) / ours, at_least=35)
+
+
+def beside(bench):
+    """The activation gradients of other models, by their own tokens: how near the matrix rate, next to this one's."""
+    if not bench.options.beside:
+        return
+    activation_gradients(bench)
+    for model in bench.options.beside:
+        shape = flop.Model(json.loads((model / "config.json").read_text()))
+        tokens, lengths = bench.tokenize(
+            f"{model.name}.ts", bench.text, bench.options.samples, tokenizer=model)
+        measure.read(*model.glob("*.safetensors"))
+        name = f"{ACT}, {model.name}"
+        bench.time(
+            name, bench.capture("--layers", "0", model=model), bench.act_grad(model=model), stdin=tokens,
+            tokens=sum(lengths), flop=shape.capture(lengths, 0) + shape.gradients(lengths, 0))
+        bench.goal(
+            f"{name}: share of sgemm beyond the first model's",
+            100 * (bench.row(name).share - bench.row(ACT).share), "points", at_least=-5)
 
 
 def features(bench):
@@ -232,7 +254,7 @@ def growth(bench):
 
 
 GROUPS = {
-    "tokenize": tokenize, "activations": activations, "features": features, "error-term": error_term,
+    "tokenize": tokenize, "activations": activations, "beside": beside, "features": features, "error-term": error_term,
     "aggregate": aggregate, "plot": plot, "start": start, "side-by-side": side_by_side, "growth": growth,
     "analyses": analyses,
 }

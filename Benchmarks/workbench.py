@@ -69,9 +69,10 @@ class Workbench:
     def sae_folder(self, layer):
         return type(self.options.model)(str(self.options.sae).format(layer=layer))
 
-    def tokenize(self, name, text, samples, *flags):
+    def tokenize(self, name, text, samples, *flags, tokenizer=None):
         """A tokens stream, and its samples' lengths: those of a stream with a sample a batch."""
-        command = [self.program("wt-tokenize"), "--tokenizer", self.options.tokenizer, "--num-samples", samples]
+        command = [self.program("wt-tokenize"), "--tokenizer", tokenizer or self.options.tokenizer]
+        command += ["--num-samples", samples]
         command += ["--quiet", *flags, text]
         path, single = self.streams / name, self.streams / "single.ts"
         measure.run(command, stdout=path)
@@ -93,11 +94,11 @@ class Workbench:
         return [
             self.program(name), "--device", self.options.device, *flags, "--threads", threads or self.options.threads]
 
-    def capture(self, *flags, threads=None):
-        return self.filter("qwen-capture", "--model", self.options.model, *flags, threads=threads)
+    def capture(self, *flags, model=None, threads=None):
+        return self.filter("qwen-capture", "--model", model or self.options.model, *flags, threads=threads)
 
-    def act_grad(self, *flags, threads=None):
-        return self.filter("act-grad", "--model", self.options.model, *flags, threads=threads)
+    def act_grad(self, *flags, model=None, threads=None):
+        return self.filter("act-grad", "--model", model or self.options.model, *flags, threads=threads)
 
     def sae_grad(self, *layers, flags=(), threads=None):
         return self.filter(
