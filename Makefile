@@ -4,6 +4,7 @@
 # make images   draw the pictures of README.md anew, from what make demo saves
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
 # make real-models TEXT=FILE  compare two trained models with PyTorch (downloads 320 MB); not a part of make test
+# make catalogue  count which autoencoders of SAELens's catalogue the programs can use (downloads sae-lens's package)
 # make kill-test, make full-disk-test    cached runs killed at random moments, and on disks that are too small
 # make fuzz     libFuzzer on every reader of files and streams, SECONDS=60 each, JOBS=1 at a time, READERS="zip json"
 # make sanitize  the suite under the address and undefined-behaviour sanitizers; make sanitize-threads the threaded parts
@@ -23,6 +24,7 @@ SWIFT ?= swift
 PYTHON ?= python3
 PROGRAMS := .build/release
 VENV := .build/venv
+CATALOGUE := .build/sae-lens/sae_lens/pretrained_saes.yaml
 # What runs without Swift, and what belongs to it, as make install copies it.
 STAGE := .build-static/stage
 PREFIX ?= /usr/local
@@ -39,7 +41,7 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo images test parity real-models bench bench-quick venv static install uninstall man kill-test full-disk-test \
+.PHONY: build deps demo images test parity real-models catalogue bench bench-quick venv static install uninstall man kill-test full-disk-test \
   gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
@@ -76,6 +78,16 @@ real-models: build venv
 	test -e .build/real/gemma-3-270m/config.json || $(VENV)/bin/python Tests/Parity/make_real_models.py .build/real
 	$(VENV)/bin/python Tests/Parity/compare_real_models.py --programs $(PROGRAMS) --text '$(TEXT)' $(REALFLAGS) \
 	  .build/real/smollm2-135m .build/real/gemma-3-270m
+
+catalogue: build venv $(CATALOGUE)
+	$(VENV)/bin/pip install --quiet pyyaml
+	$(VENV)/bin/python Tests/Parity/catalogue.py --programs $(PROGRAMS) --catalogue $(CATALOGUE)
+
+# Of the version that Tests/Parity/catalogue.py was written for.
+$(CATALOGUE): | venv
+	$(VENV)/bin/pip download --quiet --no-deps --dest .build sae-lens==6.54.12
+	$(VENV)/bin/python -m zipfile -e .build/sae_lens-6.54.12-py3-none-any.whl .build/sae-lens
+	touch $@
 
 # Where the environment cannot be had, what needs it is skipped. BENCHFLAGS: see Benchmarks/bench.py --help.
 bench bench-quick: build
