@@ -166,9 +166,10 @@ def compare_padding_before(a, model_folder, batches, folder, worst):
 
 
 def run(a, program, flags, source, destination):
+    device = [] if program == "wt-tokenize" else ["--device", a.device]
     with open(source, "rb") as standard_input, open(destination, "wb") as standard_output:
         result = subprocess.run(
-            [a.programs / program, "--quiet", "--device", a.device, *map(str, flags)],
+            [a.programs / program, "--quiet", *device, *map(str, flags)],
             stdin=standard_input, stdout=standard_output, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"})
     if result.returncode != 0:

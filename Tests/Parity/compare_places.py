@@ -8,7 +8,6 @@ Prints the largest relative L2 error of each site and fails above 1e-5. Needs th
 """
 import argparse
 import json
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import zstandard
 
 import families
 import gradient_reference as reference
+from passes import hooks, tensors
 
 GOLDEN = Path(__file__).resolve().parents[1] / "Golden"
 # The first one's heads are 54 wide together, its residual stream 40.
@@ -121,26 +121,6 @@ def exact_numbers(model, batches, site, layer, sae):
     return {what: torch.cat(rows).numpy() for what, rows in found.items()}
 
 
-def hooks(block, site, edit):
-    """Registers what puts edit(x) in the place of the activation x at a site of a layer."""
-    def replace_input(_module, inputs):
-        return (edit(inputs[0]), *inputs[1:])
-
-    def replace_output(_module, _inputs, output):
-        return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
-
-    places = families.places(block)
-    if site == "resid_mid":
-        # What attention adds is changed so that the sum is the one that is wanted.
-        before = {}
-        remember = block.register_forward_pre_hook(lambda _module, inputs: before.update(x=inputs[0]))
-        return [remember, places["attn_out"][0].register_forward_hook(
-            lambda _module, _inputs, output: edit(before["x"] + output) - before["x"])]
-    module, side = places[site]
-    return [module.register_forward_pre_hook(replace_input) if side == "input"
-            else module.register_forward_hook(replace_output)]
-
-
 def write_sae(scratch, model, site, layer, width):
     """A SAELens autoencoder of random numbers that says where it belongs."""
     sae = {"W_enc": torch.randn(width, FEATURES) * 0.3, "b_enc": torch.randn(FEATURES) * 0.1,
@@ -175,19 +155,6 @@ def tokens_stream(batches):
         sizes.append(size)
     out.append(frame({"record": "end", "records": str(len(sizes)), "bytes": str(sum(sizes))}, {})[0])
     return b"".join(out)
-
-
-def tensors(data):
-    """The tensors of all data records, joined by name."""
-    joined = {}
-    while data:
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
-        contents, data = decompressor.decompress(data), decompressor.unused_data
-        (length,) = struct.unpack("<Q", contents[:8])
-        if json.loads(contents[8:8 + length]).get("__metadata__", {}).get("record") == "data":
-            for name, value in safetensors.numpy.load(contents).items():
-                joined.setdefault(name, []).append(value)
-    return {name: np.concatenate(values) for name, values in joined.items()}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""One sample's passes through transformers, at places and with autoencoders; and reading the programs' streams."""
+import io
+import json
+import struct
+import sys
+
+import numpy as np
+import safetensors.numpy
+import torch
+import zstandard
+
+import families
+from gradient_reference import load_model
+
+# A feature is near its threshold where this share of the activation more or less changes whether it is active.
+CHANGE = 1e-5
+
+
+class Watched:
+    """A model, and the gradients at all of its places."""
+
+    def __init__(self, folder, dtype):
+        self.model, self.seen = load_model(folder, dtype), {}
+        families.watch(self.model, self.seen)
+        # So that there is something to differentiate with respect to.
+        families.text_model(self.model).get_input_embeddings().register_forward_hook(
+            lambda _module, _inputs, output: output.requires_grad_())
+
+    def gradients(self, sample):
+        loss = next_token_loss(self.model, sample)
+        loss.backward()
+        gradients = {place: tensor.grad[0].double().numpy() for place, tensor in self.seen.items()}
+        self.seen.clear()
+        return loss.item(), gradients
+
+
+def feature_gradients(model, sae, layer, site, sample, stride, with_error_term=False):
+    """The loss of a sample of which every stride-th activation is rebuilt, the features' gradients (positions, features),
+    and what the autoencoder is given (positions, width)."""
+    kept = {}
+
+    def edit(x):
+        positions = torch.arange(0, x.shape[1], stride)
+        x = x.detach()
+        kept["x"] = recorded = x[0, positions]
+        kept["leaf"] = sae.encode(recorded).requires_grad_()
+        rebuilt = sae.decode(kept["leaf"])
+        error = (recorded - rebuilt).detach() if with_error_term else 0
+        return x.index_copy(1, positions, (rebuilt + error)[None])
+
+    handles = hooks(families.layers(model)[layer], site, edit)
+    loss = next_token_loss(model, sample)
+    for handle in handles:
+        handle.remove()
+    (gradients,) = torch.autograd.grad(loss, kept["leaf"])
+    return loss.item(), gradients.double().numpy(), kept["x"]
+
+
+def near_ties(sae, x, *others):
+    """At which positions of x other features are active for activations that differ by rounding: such as `others` have."""
+    active = sae.encode(x) != 0
+    changed = [x * (1 - CHANGE), x * (1 + CHANGE), *(other.double() for other in others)]
+    return torch.stack([((sae.encode(other) != 0) != active).any(dim=1) for other in changed]).any(dim=0)
+
+
+def next_token_loss(model, sample):
+    sample = torch.tensor([sample])
+    logits = model(input_ids=sample).logits[0]
+    return torch.nn.functional.cross_entropy(logits[:-1], sample[0, 1:], reduction="sum")
+
+
+def hooks(block, site, edit):
+    """Registers what puts edit(x) in the place of the activation x at a site of a layer."""
+    def replace_input(_module, inputs):
+        return (edit(inputs[0]), *inputs[1:])
+
+    def replace_output(_module, _inputs, output):
+        return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+    places = families.places(block)
+    if site == "resid_mid":
+        # What attention adds is changed so that the sum is the one that is wanted.
+        before = {}
+        remember = block.register_forward_pre_hook(lambda _module, inputs: before.update(x=inputs[0]))
+        return [remember, places["attn_out"][0].register_forward_hook(
+            lambda _module, _inputs, output: edit(before["x"] + output) - before["x"])]
+    module, side = places[site]
+    return [module.register_forward_pre_hook(replace_input) if side == "input"
+            else module.register_forward_hook(replace_output)]
+
+
+def samples(stream):
+    """The token ids of each sample of a tokens stream."""
+    joined, ends = [], 0
+    found = tensors(stream)
+    # cu_seqlens begins anew in every record.
+    starts = found["cu_seqlens"]
+    for start, end in zip(starts, starts[1:]):
+        if end > start:
+            joined.append(found["input_ids"][ends:ends + end - start].tolist())
+            ends += end - start
+    return joined
+
+
+def tensors(data):
+    """The tensors of all data records, joined by name."""
+    joined = {}
+    for record in data_records(io.BytesIO(data)):
+        for name, value in record.items():
+            joined.setdefault(name, []).append(value)
+    return {name: np.concatenate(values) for name, values in joined.items()}
+
+
+def data_records(file):
+    """The tensors of one data record of a stream after another."""
+    rest = b""
+    while rest := rest or file.read(1 << 20):
+        frame, contents = zstandard.ZstdDecompressor().decompressobj(), []
+        while not frame.eof:
+            contents.append(frame.decompress(rest))
+            rest = frame.unused_data or file.read(1 << 20)
+            if not rest and not frame.eof:
+                sys.exit("a stream ends inside a record")
+        contents = b"".join(contents)
+        (length,) = struct.unpack("<Q", contents[:8])
+        if json.loads(contents[8:8 + length]).get("__metadata__", {}).get("record") == "data":
+            yield safetensors.numpy.load(contents)
