@@ -63,12 +63,12 @@ def beside(bench):
         tokens, lengths = bench.tokenize(
             f"{model.name}.ts", bench.text, bench.options.samples, tokenizer=model)
         measure.read(*model.glob("*.safetensors"))
-        name = f"{ACT}, {model.name}"
+        name = f"{model.name}: capture | act-grad"
         bench.time(
             name, bench.capture("--layers", "0", model=model), bench.act_grad(model=model), stdin=tokens,
             tokens=sum(lengths), flop=shape.capture(lengths, 0) + shape.gradients(lengths, 0))
         bench.goal(
-            f"{name}: share of sgemm beyond the first model's",
+            f"{model.name}: share of sgemm beyond the first model's",
             100 * (bench.row(name).share - bench.row(ACT).share), "points", at_least=-5)
 
 
