@@ -64,9 +64,11 @@ def near_ties(sae, x, *others):
 
 
 def next_token_loss(model, sample):
+    """In float64 from the logits on, for any model: PyTorch's float32 sums over a large vocabulary are off by 1e-5, which
+    would hide how far the model itself is."""
     sample = torch.tensor([sample])
     logits = model(input_ids=sample).logits[0]
-    return torch.nn.functional.cross_entropy(logits[:-1], sample[0, 1:], reduction="sum")
+    return torch.nn.functional.cross_entropy(logits[:-1].double(), sample[0, 1:], reduction="sum")
 
 
 def hooks(block, site, edit):
