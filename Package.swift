@@ -71,8 +71,8 @@ let package = Package(
     .target(
       name: "FilterSupport",
       dependencies: [
-        "Aggregation", "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON",
-        "SystemIO", argumentParser,
+        "Aggregation", "GradientPasses", "Decoders", "SparseAutoencoders", "TensorOperations", "CUDAOperations",
+        "TensorStream", "JSON", "SystemIO", argumentParser,
       ], path: "Sources/Programs/FilterSupport"),
     .target(
       name: "RunEngine",
@@ -152,10 +152,9 @@ let package = Package(
     .testTarget(
       name: "FilterTests",
       dependencies: [
-        "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
-        "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization", "SystemIO",
-        "CZstd",
-        "TestSupport",
+        "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot",
+        "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization",
+        "SystemIO", "CZstd", "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
     .testTarget(
       name: "RunEngineTests", dependencies: ["RunEngine", "FilterSupport", "SystemIO", "TestSupport"],
