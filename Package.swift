@@ -92,6 +92,9 @@ let package = Package(
     .executableTarget(
       name: "sae-grad", dependencies: ["FilterSupport", "GradientPasses"], path: "Sources/Programs/sae-grad"),
     .executableTarget(
+      name: "sae-effect", dependencies: ["FilterSupport", "Aggregation", "GradientPasses", "JSON"],
+      path: "Sources/Programs/sae-effect"),
+    .executableTarget(
       name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorFiles"],
       path: "Sources/Programs/grad-aggregate"),
     .executableTarget(
@@ -152,7 +155,7 @@ let package = Package(
     .testTarget(
       name: "FilterTests",
       dependencies: [
-        "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot",
+        "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot",
         "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization",
         "SystemIO", "CZstd", "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
