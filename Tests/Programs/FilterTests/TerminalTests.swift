@@ -52,7 +52,9 @@ import Testing
     let first = try #require(drawings.firstIndex { program($0) == "grad-aggregate" }, "\(drawings)")
     #expect(
       drawings.count - first >= 3 && drawings[first...].allSatisfy { program($0) == "grad-aggregate" }, "\(drawings)")
-    #expect(drawings.last!.contains(/^grad-aggregate: (9|10) of 10 records, /), "\(drawings)")
+    // The last record may have been counted by then.
+    let most = ["grad-aggregate: 9 of 10 records, ", "grad-aggregate: 10 of 10 records, "]
+    #expect(most.contains { drawings.last!.hasPrefix($0) }, "\(drawings)")
     // Of what was drawn nothing is left.
     let lines = PseudoTerminal.screen(text)
     #expect(lines.last == "")
