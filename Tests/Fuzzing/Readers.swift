@@ -254,7 +254,7 @@ extension Reader {
       var batcher = try SampleBatcher(samplesPerBatch: 3, maximumLength: 40, padID: nil)
       while let sample = try samples.next() {
         let ids = try tokenizer.encode(sample.text, cutTo: 40, addingSpecialTokens: true)
-        _ = try batcher.add(ids, index: sample.index)
+        _ = try batcher.add(ids, index: sample.index, document: sample.document)
       }
       _ = batcher.finish()
     }

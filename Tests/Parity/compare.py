@@ -202,6 +202,7 @@ def write_tokens(path, batches, pad_to, pad_id, before=False):
                 "input_ids": np.concatenate(ids).astype(np.int32),
                 "cu_seqlens": np.cumsum([0] + [len(sample) for sample in ids]).astype(np.int32),
                 "sample_index": np.arange(number, number + len(batch), dtype=np.int64),
+                "document": np.arange(number, number + len(batch), dtype=np.int64),
             }
             if pad_to:
                 tensors["valid_lengths"] = np.array([len(sample) for sample in batch], np.int32)
