@@ -146,7 +146,9 @@ extension Reader {
         segment.provenance, .init(modes: [.mean], lossReduction: .sum, weighting: .position))
       let sums = GradientSums(
         .init(modes: [.mean, .meanAbsolute], lossReduction: .batch, weighting: .sample))
-      let table = GradientSums(.init(modes: [.mean], lossReduction: .sum, weighting: .batch), allowsNonfinite: true)
+      let table = GradientSums(
+        .init(quantities: [.gradient, .attribution], modes: [.mean], lossReduction: .sum, weighting: .batch),
+        allowsNonfinite: true)
       while let record = try reader.nextRecord() {
         _ = try record.batch
         switch segment.kind {

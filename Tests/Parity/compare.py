@@ -220,8 +220,12 @@ def write_record(file, tensors, metadata):
 
 
 def read_records(path):
+    """The tensors of each record of a stream in a file."""
+    return records_of(path.read_bytes())
+
+
+def records_of(data):
     """The tensors of each record of a stream."""
-    data = path.read_bytes()
     while data:
         buffer, size = decompressed(data)
         yield safetensors.numpy.load(buffer)

@@ -364,6 +364,38 @@ import Testing
     try refuses(onlyDataRecord(record), "tensor document is missing") { _ = try GradientBatch($0) }
   }
 
+  @Test func activeFeatures() throws {
+    let check = { (offsets: [Int64], features: [Int32], values: [Float], message: String?) in
+      var record = OutputRecord()
+      record.add("cu_active.mlp_out.1", offsets)
+      record.add("feature.mlp_out.1", features)
+      record.add("value.mlp_out.1", values)
+      let read = { (record: Record) throws -> Void in
+        let rows = try ActiveRows(record, at: Place(.mlpOut, 1), positions: 2, width: 8)
+        #expect(Array(rows.row(0).features) + Array(rows.row(1).features) == features)
+        #expect(Array(rows.row(0).values) + Array(rows.row(1).values) == values)
+      }
+      if let message { return try refuses(onlyDataRecord(record), message, read) }
+      let reader = StreamReader(try ReusedFile().opened(with: handmade([begin, onlyDataRecord(record)])))
+      _ = try reader.nextSegment()
+      try read(try #require(try reader.nextRecord()))
+    }
+    try check([0, 2, 3], [0, 7, 0], [1, 2, 3], nil)
+    try check([0, 0, 0], [], [], nil)
+    try check([0, 3], [0, 7, 0], [1, 2, 3], "tensor cu_active.mlp_out.1: expected I64 [3], found I64 [2]")
+    try check([0, 2, 3], [0, 7, 0], [1, 2], "tensor value.mlp_out.1: expected F32 [3], found F32 [2]")
+    let rise = "cu_active.mlp_out.1: expected numbers that rise from 0 to 3, found"
+    try check([1, 2, 3], [0, 7, 0], [1, 2, 3], "\(rise) 1 to 3")
+    try check([0, 2, 4], [0, 7, 0], [1, 2, 3], "\(rise) 0 to 4")
+    try check([0, 4, 3], [0, 7, 0], [1, 2, 3], "\(rise) 0 to 3")
+    try check([0, -1, 3], [0, 7, 0], [1, 2, 3], "\(rise) 0 to 3")
+    let ascending = "feature.mlp_out.1: row 0: expected numbers that rise, from 0 to 7, found"
+    try check([0, 2, 3], [4, 4, 0], [1, 2, 3], "\(ascending) 4 behind 4")
+    try check([0, 2, 3], [4, 3, 0], [1, 2, 3], "\(ascending) 3 behind 4")
+    try check([0, 2, 3], [4, 8, 0], [1, 2, 3], "\(ascending) 8 behind 4")
+    try check([0, 2, 3], [-1, 8, 0], [1, 2, 3], "\(ascending) -1")
+  }
+
   @Test func gradientTensors() throws {
     let check = { (record: [UInt8], message: String) in try refuses(record, message) { _ = try GradientBatch($0) } }
     try check(gradients(ends: [0, 3]), "tensor cu_positions: expected I32 [3], found I32 [2]")
