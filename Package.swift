@@ -71,8 +71,8 @@ let package = Package(
     .target(
       name: "FilterSupport",
       dependencies: [
-        "Aggregation", "GradientPasses", "Decoders", "TensorOperations", "CUDAOperations", "TensorStream", "JSON",
-        "SystemIO", argumentParser,
+        "Aggregation", "GradientPasses", "Decoders", "SparseAutoencoders", "TensorOperations", "CUDAOperations",
+        "TensorStream", "JSON", "SystemIO", argumentParser,
       ], path: "Sources/Programs/FilterSupport"),
     .target(
       name: "RunEngine",
@@ -91,6 +91,9 @@ let package = Package(
       name: "act-grad", dependencies: ["FilterSupport", "GradientPasses"], path: "Sources/Programs/act-grad"),
     .executableTarget(
       name: "sae-grad", dependencies: ["FilterSupport", "GradientPasses"], path: "Sources/Programs/sae-grad"),
+    .executableTarget(
+      name: "sae-effect", dependencies: ["FilterSupport", "Aggregation", "GradientPasses", "JSON"],
+      path: "Sources/Programs/sae-effect"),
     .executableTarget(
       name: "grad-aggregate", dependencies: ["FilterSupport", "Aggregation", "TensorFiles"],
       path: "Sources/Programs/grad-aggregate"),
@@ -152,10 +155,9 @@ let package = Package(
     .testTarget(
       name: "FilterTests",
       dependencies: [
-        "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "stream-info",
-        "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization", "SystemIO",
-        "CZstd",
-        "TestSupport",
+        "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot",
+        "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization",
+        "SystemIO", "CZstd", "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
     .testTarget(
       name: "RunEngineTests", dependencies: ["RunEngine", "FilterSupport", "SystemIO", "TestSupport"],

@@ -59,6 +59,9 @@ offers 'demo|folder' grad-aggregate --save ''
 offers 'both|mean|mean_abs' grad-aggregate --mode ''
 offers 'mean|mean_abs' grad-plot --mode m
 offers 'pdf|png|svg' grad-plot --format ''
+offers 'mean|zero' sae-effect --ablate ''
+offers 'json|text' sae-effect --format ''
+offers "$files" sae-effect --features ''
 offers 'max-length|none' wt-tokenize --padding ''
 offers 'auto|cpu|cuda' act-grad --device ''
 offers 'cpu|cuda' act-grad --device c

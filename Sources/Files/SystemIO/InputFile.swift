@@ -5,6 +5,8 @@ public final class InputFile {
   /// The name in messages: the path, or `-` for standard input.
   public let name: String
   private var state: State
+  /// Where standard input began, which others may have read from before; nil where it cannot be read again.
+  private let start: off_t?
 
   private enum State {
     /// To be opened by the first read.
@@ -18,17 +20,20 @@ public final class InputFile {
   public init(path: String) throws {
     name = path
     state = .open(try Self.open(path))
+    start = nil
   }
 
-  private init(name: String, _ state: State) {
+  private init(name: String, _ state: State, start: off_t? = nil) {
     self.name = name
     self.state = state
+    self.start = start
   }
 
   /// - Throws: `Failure` of kind cannotOpen where it is a folder.
   public static func standardInput() throws -> InputFile {
     try check("-")
-    return InputFile(name: "-", .open(STDIN_FILENO))
+    let start = isRegular("-") ? lseek(STDIN_FILENO, 0, SEEK_CUR) : -1
+    return InputFile(name: "-", .open(STDIN_FILENO), start: start < 0 ? nil : start)
   }
 
   /// The files at `paths`, `-` meaning standard input, which is also what no path at all means.
@@ -107,6 +112,20 @@ public final class InputFile {
     guard count >= 0 else { throw Failure.inputOutput(name, "read") }
     if count == 0, !buffer.isEmpty { end() }
     return count
+  }
+
+  /// Whether `rewind` is possible: of a file, and not of a pipe or a terminal.
+  public var canRewind: Bool { name == "-" ? start != nil : isRegular(name) }
+
+  /// Has the next read begin where the first one did.
+  ///
+  /// - Throws: `Failure` of kind cannotOpen where that is not possible.
+  public func rewind() throws {
+    guard canRewind else { throw Failure(.cannotOpen, "\(name): expected a file, found what can be read only once") }
+    end()
+    guard let start else { return state = .unopened }
+    guard lseek(STDIN_FILENO, start, SEEK_SET) == start else { throw Failure.inputOutput(name, "seek") }
+    state = .open(STDIN_FILENO)
   }
 
   /// Everything up to the end of file, refused beyond `limit` bytes.

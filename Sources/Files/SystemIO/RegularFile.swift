@@ -7,11 +7,8 @@ import Glibc
 /// - Returns: false, without a call of `body`, for what can be read only once, such as a pipe.
 public func readRegularFile(_ name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
   let isStandardInput = name == "-"
-  var status = stat()
   // A pipe must not be opened here: its writer would wait for this reader.
-  guard (isStandardInput ? fstat(STDIN_FILENO, &status) : stat(name, &status)) == 0, isRegular(status) else {
-    return false
-  }
+  guard isRegular(name) else { return false }
   let descriptor = isStandardInput ? STDIN_FILENO : retryingOnInterrupt { open(name, O_RDONLY | O_CLOEXEC) }
   guard descriptor >= 0 else { throw Failure.cannotOpen(name) }
   defer { if !isStandardInput { close(descriptor) } }
@@ -30,4 +27,8 @@ public func readRegularFile(_ name: String, _ body: (UnsafeRawBufferPointer) thr
   }
 }
 
-private func isRegular(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFREG }
+/// Whether there is a file with an end, and not a pipe, a terminal or a device; `-` is standard input.
+func isRegular(_ name: String) -> Bool {
+  var status = stat()
+  return (name == "-" ? fstat(STDIN_FILENO, &status) : stat(name, &status)) == 0 && status.st_mode & S_IFMT == S_IFREG
+}

@@ -30,15 +30,7 @@ struct SAEGrad: Filter {
   @Option(help: "The model that the activations were captured from: a folder or a hub id.", completion: .file())
   var model: String?
 
-  @Option(
-    help: ArgumentHelp(
-      """
-      The autoencoders: a folder, a file or a hub id, with a path within the repository. {layer} and {site} are \
-      replaced, and * stands for any part of a name of which there is one: \
-      layer_{layer}/average_l0_*.
-      """, valueName: "path"),
-    completion: .file())
-  var sae: String?
+  @OptionGroup var saes: AutoencoderOptions
 
   @Option(
     name: .customLong("list-saes"),
@@ -68,48 +60,40 @@ struct SAEGrad: Filter {
   @Flag(help: "Write the decoders into the stream, for one that travels without the autoencoders' files.")
   var embedBasis = false
 
-  @Flag(
-    help: "Take an AutoEncoder of dictionary_learning as it is stored, its decoder's rows not divided by their norms.")
-  var keepDecoderNorms = false
-
-  @Option(help: "The k of a top-k autoencoder whose files do not say it.")
-  var saeK: Int?
-
-  @Flag(help: "Go on with an autoencoder that by its own files was made for another layer or place than it is used at.")
-  var ignoreSaePlace = false
-
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
   func validate() throws {
     if listedSAEs == nil {
-      for (flag, value) in [("--model", model), ("--sae", sae)] where value == nil {
+      for (flag, value) in [("--model", model), ("--sae", saes.sae)] where value == nil {
         throw ValidationError("\(flag): expected a value, since there is no default, found none")
       }
       if json { throw ValidationError("--json: expected with --list-saes, which is what it is the form of") }
-    } else if let other = [("--model", model), ("--sae", sae)].first(where: { $0.1 != nil }) {
+    } else if let other = [("--model", model), ("--sae", saes.sae)].first(where: { $0.1 != nil }) {
       throw ValidationError("\(other.0): expected without --list-saes, which only lists")
     }
     if stride < 1 { throw ValidationError("--stride: expected a number of at least 1, found \(stride)") }
     if dense, embedBasis {
       throw ValidationError("--embed-basis: expected without --dense, whose stream needs no decoder")
     }
-    if let sae, let layers = placeOptions.layers {
+    if let sae = saes.sae, let layers = placeOptions.layers {
       try PlaceOptions.check("--sae", sae, for: PlaceList(sites: placeOptions.sites, layers: layers.layers))
     }
-    if let saeK, saeK < 1 { throw ValidationError("--sae-k: expected a number of at least 1, found \(saeK)") }
   }
 
   func filter() throws {
     if let listedSAEs { return try listAutoencoders(below: listedSAEs, asJSON: json) }
-    guard let model, let sae else { preconditionFailure("validate asks for both") }
+    guard let modelName = model, saes.sae != nil else { preconditionFailure("validate asks for both") }
     var loaded: (places: PlaceList, model: DecoderModel, autoencoders: LoadedAutoencoders)?
-    try writeGradients(of: model, compute, messages) { checkpoint, captured, operations in
+    try writeGradients(of: modelName, compute, messages) { checkpoint, captured, operations in
       let places = try choose(captured, checkpoint.description)
       if loaded?.places != places {
         let layers = DecoderModel.layers(from: places.places[0], of: checkpoint.description)
         let model = try DecoderModel(checkpoint, layers: layers, includingHead: true, operations: operations)
-        loaded = (places, model, try autoencoders(sae, places, checkpoint, operations))
+        loaded = (
+          places, model,
+          try saes.load(places, of: checkpoint, model: modelName, operations, compute, messages, isEmbedded: embedBasis)
+        )
       }
       let (_, model, autoencoders) = loaded!
       let pass = FeatureGradients(model: model, autoencoders: autoencoders.operations, options: options)
@@ -142,52 +126,6 @@ struct SAEGrad: Filter {
     options.usesErrorTerm = useErrorTerm
     options.isDense = dense
     return options
-  }
-
-  private func autoencoders(
-    _ sae: String, _ places: PlaceList, _ checkpoint: Checkpoint, _ operations: any TensorOperations
-  ) throws -> LoadedAutoencoders {
-    try PlaceOptions.check("--sae", sae, for: places)
-    // Opening reads them from end to end: checksums, the content hash, numbers that are none.
-    let team = ThreadTeam(size: min(compute.threadCount, places.places.count))
-    let opened = try team.map(places.places) { try open(sae, $0, checkpoint.description) }
-    if sae.contains("*"), !messages.quiet {
-      for (place, (autoencoder, _, _)) in zip(places.places, opened) { complain("\(place): \(autoencoder.path)") }
-    }
-    opened.flatMap(\.warnings).forEach(warn)
-    var loaded: LoadedAutoencoders = ([:], [:])
-    let memory = AutoencoderMemory(operations)
-    for (place, (autoencoder, reference, _)) in zip(places.places, opened) {
-      loaded.operations[place] = try AutoencoderOperations(autoencoder, memory: memory)
-      loaded.references[place] = reference
-    }
-    return loaded
-  }
-
-  /// One place's autoencoder, which must fit there.
-  private func open(
-    _ sae: String, _ place: Place, _ description: DecoderDescription
-  ) throws -> (autoencoder: SparseAutoencoder, reference: BasisReference, warnings: [String]) {
-    var options = SparseAutoencoder.Options()
-    options.normalizesDecoder = !keepDecoderNorms
-    options.k = saeK
-    let autoencoder = try SparseAutoencoder(place.substituted(in: sae), options: options)
-    var warnings = try autoencoder.check(width: description.width(of: place.site), modelName: model)
-    if let misplacement = autoencoder.misplacement(at: place) {
-      guard ignoreSaePlace else { throw Failure(.malformed, "\(misplacement); --ignore-sae-place goes on") }
-      warnings.append(misplacement)
-    }
-    if let saeK, !autoencoder.usesGivenK {
-      let own = autoencoder.k.map { ", whose files say k \($0)" } ?? ""
-      throw Failure(
-        .usage, "--sae-k: \(saeK) is not used by the \(autoencoder.className) in \(autoencoder.path)\(own)")
-    }
-    // A feature with a NaN in its encoder would just never be active.
-    if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
-      throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")
-    }
-    let reference = try BasisReference(autoencoder, keepsDecoderNorms: keepDecoderNorms, isEmbedded: embedBasis)
-    return (autoencoder, reference, warnings)
   }
 
   private func provenance(_ places: PlaceList, _ references: [Place: BasisReference]) -> [String: String] {
@@ -229,8 +167,3 @@ struct SAEGrad: Filter {
     }
   }
 }
-
-/// By place.
-private typealias LoadedAutoencoders = (operations: [Place: AutoencoderOperations], references: [Place: BasisReference])
-
-extension StrideScope: ExpressibleByArgument {}

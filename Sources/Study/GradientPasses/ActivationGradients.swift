@@ -7,8 +7,7 @@ import TensorStream
 public final class ActivationGradients: GradientPass {
   private let model: DecoderModel
   private let start: Place
-  private let places: Set<Place>
-  private var gradients: [Place: HostTensor] = [:]
+  private let gradients: RecordedGradients
   /// Those at recorded positions, by place; of none where they are not wanted.
   private var activations: [Place: HostTensor] = [:]
   /// The places whose activations are read from the stream.
@@ -29,8 +28,8 @@ public final class ActivationGradients: GradientPass {
   ) throws(Failure) {
     self.model = model
     self.start = start
-    self.places = Set(places.places)
-    let wanted = captured == nil ? [] : self.places
+    gradients = RecordedGradients(model: model, start: start, places: places)
+    let wanted = Set(captured == nil ? [] : places.places)
     // Of the layer itself, what does not come after `start` alone.
     streamed = wanted.filter { $0 == start || (captured!.places.contains($0) && $0.layer == start.layer) }
     for place in wanted { activations[place] = HostTensor() }
@@ -40,7 +39,6 @@ public final class ActivationGradients: GradientPass {
     if let place = unknown.min() {
       throw Failure(.malformed, "--with-activations: expected \(place) captured, too, found \(captured!)")
     }
-    for place in places.places { gradients[place] = HostTensor() }
   }
 
   public var neededPlaces: [Place] { streamed.union([start]).sorted() }
@@ -49,37 +47,21 @@ public final class ActivationGradients: GradientPass {
 
   public func records(_ group: SampleGroup) -> [OutputRecord] {
     let positions = RecordedPositions(group)
-    for (place, kept) in Array(gradients) + Array(activations) {
+    for (place, kept) in activations {
       _ = kept.resize(positions.rows.count * model.description.width(of: place.site))
     }
-    var losses: [Double] = []
-    let shown = Set(activations.keys.filter { !streamed.contains($0) && $0 != sumPlace })
-    for input in group.passes {
-      let recorded = positions.rowsInPass(of: input.sampleRange)
-      let first = positions.range(of: input.sampleRange).lowerBound
-      losses += model.gradients(
-        input, from: group.start(at: start, input.sampleRange), at: places, showing: shown,
-        show: { place, activation in
-          model.operations.startDownload(
-            activations[place]!.mutableValues.baseAddress! + first * activation.columns, from: activation,
-            rows: recorded)
-        },
-        record: { place, gradient in
-          model.operations.startDownload(
-            gradients[place]!.mutableValues.baseAddress! + first * gradient.columns, from: gradient, rows: recorded)
-        })
-    }
     keepStreamed(group, positions)
-    model.operations.finishDownloads()
+    let losses = gradients.find(
+      group, positions, keeping: activations.filter { !streamed.contains($0.key) && $0.key != sumPlace })
     loss += losses.reduce(0, +)
     predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
 
     return group.records.map { source in
       var record = OutputRecord()
       positions.description(of: source.samples, loss: losses).add(to: &record)
-      for place in places.sorted() {
+      for place in gradients.places {
         record.add(
-          PlaceValue.gradient.name(place), gradients[place]!, positions.range(of: source.samples),
+          PlaceValue.gradient.name(place), gradients.at(place), positions.range(of: source.samples),
           columns: model.description.width(of: place.site))
         guard let activation = activations[place] else { continue }
         record.add(

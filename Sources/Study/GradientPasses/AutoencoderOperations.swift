@@ -1,3 +1,4 @@
+import Decoders
 import SparseAutoencoders
 import TensorOperations
 import TensorStream
@@ -169,6 +170,17 @@ public final class AutoencoderOperations {
     }
   }
 
+  /// What a value of 1 of a feature adds to what is rebuilt, before the row's scaling is undone, [D].
+  func direction(of feature: Int) -> [Float] {
+    let factor = autoencoder.parameters.decoderFactors?[feature] ?? 1
+    return (0..<decoder.columns).map { hostDecoder.floats[element(feature, $0)] * factor }
+  }
+
+  /// Where the decoder has a feature's entry at a dimension.
+  private func element(_ feature: Int, _ d: Int) -> Int {
+    decoder.isColumnMajor ? d * decoder.leadingDimension + feature : feature * decoder.leadingDimension + d
+  }
+
   /// The decoder with its factors, [F, D] by rows: all that aggregation needs of the autoencoder.
   func basis() -> [Float] {
     let (F, D) = (decoder.rows, decoder.columns)
@@ -178,12 +190,21 @@ public final class AutoencoderOperations {
       for block in stride(from: 0, to: F, by: 64) {
         for d in 0..<D {
           for f in block..<min(block + 64, F) {
-            let element = decoder.isColumnMajor ? d * decoder.leadingDimension + f : f * decoder.leadingDimension + d
-            basis[f * D + d] = hostDecoder.floats[element] * (factors?[f] ?? 1)
+            basis[f * D + d] = hostDecoder.floats[element(f, d)] * (factors?[f] ?? 1)
           }
         }
       }
       count = F * D
     }
+  }
+}
+
+extension DecoderModel {
+  /// Rows of samples that a pass has at most beside these autoencoders, whose blocks are made to go with it.
+  public func passRows(from start: Place, with autoencoders: some Sequence<AutoencoderOperations>) -> Int {
+    let memories = autoencoders.map(\.memory)
+    let rows = passRows(from: start, otherBytes: memories.map(\.bytesPerRow).max() ?? 0)
+    for memory in memories { memory.use(passRows: rows) }
+    return rows
   }
 }

@@ -44,9 +44,7 @@ public final class FeatureGradients: GradientPass {
       featureGradients[place] = HostTensor()
       reports[place] = ReconstructionReport()
     }
-    let memories = autoencoders.values.map(\.memory)
-    passRows = model.passRows(from: self.autoencoders[0].place, otherBytes: memories.map(\.bytesPerRow).max()!)
-    for memory in memories { memory.use(passRows: passRows) }
+    passRows = model.passRows(from: self.autoencoders[0].place, with: autoencoders.values)
   }
 
   public let passRows: Int

@@ -21,15 +21,18 @@ public struct FiniteNumbers {
     guard !isWaived else { return }
     for (record, member) in zip(records, group.records) {
       guard let place = record.placeOfNonfinite() else { continue }
-      let cause: String
-      if let tensor = group.tensorWithNonfinite() {
-        cause = "the input's tensor \(tensor) has one"
-      } else if let weight = model.placeOfNonfinite() {
-        cause = weight
-      } else {
-        cause = "from finite numbers: an overflow"
-      }
-      throw Failure(.malformed, "batch \(member.batch): \(place) (\(cause)); --allow-nonfinite goes on")
+      throw Failure(.malformed, "batch \(member.batch): \(place) (\(cause(in: group))); --allow-nonfinite goes on")
     }
+  }
+
+  /// The same of a single number, of which `what` tells what it is.
+  func check(_ value: Double, _ what: String, of group: SampleGroup) throws {
+    guard !isWaived, !value.isFinite else { return }
+    throw Failure(.malformed, "\(what): \(value) (\(cause(in: group))); --allow-nonfinite goes on")
+  }
+
+  private func cause(in group: SampleGroup) -> String {
+    if let tensor = group.tensorWithNonfinite() { return "the input's tensor \(tensor) has one" }
+    return model.placeOfNonfinite() ?? "from finite numbers: an overflow"
   }
 }

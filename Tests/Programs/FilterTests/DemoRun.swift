@@ -78,6 +78,10 @@ enum DemoRun {
     Case(program: "act-grad", arguments: modelFlag, input: activations, wrongInput: tokens),
     Case(
       program: "sae-grad", arguments: modelFlag + ["--sae", autoencoders], input: activations, wrongInput: tokens),
+    Case(
+      program: "sae-effect", arguments: modelFlag + ["--sae", autoencoders, "--features", "2:1,0:5"],
+      input: activations,
+      wrongInput: tokens),
     Case(program: "grad-aggregate", arguments: ["--mode", "both"], input: gradients, wrongInput: activations),
     Case(program: "grad-plot", arguments: ["--tsv"], input: aggregates, wrongInput: tokens),
     Case(program: "stream-info", arguments: [], input: gradients, wrongInput: .success(Data("text\n".utf8))),

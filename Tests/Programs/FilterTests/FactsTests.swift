@@ -35,7 +35,7 @@ import Testing
     let (outcome, facts) = try run(filter)
     #expect(outcome.status == 0, "\(outcome.errors)")
     #expect(facts.last == .end)
-    let computes = ["qwen-capture", "act-grad", "sae-grad"].contains(filter.program)
+    let computes = ["qwen-capture", "act-grad", "sae-grad", "sae-effect"].contains(filter.program)
     #expect(facts.count { if case .device = $0 { true } else { false } } == (computes ? 1 : 0))
     // Tables are not made piece by piece.
     let last = facts.last { if case .progress = $0 { true } else { false } }
@@ -46,6 +46,8 @@ import Testing
       case .device(let words): #expect(outcome.errors.contains("\(filter.program): device: \(words)\n"))
       case .note(let words) where filter.program != "stream-info":
         #expect(outcome.errors.contains("\(filter.program): \(words)\n"))
+      case .progress(let done, let total, let unit, _, _) where fact == last && filter.program == "sae-effect":
+        #expect(done == 2 * DemoRun.samples.count && total == nil && unit == "ablations")
       case .progress(let done, let total, let unit, let tokens, _) where fact == last && computes:
         #expect(done == DemoRun.samples.count && total == nil && unit == "samples" && tokens == 119)
         #expect(outcome.errors.contains("\(filter.program): \(done) \(unit), \(tokens) tokens in "))

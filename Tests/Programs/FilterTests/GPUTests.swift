@@ -42,6 +42,22 @@ struct GPUTests {
     #expect(try analyses(["--device", "cuda:1"]) == found)
   }
 
+  /// To what float32 leaves of a difference of losses.
+  @Test func effectsAgreeWithTheProcessor() throws {
+    let flags = Self.saeFlags + ["--features", (0..<20).map { "2:\($0)" }.joined(separator: ","), "--stride", "1"]
+    let activations = try SAEGradTests.activations.get()
+    let (expected, found) = try (
+      SAEEffectTests.lines(output("sae-effect", flags + ["--device", "cpu"], activations)),
+      SAEEffectTests.lines(output("sae-effect", flags + ["--device", "cuda"], activations))
+    )
+    #expect(found.count == 21 && found.contains { $0.effect ?? 0 != 0 })
+    for (found, expected) in zip(found, expected) {
+      #expect(found.feature == expected.feature && found.firing == expected.firing)
+      guard let effect = expected.effect else { continue }
+      #expect(abs(found.effect! - effect) < 1e-6 && abs(found.predicted! - expected.predicted!) < 1e-6)
+    }
+  }
+
   /// Factors of 11 and 8 bits: errors of about 2⁻¹² and 2⁻⁹, which the stream tells.
   @Test(arguments: [("tf32", 1e-5...2e-3), ("bf16", 1e-4...2e-2)])
   func lowerPrecisionIsTold(_ precision: (name: String, error: ClosedRange<Double>)) throws {

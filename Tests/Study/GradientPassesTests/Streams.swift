@@ -71,16 +71,18 @@ final class ActivationsStream: StoredStream {
   private let folder: TemporaryFolder
   var path: String { folder.file("activations.ts") }
 
-  convenience init(_ golden: GoldenFile, _ run: String, layers: [Int]) throws {
+  convenience init(_ golden: GoldenFile, _ run: String, layers: [Int], sites: [Site] = [.mlpOut]) throws {
     let model = try DecoderModel(
       Checkpoint(golden.model), layers: 0..<layers.last! + 1, includingHead: false,
       operations: try CPUOperations(threads: 2))
-    try self.init(TokensStream(golden, run), model, layers: layers)
+    try self.init(TokensStream(golden, run), model, layers: layers, sites: sites)
   }
 
-  init(_ tokens: TokensStream, _ model: DecoderModel, layers: [Int], passRows: Int = 1024) throws {
+  init(
+    _ tokens: TokensStream, _ model: DecoderModel, layers: [Int], sites: [Site] = [.mlpOut], passRows: Int = 1024
+  ) throws {
     folder = try TemporaryFolder()
-    let places = PlaceList(sites: [.mlpOut], layers: layers)
+    let places = PlaceList(sites: sites, layers: layers)
     let capture = ActivationCapture(model: model, places: places)
     let writer = StreamWriter(try OutputFile(path: path))
     try writer.begin(.activations, provenance: [:])

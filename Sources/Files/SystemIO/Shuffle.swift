@@ -18,7 +18,7 @@ struct SplitMix64: RandomNumberGenerator {
 /// Fisher and Yates, from the front: for i = 0, 1, … the number at place i changes places with the one at place
 /// i + r mod (total − i), where r is the next 64 bits of SplitMix64 that are below the largest multiple of total − i.
 /// (Spelled out here because the standard library promises no particular way from bits to a shuffle.)
-func shuffledPrefix(_ count: Int, of total: Int, seed: UInt64) -> [Int] {
+package func shuffledPrefix(_ count: Int, of total: Int, seed: UInt64) -> [Int] {
   var generator = SplitMix64(seed: seed)
   var numbers = Array(0..<total)
   for place in 0..<min(count, total) {

@@ -1,0 +1,64 @@
+import SystemIO
+import TensorStream
+
+/// A feature of the autoencoder at a place, or a dimension of the activation there: `3:17` is feature 17 at `mlp_out.3`,
+/// `resid_post.3:17` one at another site.
+public struct FeatureName: Hashable, Sendable, CustomStringConvertible {
+  public let place: Place
+  public let index: Int
+
+  public init(_ place: Place, _ index: Int) {
+    self.place = place
+    self.index = index
+  }
+
+  /// nil for anything else.
+  public init?(_ text: some StringProtocol) {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts[1].utf8.count <= 9, parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+      let index = Int(parts[1]), let place = Place(parts[0]) ?? Place("\(Site.mlpOut.rawValue).\(parts[0])")
+    else { return nil }
+    self.init(place, index)
+  }
+
+  public var description: String { place.site == .mlpOut ? "\(place.layer):\(index)" : "\(place):\(index)" }
+}
+
+/// Features in the order in which they were named, each once.
+public struct FeatureList: Equatable, Sendable {
+  public private(set) var features: [FeatureName] = []
+
+  public init(_ features: some Sequence<FeatureName>) {
+    var seen: Set<FeatureName> = []
+    self.features = features.filter { seen.insert($0).inserted }
+  }
+
+  /// Whether a flag's value is a list, and not the name of a file that has one.
+  public static func isList(_ text: String) -> Bool { text.contains(":") && !text.contains("/") }
+
+  /// Reads names between commas, white space or line feeds.
+  ///
+  /// - Throws: `Failure` of kind `kind` that tells which is none, or that there is none.
+  public init(_ text: String, kind: Failure.Kind = .usage) throws(Failure) {
+    var features: [FeatureName] = []
+    for part in text.split(whereSeparator: { $0 == "," || $0.isWhitespace }) {
+      guard let feature = FeatureName(part) else {
+        throw Failure(
+          kind, "expected features such as 3:17 or resid_post.3:17, found '\(printable(String(part.prefix(80))))'")
+      }
+      features.append(feature)
+    }
+    guard !features.isEmpty else { throw Failure(kind, "expected features such as 3:17, found none") }
+    self.init(features)
+  }
+
+  /// Reads a list as it stands in a command line, or the file of that name.
+  public init(listOrFile text: String) throws {
+    guard !Self.isList(text) else {
+      try self.init(text)
+      return
+    }
+    let bytes = try InputFile(path: text).readAll(limit: 64 << 20)
+    do { try self.init(String(decoding: bytes, as: UTF8.self), kind: .malformed) } catch { throw error.at(text) }
+  }
+}

@@ -1,0 +1,129 @@
+import FilterSupport
+import GradientPasses
+import JSON
+import SystemIO
+import TensorStream
+
+/// What is written of a feature, and read from what an earlier run wrote.
+struct EffectLine {
+  let name: FeatureName
+  let effect: Double
+  let predicted: Double
+  /// nil of fewer than two samples.
+  let effectError: Double?
+  let predictedError: Double?
+  let firing: Double
+  let isRandom: Bool
+
+  init(_ name: FeatureName, _ effect: FeatureEffect, isRandom: Bool) {
+    self.name = name
+    self.effect = effect.effect.mean
+    effectError = effect.effect.standardError
+    predicted = effect.predicted.mean
+    predictedError = effect.predicted.standardError
+    firing = effect.firingShare
+    self.isRandom = isRandom
+  }
+
+  /// nil where it is no such line.
+  init?(_ json: JSON) {
+    guard let place = json["place"]?.text.flatMap({ Place($0) }), let feature = json["feature"]?.int, feature >= 0,
+      let effect = json.double("effect"), let predicted = json.double("predicted"), let firing = json.double("firing"),
+      let isRandom = json["random"]?.boolean
+    else { return nil }
+    name = FeatureName(place, feature)
+    (self.effect, self.predicted, self.firing, self.isRandom) = (effect, predicted, firing, isRandom)
+    (effectError, predictedError) = (json["effect_se"]?.number, json["predicted_se"]?.number)
+  }
+
+  var json: String {
+    object([
+      ("place", JSON.quote("\(name.place)")), ("feature", "\(name.index)"), ("effect", number(effect)),
+      ("effect_se", number(effectError)), ("predicted", number(predicted)), ("predicted_se", number(predictedError)),
+      ("firing", number(firing)), ("random", "\(isRandom)"),
+    ])
+  }
+
+  /// As wide as `heading`.
+  var text: String {
+    let cells = [effect, effectError, predicted, predictedError].map {
+      padded($0.map { scientific($0, digits: 3) } ?? "-", 10)
+    }
+    return ([padded("\(name)", 20)] + cells + [padded("\(decimal(100 * firing, 2)) %", 9)]).joined(separator: "  ")
+      + (isRandom ? "  random" : "")
+  }
+
+  static let heading =
+    ([padded("feature", 20)] + ["effect", "± SE", "predicted", "± SE"].map { padded($0, 10) } + [padded("firing", 9)])
+    .joined(separator: "  ")
+}
+
+/// What is written of a place: how well what was predicted of its features agrees with what they do.
+struct PlaceLine {
+  let place: Place
+  private let features: Int
+  private let correlation: Double?
+  private let rankCorrelation: Double?
+
+  init(_ place: Place, _ lines: [EffectLine]) {
+    self.place = place
+    features = lines.count
+    let (effects, predictions) = (lines.map(\.effect), lines.map(\.predicted))
+    correlation = GradientPasses.correlation(effects, predictions)
+    rankCorrelation = GradientPasses.rankCorrelation(effects, predictions)
+  }
+
+  var json: String {
+    object([
+      ("place", JSON.quote("\(place)")), ("features", "\(features)"), ("correlation", number(correlation)),
+      ("rank_correlation", number(rankCorrelation)),
+    ])
+  }
+
+  var text: String {
+    func words(_ value: Double?) -> String { value.map { decimal($0, 3) } ?? "none" }
+    return "\(place): \(features) features, correlation of effect and prediction \(words(correlation)), of their ranks "
+      + words(rankCorrelation)
+  }
+}
+
+private func object(_ members: [(String, String)]) -> String {
+  "{\(members.map { "\"\($0)\":\($1)" }.joined(separator: ","))}"
+}
+
+/// As JSON has it, which knows no NaN and no infinity.
+private func number(_ value: Double?) -> String { value.map { $0.isFinite ? "\($0)" : "null" } ?? "null" }
+
+private func padded(_ text: String, _ width: Int) -> String {
+  String(repeating: " ", count: max(0, width - text.count)) + text
+}
+
+extension JSON {
+  /// NaN where it is null.
+  fileprivate func double(_ key: String) -> Double? { self[key]?.isNull == true ? .nan : self[key]?.number }
+}
+
+extension EffectLine {
+  /// The features of an earlier run's lines. A last line that was not finished is passed over, and said.
+  ///
+  /// - Throws: `Failure` of kind malformed for a line of another kind.
+  static func read(_ path: String) throws -> [EffectLine] {
+    let bytes = try InputFile(path: path).readAll(limit: 1 << 30)
+    var lines: [EffectLine] = []
+    for (number, line) in bytes.split(separator: 0x0a, omittingEmptySubsequences: false).enumerated() {
+      if line.allSatisfy({ $0 == 0x20 || $0 == 0x0d }) { continue }
+      do throws(Failure) {
+        let json = try JSON(parsing: Array(line))
+        if json["correlation"] != nil { continue }
+        guard let read = EffectLine(json) else {
+          throw Failure(.malformed, "expected place, feature, effect, predicted, firing and random")
+        }
+        lines.append(read)
+      } catch {
+        guard line.endIndex == bytes.endIndex else { throw error.at("\(path): line \(number + 1)") }
+        warn("\(path): line \(number + 1), the last one, is not whole: passed over")
+      }
+    }
+    return lines
+  }
+}

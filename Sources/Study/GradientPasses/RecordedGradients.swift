@@ -1,0 +1,50 @@
+import Decoders
+import TensorOperations
+import TensorStream
+
+/// The gradients of the unmodified model's summed loss at the recorded positions of a group, by one forward and one
+/// backward pass for all places.
+final class RecordedGradients {
+  private let model: DecoderModel
+  private let start: Place
+  /// In the model's order.
+  let places: [Place]
+  private var gradients: [Place: HostTensor] = [:]
+
+  /// - Parameters:
+  ///   - start: the captured place to go on from.
+  ///   - places: whose gradients to record, none before `start`.
+  init(model: DecoderModel, start: Place, places: PlaceList) {
+    self.model = model
+    self.start = start
+    self.places = places.places
+    for place in places.places { gradients[place] = HostTensor() }
+  }
+
+  /// Those of the group that was found last, (P,W).
+  func at(_ place: Place) -> HostTensor { gradients[place]! }
+
+  /// - Parameter activations: where to keep the activations of some places, as `DecoderModel.gradients` shows them, (P,W).
+  /// - Returns: each sample's loss in nats.
+  func find(
+    _ group: SampleGroup, _ positions: RecordedPositions, keeping activations: [Place: HostTensor] = [:]
+  ) -> [Double] {
+    for (place, gradient) in gradients {
+      _ = gradient.resize(positions.rows.count * model.description.width(of: place.site))
+    }
+    var losses: [Double] = []
+    for input in group.passes {
+      let recorded = positions.rowsInPass(of: input.sampleRange)
+      let first = positions.range(of: input.sampleRange).lowerBound
+      func keep(_ tensor: Tensor, in kept: HostTensor) {
+        model.operations.startDownload(
+          kept.mutableValues.baseAddress! + first * tensor.columns, from: tensor, rows: recorded)
+      }
+      losses += model.gradients(
+        input, from: group.start(at: start, input.sampleRange), at: Set(places), showing: Set(activations.keys),
+        show: { keep($1, in: activations[$0]!) }, record: { keep($1, in: gradients[$0]!) })
+    }
+    model.operations.finishDownloads()
+    return losses
+  }
+}

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Compares what sae-effect says of features' ablations with PyTorch in float64, on the demo model.
+
+    python Tests/Parity/compare_effects.py --programs .build/release
+
+For features of two layers' autoencoders and for dimensions of activations at three sites, set to 0 and to their mean,
+with strides of 1 and 4, with samples as they are and padded: runs
+
+    qwen-capture > activations.ts
+    sae-effect --features LIST activations.ts
+
+and compares every feature's effect with that of a forward hook that adds decode(f') - decode(f) to the activation of
+the whole model, and what was predicted with autograd's gradient; the standard errors of both, and the firing, too.
+Exits 1 when an error is above 1e-5 of the scale of that place's loss differences (the root of the mean square of
+(loss with the ablation - loss without) / predictions over its features and samples where that is not 0), and of an
+effect also above 1e-7 of the loss a prediction: both losses come from logits in float32, and their rounding does not
+become smaller where their difference does.
+
+Samples are taken that keep every preactivation away from its threshold, as compare_sae.py does.
+"""
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+from compare import HERE, ROOT, largest, load_reference, run, write_tokens
+from compare_sae import samples_with_margin
+
+TOLERANCE = 1e-5
+LOSS_NOISE = 1e-7
+PAD_TO = 48
+FEATURES = 24
+DIMENSIONS = [0, 5, 64, 127]
+# Where a dimension's hook is, and whether what is there is the module's output.
+SITES = {
+    "mlp_out": (lambda layer: layer.mlp, False), "attn_z": (lambda layer: layer.self_attn.o_proj, True),
+    "resid_post": (lambda layer: layer, False),
+}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--programs", type=Path, default=ROOT / ".build/release", help="the folder of the built programs")
+    p.add_argument("--device", default="auto", help="where the programs compute: auto, cpu, cuda or cuda:N")
+    a = p.parse_args()
+    # One short sample a pass: threads would wait for one another.
+    torch.set_num_threads(1)
+    reference = load_reference(HERE / "gradient_reference.py")
+    folder = ROOT / "demo/model"
+    pattern = str(ROOT / "demo/saes/mlp_out_layer_{layer}/trainer_0")
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float64, attn_implementation="eager").eval().requires_grad_(False)
+    layers = range(model.config.num_hidden_layers)
+    weights = [{name: value.double() for name, value in torch.load(
+        f"{pattern.format(layer=layer)}/ae.pt", weights_only=True).items()} for layer in layers]
+    batches = samples_with_margin(folder, model, weights)
+    saes = {("mlp_out", layer): reference.BatchTopK(pattern.format(layer=layer), torch.float64) for layer in (0, 2)}
+    dimensions = {(site, layer): None for site in SITES for layer in (1, 3) if (site, layer) != ("resid_post", 3)}
+
+    print(f"{'place':14} {'ablate':6} {'stride':>6} {'samples':7} {'fire':>4} {'scale':>9} "
+          f"{'effect':>9} {'its SE':>9} {'predicted':>9} {'its SE':>9}")
+    worst, noise, disagree = 0.0, 0.0, False
+    for parts in (saes, dimensions):
+        for ablate in ("zero", "mean"):
+            for stride, padded in ((1, False), (4, False), (4, True)):
+                with tempfile.TemporaryDirectory() as work:
+                    for place, active, scale, loss, errors in compare(
+                            a, model, folder, pattern, parts, batches, ablate, stride, padded, Path(work)):
+                        print(f"{place:14} {ablate:6} {stride:6} {'padded' if padded else 'plain':7} {active:4} "
+                              f"{scale:9.1e} " + " ".join(f"{e / scale:9.1e}" for e in errors), flush=True)
+                        worst = largest(worst, *(e / scale for e in errors[2:]))
+                        noise = largest(noise, *(e / loss for e in errors[:2]))
+                        # Not `>`: a NaN must fail.
+                        disagree |= not all(e <= max(TOLERANCE * scale, LOSS_NOISE * loss) for e in errors[:2])
+    print(f"the largest error of a prediction is {worst:.1e} of the loss differences' scale (at most {TOLERANCE:.0e}), "
+          f"of an effect {noise:.1e} of the loss (at most {LOSS_NOISE:.0e}, or {TOLERANCE:.0e} of that scale)")
+    if disagree or not worst <= TOLERANCE:
+        sys.exit("sae-effect and PyTorch disagree")
+
+
+def compare(a, model, folder, pattern, parts, batches, ablate, stride, padded, work):
+    pad_id = model.config.vocab_size - 1
+    write_tokens(work / "tokens.ts", batches, PAD_TO if padded else None, pad_id)
+    sites = sorted({site for site, _ in parts})
+    run(a, "qwen-capture", ["--model", folder, "--site", ",".join(sites)], work / "tokens.ts", work / "activations.ts")
+    samples = [Sample(ids, PAD_TO if padded else len(ids), pad_id, stride) for batch in batches for ids in batch]
+    places = {place: Place(model, *place, sae, samples) for place, sae in parts.items()}
+    names = [f"{site}.{layer}:{feature}" for (site, layer), place in places.items() for feature in place.features]
+    flags = ["--model", folder, "--features", ",".join(names), "--ablate", ablate, "--stride", stride]
+    if any(parts.values()):
+        flags += ["--sae", pattern]
+    run(a, "sae-effect", flags, work / "activations.ts", work / "effects.jsonl")
+    lines = [json.loads(line) for line in (work / "effects.jsonl").read_text().splitlines()]
+    for (site, layer), place in places.items():
+        found = {line["feature"]: line for line in lines if line["place"] == f"{site}.{layer}" and "feature" in line}
+        assert set(found) == set(place.features)
+        yield f"{site}.{layer}", *place.errors(found, ablate)
+
+
+class Sample:
+    def __init__(self, ids, length, pad_id, stride):
+        self.ids = torch.tensor([ids + [pad_id] * (length - len(ids))])
+        self.recorded = list(range(0, len(ids), stride))
+        # Padding is never attended to from real tokens, which come before it.
+        self.mask = torch.tensor([[1] * len(ids) + [0] * (length - len(ids))])
+
+    def loss(self, model):
+        logits = model(input_ids=self.ids, attention_mask=self.mask).logits[0, :-1]
+        return torch.nn.functional.cross_entropy(logits, self.ids[0, 1:], reduction="sum")
+
+    @property
+    def predictions(self):
+        return self.ids.shape[1] - 1
+
+
+class Place:
+    """A place's activations of every sample, the gradients there, and what the loss becomes with others."""
+
+    def __init__(self, model, site, layer, sae, samples):
+        self.model, self.sae, self.samples = model, sae, samples
+        module, self.is_input = SITES[site][0](model.model.layers[layer]), SITES[site][1]
+        self.module = module
+        self.x, self.g, self.losses = [], [], []
+        for sample in samples:
+            kept = []
+
+            def keep(x):
+                kept.append(x.detach().requires_grad_(True))
+                return kept[0]
+
+            loss = self.hooked(sample, keep)
+            loss.backward()
+            self.x.append(kept[0].detach()[0])
+            self.g.append(kept[0].grad[0])
+            self.losses.append(float(loss.detach()))
+        self.values = [self.encode(x[s.recorded]) for x, s in zip(self.x, samples)]
+        self.firing = torch.cat(self.values).ne(0).double().mean(0)
+        self.features = DIMENSIONS if sae is None else self.firing.argsort(descending=True)[:FEATURES].tolist()
+
+    def hooked(self, sample, change):
+        if self.is_input:
+            handle = self.module.register_forward_pre_hook(lambda _m, args: (change(args[0]),))
+        else:
+            handle = self.module.register_forward_hook(
+                lambda _m, _i, out: (change(out[0]), *out[1:]) if isinstance(out, tuple) else change(out))
+        try:
+            return sample.loss(self.model)
+        finally:
+            handle.remove()
+
+    def encode(self, x):
+        return x if self.sae is None else self.sae.encode(x)
+
+    def decode(self, f):
+        return f if self.sae is None else self.sae.decode(f)
+
+    def errors(self, found, ablate):
+        targets = torch.cat(self.values).mean(0) if ablate == "mean" else torch.zeros(self.values[0].shape[1]).double()
+        worst, scales = [0.0] * 4, []
+        for feature in self.features:
+            effects, predictions = [], []
+            for sample, x, g, f, loss in zip(self.samples, self.x, self.g, self.values, self.losses):
+                changed = f.clone()
+                changed[:, feature] = targets[feature]
+                difference = torch.zeros_like(x)
+                difference[sample.recorded] = self.decode(changed) - self.decode(f)
+                with torch.no_grad():
+                    ablated = float(self.hooked(sample, lambda value: value + difference))
+                effects.append((ablated - loss) / sample.predictions)
+                predictions.append(float((difference * g).sum()) / sample.predictions)
+            line = found[feature]
+            exact = [np.mean(effects), standard_error(effects), np.mean(predictions), standard_error(predictions)]
+            names = ["effect", "effect_se", "predicted", "predicted_se"]
+            worst = [largest(w, abs(line[name] - e)) for w, name, e in zip(worst, names, exact)]
+            if abs(line["firing"] - float(self.firing[feature])) > 1e-12:
+                sys.exit(f"feature {feature} fires at {self.firing[feature]} of the positions, found {line['firing']}")
+            scales += [e for e in effects if e != 0]
+        loss = sum(self.losses) / sum(s.predictions for s in self.samples)
+        return len(self.features), float(np.sqrt(np.mean(np.square(scales)))), loss, worst
+
+
+def standard_error(values):
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+if __name__ == "__main__":
+    main()
