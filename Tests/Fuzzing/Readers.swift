@@ -146,7 +146,9 @@ extension Reader {
         segment.provenance, .init(modes: [.mean], lossReduction: .sum, weighting: .position))
       let sums = GradientSums(
         .init(modes: [.mean, .meanAbsolute], lossReduction: .batch, weighting: .sample))
-      let table = GradientSums(.init(modes: [.mean], lossReduction: .sum, weighting: .batch), allowsNonfinite: true)
+      let table = GradientSums(
+        .init(quantities: [.gradient, .attribution], modes: [.mean], lossReduction: .sum, weighting: .batch),
+        allowsNonfinite: true)
       while let record = try reader.nextRecord() {
         _ = try record.batch
         switch segment.kind {
@@ -254,7 +256,7 @@ extension Reader {
       var batcher = try SampleBatcher(samplesPerBatch: 3, maximumLength: 40, padID: nil)
       while let sample = try samples.next() {
         let ids = try tokenizer.encode(sample.text, cutTo: 40, addingSpecialTokens: true)
-        _ = try batcher.add(ids, index: sample.index)
+        _ = try batcher.add(ids, index: sample.index, document: sample.document)
       }
       _ = batcher.finish()
     }

@@ -151,7 +151,9 @@ enum Seeds {
       .loss(natsPerToken: 3.25, predictions: 67),
       .reconstruction(
         Place(.mlpOut, 2), meanL0: 31.5, varianceExplained: 0.9, loss: 3.25, replacedLoss: nil, predictions: 67),
-      .statistics(Place(.residPost, 0), .mean, Statistics([0.5, -.infinity, .nan])), .warning("a \"b\""),
+      .statistics(
+        Place(.residPost, 0), .average(.gradient, .mean), Statistics([0.5, -.infinity, .nan]),
+        Certainty(units: 3, largestIndex: 0, largest: 0.5, standardError: 1, reliability: nil)), .warning("a \"b\""),
       .file("out/é.npy"), .error("x: cannot open", exit: 66), .end,
     ]
     return facts.map { Array($0.line(program: "sae-grad").utf8) }
@@ -171,6 +173,9 @@ enum Seeds {
       )
       .add(to: &record)
       record.add("grad.mlp_out.0", [Float](repeating: 0.5, count: 6), shape: [2, 3])
+      record.add("cu_active.mlp_out.0", [Int64](arrayLiteral: 0, 2, 3))
+      record.add("feature.mlp_out.0", [Int32](arrayLiteral: 0, 2, 1))
+      record.add("value.mlp_out.0", [1.5, 2, 0.5] as [Float])
       try writer.write(record, batch: 0)
       try writer.end()
     }
@@ -180,6 +185,15 @@ enum Seeds {
       var record = OutputRecord()
       record.add("sum.mlp_out.0", [Double](repeating: 1, count: 3))
       record.add("sum_abs.mlp_out.0", [Double](repeating: 1, count: 3))
+      for name in ["mean", "mean_abs"] {
+        for sums in ["even", "squares", "products"] { record.add("\(name)_\(sums).mlp_out.0", [1.0, 1, 1]) }
+        record.add("\(name)_open.mlp_out.0", [0.5, 0.5, 0.5], shape: [1, 3])
+      }
+      record.add("even_weight.mlp_out.0", [1.0])
+      record.add("squared_weight.mlp_out.0", [2.0])
+      record.add("units.mlp_out.0", [Int64](arrayLiteral: 2, 1))
+      record.add("open_documents.mlp_out.0", [Int64](arrayLiteral: 1, 3, 5, 5), shape: [1, 4])
+      record.add("open_weights.mlp_out.0", [1.0])
       record.add("samples.mlp_out.0", [Int64](arrayLiteral: 0, 2, 5, 6), shape: [2, 2])
       record.add("texts.mlp_out.0", [Int64](arrayLiteral: 0, 1))
       record.add("weight.mlp_out.0", [3.0])

@@ -203,6 +203,7 @@ def write_tokens(path, batches, pad_to, pad_id, before=False):
                 "input_ids": np.concatenate(ids).astype(np.int32),
                 "cu_seqlens": np.cumsum([0] + [len(sample) for sample in ids]).astype(np.int32),
                 "sample_index": np.arange(number, number + len(batch), dtype=np.int64),
+                "document": np.arange(number, number + len(batch), dtype=np.int64),
             }
             if pad_to:
                 tensors["valid_lengths"] = np.array([len(sample) for sample in batch], np.int32)
@@ -220,8 +221,12 @@ def write_record(file, tensors, metadata):
 
 
 def read_records(path):
+    """The tensors of each record of a stream in a file."""
+    return records_of(path.read_bytes())
+
+
+def records_of(data):
     """The tensors of each record of a stream."""
-    data = path.read_bytes()
     while data:
         buffer, size = decompressed(data)
         yield safetensors.numpy.load(buffer)

@@ -145,7 +145,7 @@ def result(build, script):
                 stderr=subprocess.PIPE, text=True, env=os.environ | {"PATH": f"{build}:{os.environ['PATH']}"})
             if done.returncode != 0:
                 sys.exit(f"{build}: exit code {done.returncode} of\n{command}\n{done.stderr}")
-            lines += [numbers(line) for line in done.stderr.splitlines() if not is_progress(line)]
+            lines += [numbers(line) for line in done.stderr.splitlines() if not is_progress(line) and not is_certainty(line)]
         arrays = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*.npy"))}
     if not arrays:
         sys.exit(f"{build}: no array was saved by\n" + "\n".join(script))
@@ -155,6 +155,11 @@ def result(build, script):
 def is_progress(line):
     """Lines that come by the clock, and tell how long it still takes."""
     return re.search(r"\d+ of \d+ \w+, .* s left", line) is not None
+
+
+def is_certainty(line):
+    """Lines on standard errors, which builds of before had none of."""
+    return "±" in line or "standard errors" in line
 
 
 def numbers(line):

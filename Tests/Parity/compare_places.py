@@ -149,7 +149,8 @@ def tokens_stream(batches):
         data, size = frame({"record": "data", "batch": str(number)}, {
             "input_ids": np.concatenate([np.array(s, np.int32) for s in batch]),
             "cu_seqlens": np.cumsum([0] + [len(s) for s in batch]).astype(np.int32),
-            "sample_index": np.arange(first, first + len(batch), dtype=np.int64)})
+            "sample_index": np.arange(first, first + len(batch), dtype=np.int64),
+            "document": np.arange(first, first + len(batch), dtype=np.int64)})
         first += len(batch)
         out.append(data)
         sizes.append(size)

@@ -14,7 +14,7 @@ public func streamBytes(
   return try InputFile(path: folder.file("stream")).readAll(limit: 1 << 30)
 }
 
-/// A tokens stream of one segment; samples are numbered from `firstSample`.
+/// A tokens stream of one segment; samples are numbered from `firstSample`, and three of them are a document.
 public func tokenStream(_ batches: [[[Int32]]], firstSample: Int64 = 0, provenance: [String: String] = [:]) throws
   -> [UInt8]
 {
@@ -25,7 +25,8 @@ public func tokenStream(_ batches: [[[Int32]]], firstSample: Int64 = 0, provenan
       var record = OutputRecord()
       let ends = batch.reduce(into: [Int32(0)]) { $0.append($0.last! + Int32($1.count)) }
       TokenBatch(
-        inputIDs: batch.flatMap { $0 }, cuSeqlens: ends, sampleIndex: batch.indices.map { sample + Int64($0) }
+        inputIDs: batch.flatMap { $0 }, cuSeqlens: ends, sampleIndex: batch.indices.map { sample + Int64($0) },
+        document: batch.indices.map { (sample + Int64($0)) / 3 }
       ).add(to: &record)
       sample += Int64(batch.count)
       try writer.write(record, batch: number)

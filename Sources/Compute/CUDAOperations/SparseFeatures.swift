@@ -72,21 +72,62 @@ extension CUDAOperations {
     return values(Double.self, count: matrix.rows, at: result)
   }
 
-  public func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>) {
-    precondition(x.columns == matrix.rows && sums.count == matrix.columns)
+  public func addMagnitudes(
+    ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
+    show: PartSums
+  ) {
+    precondition(sums.count == matrix.columns && ends.last ?? 0 == x.rows)
+    let added = scratch("magnitudes", bytes: matrix.columns * MemoryLayout<Double>.stride)
+    forEachTile(of: x, matrix) { columns, products in
+      device.run(
+        "sum_magnitudes", elements: columns.count,
+        .address(added + DevicePointer(columns.lowerBound * MemoryLayout<Double>.stride)), .address(products),
+        .int(x.rows), .int(columns.count))
+      self.show(columns, of: products, partsEndingAt: ends, areMagnitudes: true, show)
+    }
+    for (index, sum) in values(Double.self, count: matrix.columns, at: added).enumerated() { sums[index] += sum }
+  }
+
+  public func showProduct(_ x: Tensor, matrix: Matrix, show: PartSums) {
+    forEachTile(of: x, matrix) { columns, products in
+      self.show(columns, of: products, partsEndingAt: Array(1..<x.rows + 1), areMagnitudes: false, show)
+    }
+  }
+
+  /// Gives `body` some columns and where their x · M is.
+  private func forEachTile(of x: Tensor, _ matrix: Matrix, _ body: (Range<Int>, DevicePointer) -> Void) {
+    precondition(x.columns == matrix.rows)
     let tile = heldColumns(of: matrix.columns, rows: x.rows)
     let products = scratch("products", bytes: x.rows * tile * MemoryLayout<Float>.stride)
-    let added = scratch("magnitudes", bytes: matrix.columns * MemoryLayout<Double>.stride)
     for first in stride(from: 0, to: matrix.columns, by: tile) {
       let columns = min(tile, matrix.columns - first)
       var part = matrix.operand
       part.address += DevicePointer(first * matrix.strides.column * MemoryLayout<Float>.stride)
       device.multiply(x.rows, columns, matrix.rows, x.operand, part, into: products, distance: columns)
-      device.run(
-        "sum_magnitudes", elements: columns, .address(added + DevicePointer(first * MemoryLayout<Double>.stride)),
-        .address(products), .int(x.rows), .int(columns))
+      body(first..<first + columns, products)
     }
-    for (index, sum) in values(Double.self, count: matrix.columns, at: added).enumerated() { sums[index] += sum }
+  }
+
+  /// Some parts' sums at a time, 8 MB of them.
+  private func show(
+    _ columns: Range<Int>, of products: DevicePointer, partsEndingAt ends: [Int], areMagnitudes: Bool, _ show: PartSums
+  ) {
+    let edges = numbers("edges", ([0] + ends).map { Int32($0) })
+    let group = max(1, (1 << 20) / columns.count)
+    for first in stride(from: 0, to: ends.count, by: group) {
+      let count = min(group, ends.count - first) * columns.count
+      let sums = scratch("part sums", bytes: count * MemoryLayout<Double>.stride)
+      device.run(
+        "sum_parts", elements: count, .address(sums), .address(products),
+        .address(edges + DevicePointer(first * MemoryLayout<Int32>.stride)), .int(areMagnitudes ? 1 : 0),
+        .int(columns.count), .long(count))
+      var ofParts = values(Double.self, count: count, at: sums)
+      ofParts.withUnsafeMutableBufferPointer { ofParts in
+        for part in 0..<count / columns.count {
+          show(first + part, columns, ofParts.baseAddress! + part * columns.count)
+        }
+      }
+    }
   }
 }
 
@@ -216,6 +257,20 @@ let sparseFeatureKernels = #"""
       sum += matrix[blockIdx.x * rowStride + c * columnStride] * vector[c];
     sum = block_sum(sum);
     if (threadIdx.x == 0) result[blockIdx.x] = sum;
+  }
+
+  /// sums[p,j] = Σ_n y[n,j], or Σ_n |y[n,j]|, over the rows from edges[p] to edges[p+1], in double. One thread a number.
+  extern "C" __global__ void sum_parts(
+      double *sums, const float *y, const int *edges, int areMagnitudes, int columns, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      int part = i / columns, j = i % columns;
+      double sum = 0;
+      for (int n = edges[part]; n < edges[part + 1]; n++) {
+        float value = y[(long long)n * columns + j];
+        sum += areMagnitudes ? fabsf(value) : value;
+      }
+      sums[i] = sum;
+    }
   }
 
   /// sums[j] = Σ_n |y[n,j]| in double. One thread a column.

@@ -343,3 +343,29 @@ FOR_EACH_PROCESSOR
 void vector_accumulate_magnitude(double *sums, const float *x, size_t count, double factor) {
   for (size_t i = 0; i < count; i++) sums[i] += factor * __builtin_fabsf(x[i]);
 }
+
+FOR_EACH_PROCESSOR
+void vector_accumulate_product(double *sums, const float *x, const float *a, size_t count, double factor) {
+  for (size_t i = 0; i < count; i++) sums[i] += factor * ((double)x[i] * a[i]);
+}
+
+FOR_EACH_PROCESSOR
+void vector_accumulate_product_magnitude(double *sums, const float *x, const float *a, size_t count, double factor) {
+  for (size_t i = 0; i < count; i++) sums[i] += factor * __builtin_fabs((double)x[i] * a[i]);
+}
+
+FOR_EACH_PROCESSOR
+void vector_add_unit(double *even, double *squares, double *products, const double *y, size_t count, double b) {
+  if (even)
+    for (size_t i = 0; i < count; i++) even[i] += y[i];
+  for (size_t i = 0; i < count; i++) {
+    squares[i] += y[i] * y[i];
+    products[i] += y[i] * b;
+  }
+}
+
+FOR_EACH_PROCESSOR
+void vector_add_products(double *sums, const float *w, const int32_t *columns, const float *g, const int32_t *rows,
+                         size_t count) {
+  for (size_t i = 0; i < count; i++) sums[i] += (double)w[columns[i]] * g[rows[i]];
+}

@@ -98,9 +98,21 @@ public protocol TensorOperations: AnyObject {
   /// M · v in Double, M in Float.
   func product(_ matrix: Matrix, _ vector: [Double]) -> [Double]
 
-  /// sums[j] += Σ_n |(x · M)[n,j]|, x (N,in) and M (in,out), in Double, without ever holding (N,out).
-  func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>)
+  /// sums[j] += Σ_n |(x · M)[n,j]|, x (N,in) and M (in,out), in Double, without ever holding (N,out). Of each part of the
+  /// rows the sums are shown by themselves.
+  ///
+  /// - Parameter ends: where the parts end, which rise to N.
+  func addMagnitudes(
+    ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
+    show: PartSums)
+
+  /// Shows x · M, x (N,in) and M (in,out), each row a part, without ever holding (N,out).
+  func showProduct(_ x: Tensor, matrix: Matrix, show: PartSums)
 }
+
+/// What is shown of a part of a product's rows: some columns, and what the part comes to in each of them, which may be
+/// changed. Other columns may be shown on other threads at the same time, parts of the same columns one after another.
+public typealias PartSums = (_ part: Int, _ columns: Range<Int>, _ sums: UnsafeMutablePointer<Double>) -> Void
 
 extension TensorOperations {
   /// y(N,out) = x(N,in) · W(out,in)ᵀ + b, or y += x · Wᵀ where `accumulate`. PyTorch: F.linear.

@@ -17,16 +17,24 @@ extension OutputRecord {
       }
       if let found {
         return
-          "tensor \(tensor.name): \(found.value.isNaN ? "nan" : "\(found.value)") at \(place(found.index, shape: tensor.shape))"
+          "tensor \(tensor.name): \(found.value.isNaN ? "nan" : "\(found.value)") at \(place(found.index, of: tensor.name, shape: tensor.shape))"
       }
     }
     return nil
   }
 
-  private func place(_ index: Int, shape: [Int]) -> String {
+  private func place(_ index: Int, of name: String, shape: [Int]) -> String {
     guard let samples = integers("sample_index", of: Int64.self) else { return "element \(index)" }
-    guard shape.count == 2 else { return "sample \(samples[index])" }
-    let (row, dimension) = (index / shape[1], index % shape[1])
+    let (row, dimension): (Int, Int)
+    if let place = PlaceValue.featureValue.place(name),
+      let offsets = integers(PlaceValue.activeOffsets.name(place), of: Int64.self),
+      let features = integers(PlaceValue.feature.name(place), of: Int32.self)
+    {
+      (row, dimension) = (offsets.lastIndex { Int($0) <= index }!, Int(features[index]))
+    } else {
+      guard shape.count == 2 else { return "sample \(samples[index])" }
+      (row, dimension) = (index / shape[1], index % shape[1])
+    }
     guard let ends = integers("cu_positions", of: Int32.self) ?? integers("cu_seqlens", of: Int32.self),
       let sample = samples.indices.first(where: { Int(ends[$0 + 1]) > row })
     else { return "row \(row), dimension \(dimension)" }

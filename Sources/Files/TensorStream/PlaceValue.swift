@@ -40,6 +40,11 @@ extension PlaceValue {
   /// What the residual stream is without the activation.
   public static let rest = PlaceValue(rawValue: "rest")
   public static let gradient = PlaceValue(rawValue: "grad")
+  /// The active features of an autoencoder at each position, a sparse matrix by rows: where each row begins, the
+  /// features' numbers and their values.
+  public static let activeOffsets = PlaceValue(rawValue: "cu_active")
+  public static let feature = PlaceValue(rawValue: "feature")
+  public static let featureValue = PlaceValue(rawValue: "value")
   /// Each sample's loss with the activation replaced.
   public static let loss = PlaceValue(rawValue: "loss")
   /// The decoder that multiplies the gradient.

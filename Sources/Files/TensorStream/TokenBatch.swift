@@ -8,25 +8,31 @@ public struct TokenBatch: Equatable, Sendable {
   public var cuSeqlens: [Int32]
   /// [B]: each sample's number in the text it was taken from.
   public var sampleIndex: [Int64]
+  /// [B]: the number in that text of the document that each sample is part of.
+  public var document: [Int64]
   /// [B] where samples are padded: how many of a sample's tokens are real; the others are scored but never attended to.
   public var validLengths: [Int32]?
   /// [B] where padding lies before samples: how many of a sample's tokens are padding before its first real one.
   public var validStarts: [Int32]?
 
+  /// - Parameter document: where it is nil, each sample is a document of its own.
   public init(
-    inputIDs: [Int32], cuSeqlens: [Int32], sampleIndex: [Int64], validLengths: [Int32]? = nil,
+    inputIDs: [Int32], cuSeqlens: [Int32], sampleIndex: [Int64], document: [Int64]? = nil, validLengths: [Int32]? = nil,
     validStarts: [Int32]? = nil
   ) {
     self.inputIDs = inputIDs
     self.cuSeqlens = cuSeqlens
     self.sampleIndex = sampleIndex
+    self.document = document ?? sampleIndex
     self.validLengths = validLengths
     self.validStarts = validStarts
   }
 
   /// Batches end to end. Where only some are padded, all samples have their valid lengths, and their starts likewise.
   public init(joining batches: [TokenBatch]) {
-    self.init(inputIDs: batches.flatMap(\.inputIDs), cuSeqlens: [0], sampleIndex: batches.flatMap(\.sampleIndex))
+    self.init(
+      inputIDs: batches.flatMap(\.inputIDs), cuSeqlens: [0], sampleIndex: batches.flatMap(\.sampleIndex),
+      document: batches.flatMap(\.document))
     for batch in batches {
       let first = cuSeqlens.last!
       cuSeqlens += batch.cuSeqlens.dropFirst().map { first + $0 }
@@ -63,12 +69,12 @@ public struct TokenBatch: Equatable, Sendable {
   /// Reads and checks the token tensors of a data record.
   public init(_ record: Record) throws {
     let ids = try record.tensor("input_ids", shape: [nil], of: Int32.self)
-    let samples = try record.sampleIndices()
+    let (samples, documents) = try record.sampleAndDocumentNumbers()
     let cuSeqlens = try record.cumulativeLengths("cu_seqlens", samples: samples.count, total: ids.count)
     for sample in 0..<samples.count where cuSeqlens[sample] == cuSeqlens[sample + 1] {
       throw record.failure("cu_seqlens: expected at least one token in sample \(sample) of the batch, found none")
     }
-    self.init(inputIDs: Array(ids), cuSeqlens: cuSeqlens, sampleIndex: samples)
+    self.init(inputIDs: Array(ids), cuSeqlens: cuSeqlens, sampleIndex: samples, document: documents)
     if record.has("valid_lengths") {
       let lengths = try record.tensor("valid_lengths", shape: [samples.count], of: Int32.self)
       for (sample, length) in lengths.enumerated() where !(1...rows(of: sample).count).contains(Int(length)) {
@@ -94,19 +100,26 @@ public struct TokenBatch: Equatable, Sendable {
     record.add("input_ids", inputIDs)
     record.add("cu_seqlens", cuSeqlens)
     record.add("sample_index", sampleIndex)
+    record.add("document", document)
     if let validLengths { record.add("valid_lengths", validLengths) }
     if let validStarts { record.add("valid_starts", validStarts) }
   }
 }
 
 extension Record {
-  /// sample_index, I64 [samples]: none negative, and none so large that nothing could follow it.
-  func sampleIndices() throws -> [Int64] {
-    let samples = try tensor("sample_index", shape: [nil], of: Int64.self)
-    if let wrong = samples.first(where: { $0 < 0 || $0 == .max }) {
-      throw failure("sample_index: expected a number from 0 to \(Int64.max - 1), found \(wrong)")
+  /// sample_index and document, I64 [samples].
+  func sampleAndDocumentNumbers() throws -> (samples: [Int64], documents: [Int64]) {
+    let samples = try numbers("sample_index", count: nil)
+    return (samples, try numbers("document", count: samples.count))
+  }
+
+  /// None negative, and none so large that nothing could follow it.
+  private func numbers(_ name: String, count: Int?) throws -> [Int64] {
+    let numbers = try tensor(name, shape: [count], of: Int64.self)
+    if let wrong = numbers.first(where: { $0 < 0 || $0 == .max }) {
+      throw failure("\(name): expected a number from 0 to \(Int64.max - 1), found \(wrong)")
     }
-    return Array(samples)
+    return Array(numbers)
   }
 
   /// An I32 [samples + 1] tensor that begins with 0, never falls, and ends with `total`.

@@ -149,14 +149,17 @@ public final class DecoderModel {
   /// - Parameters:
   ///   - start: the layers from there on must have been loaded (see `layers(from:of:)`).
   ///   - places: those whose gradients are wanted, none before `start`.
+  ///   - shown: those whose activations are shown on the way to the loss, by `show`, (N,W), valid during the call: of
+  ///     the layer of `start` only those that are computed from it alone.
   ///   - record: called from the last of `places` to the first with the gradient of the summed loss there, (N,W), valid
   ///     during the call.
   /// - Returns: each sample's loss in nats, summed over its predictions.
   public func gradients(
-    _ input: ModelInput, from start: Start, at places: Set<Place>, record: (Place, Tensor) throws -> Void
+    _ input: ModelInput, from start: Start, at places: Set<Place>, showing shown: Set<Place> = [],
+    show: (Place, Tensor) -> Void = { _, _ in }, record: (Place, Tensor) throws -> Void
   ) rethrows -> [Double] {
     precondition(places.allSatisfy { $0 >= start.place && description.sites.contains($0.site) })
-    let pass = forward(input, from: start)
+    let pass = forward(input, from: start, showing: shown, show)
     let losses = losses(pass, dResidual: pass.dResidual)
     try backward(pass, at: places, record)
     return losses
@@ -164,13 +167,16 @@ public final class DecoderModel {
 
   /// Goes on from `start` to each sample's summed loss, without a way back.
   public func losses(_ input: ModelInput, from start: Start) -> [Double] {
-    losses(forward(input, from: start), dResidual: nil)
+    losses(forward(input, from: start, showing: []) { _, _ in }, dResidual: nil)
   }
 
-  private func forward(_ input: ModelInput, from start: Start) -> PassTensors {
+  private func forward(
+    _ input: ModelInput, from start: Start, showing places: Set<Place>, _ show: (Place, Tensor) -> Void
+  ) -> PassTensors {
     let pass = memory.pass(input, layers: Self.layers(from: start.place, of: description).count)
     enter(pass, start)
-    run(pass, from: start.place, through: lastPlace, showing: []) { _, _, _ in }
+    run(pass, from: start.place, through: lastPlace, showing: places) { place, activation, _ in show(place, activation)
+    }
     return pass
   }
 

@@ -25,12 +25,12 @@ public struct SampleBatcher {
     self.maximumLength = maximumLength
     self.padID = padID
     self.padsBefore = padsBefore
-    batch = TokenBatch(inputIDs: [], cuSeqlens: [0], sampleIndex: [])
+    batch = TokenBatch(inputIDs: [], cuSeqlens: [0], sampleIndex: [], document: [])
     _ = takeBatch()
   }
 
   /// Adds a sample; returns the batch that it completes.
-  public mutating func add(_ ids: [Int32], index: Int64) throws -> TokenBatch? {
+  public mutating func add(_ ids: [Int32], index: Int64, document: Int64) throws -> TokenBatch? {
     guard !ids.isEmpty else { throw Failure(.malformed, "sample \(index): expected at least one token, found none") }
     precondition(ids.count <= maximumLength, "a sample longer than it may be")
     let padding = padID.map { repeatElement($0, count: maximumLength - ids.count) }
@@ -41,6 +41,7 @@ public struct SampleBatcher {
     batch.validStarts?.append(Int32(maximumLength - ids.count))
     batch.cuSeqlens.append(Int32(batch.inputIDs.count))
     batch.sampleIndex.append(index)
+    batch.document.append(document)
     return batch.sampleCount == samplesPerBatch ? takeBatch() : nil
   }
 
@@ -52,7 +53,7 @@ public struct SampleBatcher {
   private mutating func takeBatch() -> TokenBatch {
     defer {
       batch = TokenBatch(
-        inputIDs: [], cuSeqlens: [0], sampleIndex: [], validLengths: padID == nil ? nil : [],
+        inputIDs: [], cuSeqlens: [0], sampleIndex: [], document: [], validLengths: padID == nil ? nil : [],
         validStarts: padID == nil || !padsBefore ? nil : [])
     }
     return batch

@@ -58,6 +58,8 @@ public struct Sample: Equatable, Sendable {
   /// Its number among the candidates of the whole text, counted from 0 in the order of the text, whatever order they
   /// are taken in: the same number is the same sample.
   public let index: Int64
+  /// The number of the document that it is part of, counted in the same way.
+  public let document: Int64
   /// UTF-8, as it stands in the file: of a line the leading white space and the line feed that ends it are part.
   public let text: [UInt8]
 }
@@ -72,6 +74,7 @@ public final class SampleReader {
   /// Lines, or what else the form has.
   private var pieceCount = 0
   private var candidateCount = 0
+  private var documents: DocumentCounter
   private var sampleCount = 0
   /// No sample is left to be read; some may still be ahead.
   private var isExhausted = false
@@ -83,6 +86,7 @@ public final class SampleReader {
   /// - Parameter warn: is told of what a person may not have meant, with the file's name before it.
   public init(_ files: [InputFile], _ selection: SampleSelection, warn: @escaping (String) -> Void = { _ in }) {
     self.selection = selection
+    documents = DocumentCounter(selection.form)
     let terminator = selection.form == .zeroTerminated ? 0 : UInt8(ascii: "\n")
     self.files = files.map { file in
       // Several pieces of a file may be shown, the first of them twice.
@@ -150,7 +154,7 @@ public final class SampleReader {
       guard candidateCount > selection.skip else { continue }
       sampleCount += 1
       isExhausted = sampleCount == selection.count
-      return Sample(index: Int64(candidateCount - 1), text: text)
+      return Sample(index: Int64(candidateCount - 1), document: documents.number, text: text)
     }
     isExhausted = true
     if sampleCount == 0 { throw noSample }
@@ -158,12 +162,14 @@ public final class SampleReader {
   }
 
   private func readShuffled(_ seed: UInt64) throws -> [Sample] {
-    var candidates: [[UInt8]] = []
-    while let text = try nextCandidate() { candidates.append(text) }
+    var candidates: [(text: [UInt8], document: Int64)] = []
+    while let text = try nextCandidate() { candidates.append((text, documents.number)) }
     let (end, overflow) = selection.skip.addingReportingOverflow(selection.count)
     let order = shuffledPrefix(overflow ? .max : end, of: candidates.count, seed: seed)
     guard order.count > selection.skip else { throw noSample }
-    return order.dropFirst(selection.skip).reversed().map { Sample(index: Int64($0), text: candidates[$0]) }
+    return order.dropFirst(selection.skip).reversed().map {
+      Sample(index: Int64($0), document: candidates[$0].document, text: candidates[$0].text)
+    }
   }
 
   private func nextCandidate() throws -> [UInt8]? {
@@ -174,6 +180,8 @@ public final class SampleReader {
         continue
       }
       pieceCount += 1
+      if file.number == 1 { documents.beginFile() }
+      documents.add(piece)
       guard let text = try of("\(file.name): \(pieceName) \(file.number)", { try candidate(piece) }) else { continue }
       candidateCount += 1
       return text

@@ -14,7 +14,8 @@ public enum Fact: Equatable, Sendable {
   /// How well an autoencoder rebuilds what is at a place, and the loss without it and with it in nats a prediction.
   case reconstruction(
     Place, meanL0: Double, varianceExplained: Double, loss: Double?, replacedLoss: Double?, predictions: Int)
-  case statistics(Place, AveragingMode, Statistics)
+  /// Of averages; how sure they are where that is known.
+  case statistics(Place, Measure, Statistics, Certainty?)
   case warning(String)
   case note(String)
   /// The path of a file that is complete.
@@ -66,8 +67,11 @@ extension Fact {
         ("nats_per_token", number(loss ?? .nan)), ("replaced_nats_per_token", number(replacedLoss ?? .nan)),
         ("predictions", "\(predictions)"),
       ]
-    case .statistics(let place, let mode, let statistics):
-      [("place", JSON.quote("\(place)")), ("mode", JSON.quote(mode.names.flag))] + statistics.members
+    case .statistics(let place, let measure, let statistics, let certainty):
+      [
+        ("place", JSON.quote("\(place)")), ("quantity", JSON.quote(measure.quantity?.rawValue ?? measure.name)),
+        ("mode", JSON.quote(measure.mode.names.flag)),
+      ] + statistics.members + (certainty?.members ?? [])
     case .warning(let words), .note(let words): [("message", quoted(words))]
     case .file(let path): [("path", JSON.quote(path))]
     case .error(let words, let exit): [("message", quoted(words)), ("exit", "\(exit)")]
@@ -117,10 +121,10 @@ extension Fact {
         place, meanL0: meanL0, varianceExplained: explained, loss: loss.isNaN ? nil : loss,
         replacedLoss: replaced.isNaN ? nil : replaced, predictions: predictions)
     case "statistics":
-      guard let place = line.place, let name = line["mode"]?.text, let mode = AveragingMode(\.flag, name),
-        let statistics = Statistics(members: line)
-      else { return nil }
-      self = .statistics(place, mode, statistics)
+      guard let place = line.place, let measure = line.measure, let statistics = Statistics(members: line) else {
+        return nil
+      }
+      self = .statistics(place, measure, statistics, Certainty(members: line))
     case "warning", "note":
       guard let words = line["message"]?.text else { return nil }
       self = event == "note" ? .note(words) : .warning(words)
@@ -159,6 +163,32 @@ extension Statistics {
   }
 }
 
+extension Certainty {
+  fileprivate var members: [(String, String)] {
+    [
+      ("units", "\(units)"), ("max_abs_at", largestIndex.map { "\($0)" } ?? "null"),
+      ("max_abs_value", number(largest ?? .nan)), ("max_abs_se", number(standardError ?? .nan)),
+      ("halves_correlation", number(reliability?.correlation ?? .nan)),
+      ("reliability", number(reliability?.ofAll ?? .nan)),
+      ("top_\(Reliability.overlapOf)_same", reliability.map { "\($0.overlap)" } ?? "null"),
+      ("units_for_reliability_0.9", number(reliability?.unitsForNineTenths ?? .nan)),
+    ]
+  }
+
+  fileprivate init?(members line: JSON) {
+    guard let units = line.count("units") else { return nil }
+    func known(_ key: String) -> Double? { line[key]?.number }
+    let reliability = known("halves_correlation").flatMap { correlation in
+      line.count("top_\(Reliability.overlapOf)_same").map {
+        Reliability(correlation: correlation, overlap: $0, units: units)
+      }
+    }
+    self.init(
+      units: units, largestIndex: line.count("max_abs_at"), largest: known("max_abs_value"),
+      standardError: known("max_abs_se"), reliability: reliability)
+  }
+}
+
 /// As JSON has it, which knows no NaN and no infinity.
 private func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "null" }
 
@@ -170,6 +200,13 @@ extension JSON {
   fileprivate func double(_ key: String) -> Double? { self[key]?.isNull == true ? .nan : self[key]?.number }
 
   fileprivate var place: Place? { self["place"]?.text.flatMap { Place($0) } }
+
+  /// Of lines that earlier programs wrote, gradients.
+  fileprivate var measure: Measure? {
+    guard let mode = self["mode"]?.text.flatMap({ AveragingMode(\.flag, $0) }) else { return nil }
+    let name = self["quantity"]?.text ?? Quantity.gradient.rawValue
+    return name == Measure.firing.name ? .firing : Quantity(rawValue: name).map { .average($0, mode) }
+  }
 
   fileprivate func excluded(_ key: String) -> Statistics.Excluded? {
     guard let count = count(key), let elements = self["\(key)_at"]?.elements else { return nil }

@@ -15,6 +15,9 @@ struct ActGrad: Filter {
       such as mlp_out.3, for every real position. One forward and one backward pass serve all places, and only the \
       lowest one needs to be captured.
 
+      With --with-activations act.PLACE has the activations at the same positions, which grad-aggregate --quantity \
+      attribution multiplies with the gradients.
+
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
               act-grad --model demo/model | grad-aggregate --save out > out.ts
@@ -25,6 +28,9 @@ struct ActGrad: Filter {
   var model: String
 
   @OptionGroup var placeOptions: PlaceOptions
+  @Flag(help: "Write the activations themselves beside the gradients, for attributions.")
+  var withActivations = false
+
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
@@ -38,7 +44,8 @@ struct ActGrad: Filter {
           start, try DecoderModel(checkpoint, layers: layers, includingHead: true, operations: operations)
         )
       }
-      let pass = ActivationGradients(model: loaded!.model, start: start, places: places)
+      let pass = try ActivationGradients(
+        model: loaded!.model, start: start, places: places, withActivationsOf: withActivations ? captured : nil)
       return GradientSegment(
         pass, of: loaded!.model, provenance: ["unit": "activation", "places": places.description]
       ) {

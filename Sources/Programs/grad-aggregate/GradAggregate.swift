@@ -10,7 +10,8 @@ import TensorStream
 struct GradAggregate: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-aggregate",
-    abstract: "Average gradients over positions, samples or batches, signed or absolute.",
+    abstract:
+      "Average gradients, attributions and activations over positions, signed or absolute, with standard errors.",
     discussion: """
       Reads gradients, or aggregates to be merged; writes an aggregates stream, .npy files with --save, and each \
       layer's statistics on standard error.
@@ -18,15 +19,27 @@ struct GradAggregate: Filter {
       A gradient is that of the summed loss in nats, and every recorded position counts the same: so batches, shards \
       and their order change nothing. --loss-reduction and --weighting choose other scales and weights.
 
+      Every average has a standard error, over the documents of the text or, where samples were drawn at random, over \
+      samples (--unit); --save --standard-errors writes them as arrays. Attributions are activation times gradient: \
+      what the loss would lose, to first order, if the activation became 0.
+
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
-              act-grad --model demo/model > gradients.ts
+              act-grad --model demo/model --with-activations > gradients.ts
+            grad-aggregate --quantity attribution --save out gradients.ts > a.ts
             grad-aggregate --mode both --save out gradients.ts |
               grad-plot --output out
             grad-aggregate --partial gradients.ts > sums.ts
             grad-aggregate --save out sums.ts > out.ts
       """,
     version: packageVersion)
+
+  @Option(
+    help: """
+      What is averaged: gradient, attribution (activation times gradient), activation, or a list of them; with the \
+      last two also how often features fire. (default: gradient)
+      """)
+  var quantity: Quantities?
 
   @Option(help: "The average of |c·g|, of c·g, or both. (default: mean_abs)")
   var mode: Modes?
@@ -45,17 +58,30 @@ struct GradAggregate: Filter {
       """)
   var weighting: Weighting?
 
+  @Option(
+    help: """
+      document or sample: what standard errors take as independent of one another. (default: document, and sample \
+      where samples were shuffled)
+      """)
+  var unit: IndependentUnit?
+
+  @Option(help: ArgumentHelp("Leave out the positions of each sample before this one.", valueName: "n"))
+  var fromPosition: Int?
+
   @Flag(help: "Average over samples of different texts, in each of which they are numbered anew; otherwise refused.")
   var mixTexts = false
 
   @Option(
     help: ArgumentHelp(
       """
-      Also write layer_{i}_{mode}_gradients.npy into this folder; at other sites than mlp_out \
-      layer_{i}_{site}_{mode}_gradients.npy.
+      Also write layer_{i}_{mode}_gradients.npy into this folder, and …_attributions.npy, …_activations.npy, \
+      layer_{i}_firing.npy where they are asked for; at other sites than mlp_out layer_{i}_{site}_{mode}_gradients.npy.
       """, valueName: "folder"),
     completion: .directory)
   var save: String?
+
+  @Flag(help: "Also save the standard errors: layer_{i}_{mode}_gradients_se.npy.")
+  var standardErrors = false
 
   @Flag(help: "Write sums only, to be merged by another grad-aggregate: no averages, no statistics.")
   var partial = false
@@ -73,6 +99,12 @@ struct GradAggregate: Filter {
   var files: [String] = []
 
   func validate() throws {
+    if standardErrors, save == nil {
+      throw ValidationError("--standard-errors: expected with --save, which it adds to")
+    }
+    if let fromPosition, fromPosition < 0 {
+      throw ValidationError("--from-position: expected a number of at least 0, found \(fromPosition)")
+    }
     if partial, save != nil { throw ValidationError("--save: expected without --partial, which makes no averages") }
   }
 
@@ -128,7 +160,7 @@ struct GradAggregate: Filter {
     }
     // A stream without a segment was refused.
     let (all, progress) = (sums!, begun!)
-    all.finishFactored()
+    all.finish()
     // Where nothing was multiplied, nothing was rounded.
     let provenance = agreement.joined!.merging(operations == nil ? [:] : compute.provenance) { _, own in own }
     try finish(all, of: agreement.texts, provenance: provenance, to: output)
@@ -142,11 +174,24 @@ struct GradAggregate: Filter {
     let modes = try agreed("mode", mode?.modes, known["mode"].map(AggregationChoices.modes(named:)))
     let lossReduction =
       try agreed("loss-reduction", lossReduction, known["loss_reduction"].map(LossReduction.init(rawValue:))) ?? .sum
+    let quantities = try agreed(
+      "quantity", quantity?.quantities, known["quantity"].map(AggregationChoices.quantities(named:)))
+    let isShuffled = segment.provenance["samples.order"] == "shuffled"
+    let unit = try agreed("unit", unit, known["standard_errors"].map(IndependentUnit.init(rawValue:)))
+    if unit == .document, isShuffled {
+      throw Failure(
+        .malformed,
+        "--unit document: the samples were drawn at random, so that a document's do not follow one another: expected "
+          + "--unit sample")
+    }
+    let firstPosition = try agreed(
+      "from-position", fromPosition, segment.kind == .aggregates ? .some(Int(known["from_position"] ?? "0")) : nil)
     return AggregationChoices(
-      modes: modes ?? [.meanAbsolute], lossReduction: lossReduction,
+      quantities: quantities ?? [.gradient], modes: modes ?? [.meanAbsolute], lossReduction: lossReduction,
       weighting: try agreed("weighting", weighting, known["weighting"].map(Weighting.init(rawValue:))) ?? .position,
       paddedPredictions: lossReduction == .padded
-        ? try AggregationChoices.paddedPredictions(of: segment.provenance) : nil)
+        ? try AggregationChoices.paddedPredictions(of: segment.provenance) : nil,
+      unit: unit ?? (isShuffled ? .sample : .document), firstPosition: max(firstPosition ?? 0, 0))
   }
 
   /// The value of a flag or that of an aggregates stream, which must not contradict each other.
@@ -167,14 +212,13 @@ struct GradAggregate: Filter {
     if let place = places.first(where: { $0.value.weight == 0 })?.key {
       throw Failure(.malformed, "\(place): no gradients: expected at least one recorded position, found none")
     }
+    var record = sums.record(of: texts)
     if !partial {
       // Whatever is wrong with one of them shows before the first is saved.
-      let modes = sums.choices.modes
-      let finished = try places.map { (place: $0.key, byMode: try averages($0.value, of: $0.key, modes)) }
-      if let save { try write(finished, into: save) }
-      if !messages.quiet || FactWriter.isOpen {
-        for (place, byMode) in finished { say(byMode.mapValues { Statistics($0) }, of: place) }
-      }
+      let averages = try FinishedAverages(sums, allowsNonfinite: compute.allowNonfinite)
+      averages.write(to: &record)
+      if let save { try averages.save(into: save, standardErrors: standardErrors) }
+      if !messages.quiet || FactWriter.isOpen { averages.report(messages) }
     }
     guard let output else { return }
     let own = [
@@ -183,42 +227,22 @@ struct GradAggregate: Filter {
     ]
     try output.begin(
       .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))
-    try output.write(sums.record(finished: !partial, of: texts), batch: 0)
+    try output.write(record, batch: 0)
     try output.end()
     try output.finish()
   }
+}
 
-  private func say(_ statistics: [AveragingMode: Statistics], of place: Place) {
-    if !messages.quiet { writeLine(PlaceSummary.text(place, statistics)) }
-    for (mode, statistics) in statistics.sorted(by: { $0.key < $1.key }) {
-      FactWriter.write(.statistics(place, mode, statistics))
-    }
-  }
+/// The values of `--quantity`.
+struct Quantities: ExpressibleByArgument {
+  static let allValueStrings = Quantity.allCases.map(\.rawValue)
+  static let defaultCompletionKind = CompletionKind.list(allValueStrings)
 
-  private func averages(
-    _ sums: PlaceSums, of place: Place, _ modes: Set<AveragingMode>
-  ) throws -> [AveragingMode: [Float]] {
-    var averages: [AveragingMode: [Float]] = [:]
-    for mode in modes {
-      let average = sums.average(mode).map { Float($0) }
-      if !compute.allowNonfinite, let index = average.firstIndex(where: { !$0.isFinite }) {
-        throw Failure(
-          .malformed,
-          "\(place), \(mode.names.flag): \(average[index]) at dimension \(index), from finite gradients: look at "
-            + "the decoder; --allow-nonfinite goes on")
-      }
-      averages[mode] = average
-    }
-    return averages
-  }
+  let quantities: Set<Quantity>
 
-  private func write(_ averages: [(place: Place, byMode: [AveragingMode: [Float]])], into folder: String) throws {
-    try makeFolder(folder)
-    let arrays = averages.flatMap { place, byMode in
-      byMode.map { (path: "\(folder)/\(ArrayFileName(place, $0.key))", values: $0.value) }
-    }
-    for array in arrays { try OutputFile.checkName(array.path) }
-    for array in arrays { try NumPyWriter.write(array.values, to: array.path) }
+  init?(argument: String) {
+    guard let quantities = AggregationChoices.quantities(named: argument) else { return nil }
+    self.quantities = quantities
   }
 }
 
@@ -237,3 +261,4 @@ struct Modes: ExpressibleByArgument {
 
 extension LossReduction: ExpressibleByArgument {}
 extension Weighting: ExpressibleByArgument {}
+extension IndependentUnit: ExpressibleByArgument {}

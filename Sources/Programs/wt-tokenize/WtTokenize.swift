@@ -124,7 +124,7 @@ struct WtTokenize: Filter {
     }
     while let sample = try samples.next() {
       let ids = try tokenizer.encode(sample.text, cutTo: maxLength, addingSpecialTokens: !noSpecialTokens)
-      try write(batcher.add(ids, index: sample.index))
+      try write(batcher.add(ids, index: sample.index, document: sample.document))
       sampleCount += 1
       progress.advance(1)
     }

@@ -23,18 +23,27 @@ public enum Weighting: String, CaseIterable, Sendable {
   case batch
 }
 
-/// How gradients are averaged: Σ w·c·g / Σ w, or with |c·g|.
+/// What is averaged and how: Σ w·c·g / Σ w, or with |c·g|, of gradients and attributions, and with c = 1 of activations.
 public struct AggregationChoices: Equatable, Sendable {
+  public var quantities: Set<Quantity>
   public var modes: Set<AveragingMode>
   public var lossReduction: LossReduction
   public var weighting: Weighting
   /// The predictions of a batch whose samples are all padded: what `padded` divides by, and nothing else uses.
   public var paddedPredictions: Int?
+  /// What standard errors take as independent.
+  public var unit: IndependentUnit
+  /// Positions before it are left out.
+  public var firstPosition: Int
 
   public init(
-    modes: Set<AveragingMode>, lossReduction: LossReduction, weighting: Weighting, paddedPredictions: Int? = nil
+    quantities: Set<Quantity> = [.gradient], modes: Set<AveragingMode>, lossReduction: LossReduction,
+    weighting: Weighting, paddedPredictions: Int? = nil, unit: IndependentUnit = .document, firstPosition: Int = 0
   ) {
-    precondition(!modes.isEmpty)
+    precondition(!modes.isEmpty && !quantities.isEmpty && firstPosition >= 0)
+    self.quantities = quantities
+    self.unit = unit
+    self.firstPosition = firstPosition
     precondition(lossReduction != .padded || paddedPredictions ?? 0 > 0)
     self.modes = modes
     self.lossReduction = lossReduction
@@ -50,9 +59,36 @@ public struct AggregationChoices: Equatable, Sendable {
     name == "both" ? Set(AveragingMode.allCases) : AveragingMode(\.flag, name).map { [$0] }
   }
 
+  /// What is averaged at a place, in the order of `Measure.all`.
+  ///
+  /// - Parameter ofFeatures: whether the place's activations are those of features, of which few are active.
+  func measures(ofFeatures: Bool) -> [Measure] {
+    Measure.all.filter { measure in
+      guard let quantity = measure.quantity else { return ofFeatures && quantities != [.gradient] }
+      return quantities.contains(quantity) && modes.contains(measure.mode)
+    }
+  }
+
+  /// `gradient,attribution`, as `--quantity` spells it.
+  public var quantityNames: String {
+    Quantity.allCases.filter(quantities.contains).map(\.rawValue).joined(separator: ",")
+  }
+
+  /// Reads what `quantityNames` writes.
+  public static func quantities(named names: String) -> Set<Quantity>? {
+    let quantities = names.split(separator: ",", omittingEmptySubsequences: false).map {
+      Quantity(rawValue: String($0))
+    }
+    return quantities.contains(nil) ? nil : Set(quantities.compactMap { $0 })
+  }
+
   /// What a stream made by these choices says of them.
   public var provenance: [String: String] {
-    ["mode": modeName, "loss_reduction": lossReduction.rawValue, "weighting": weighting.rawValue]
+    var own = ["mode": modeName, "loss_reduction": lossReduction.rawValue, "weighting": weighting.rawValue]
+    own["quantity"] = quantityNames
+    own["standard_errors"] = unit.rawValue
+    if firstPosition > 0 { own["from_position"] = String(firstPosition) }
+    return own
   }
 
   /// Whether other batches of the same samples would give other averages.

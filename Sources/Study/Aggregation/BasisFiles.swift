@@ -10,13 +10,14 @@ public struct BasisFiles {
   private let makeOperations: () throws -> any TensorOperations
   private var madeOperations: (any TensorOperations)?
   private let threads: Int
+  private lazy var team = ThreadTeam(size: threads)
   /// The references that are in use.
   private var references: [Place: BasisReference] = [:]
   /// Places whose decoder the stream carries and has not shown yet.
   private var awaited: Set<Place> = []
 
   /// - Parameters:
-  ///   - threads: how many files may be read at a time.
+  ///   - threads: how many files may be read at a time, and how many threads multiply what no device does.
   ///   - makeOperations: what decoders are multiplied with, which is made when the first one is there.
   public init(override: String?, threads: Int, makeOperations: @escaping () throws -> any TensorOperations) {
     self.override = override
@@ -48,8 +49,7 @@ public struct BasisFiles {
     let bases = try ThreadTeam(size: min(threads, wanted.count)).map(wanted) { try open($0.reference, $0.place) }
     for ((place, _), basis) in zip(wanted, bases) {
       let operations = try operations()
-      let decoder = operations.makeMatrix(basis.decoder)
-      sums.use(Basis(decoder: decoder, factors: basis.factors), for: place, operations: operations)
+      use(basis.decoder, basis.factors, at: place, operations, in: sums)
     }
   }
 
@@ -62,11 +62,14 @@ public struct BasisFiles {
       guard !values.isEmpty else { throw record.failure("tensor \(name): expected a decoder, found none") }
       let operations = try operations()
       let shape = record.header[name]!.shape
-      let copy = operations.makeTensor(rows: shape[0], columns: shape[1])
-      operations.upload(copy, from: values.baseAddress!)
+      let copy = AlignedBuffer(capacity: values.count * MemoryLayout<Float>.stride)
+      copy.address.copyMemory(from: values.baseAddress!, byteCount: values.count * MemoryLayout<Float>.stride)
       references[place] = nil
       awaited.remove(place)
-      sums.use(Basis(decoder: Matrix(copy)), for: place, operations: operations)
+      let decoder = Matrix(
+        rows: shape[0], columns: shape[1], isColumnMajor: false, leadingDimension: shape[1], type: .f32,
+        address: UnsafeRawPointer(copy.address), owner: copy)
+      use(decoder, nil, at: place, operations, in: sums)
     }
     if let place = awaited.sorted().first(where: { record.has(PlaceValue.gradient.name($0)) }) {
       throw record.failure(
@@ -75,7 +78,17 @@ public struct BasisFiles {
     return !places.isEmpty
   }
 
-  private func open(_ reference: BasisReference, _ place: Place) throws -> Basis {
+  private mutating func use(
+    _ decoder: Matrix, _ factors: [Float]?, at place: Place, _ operations: any TensorOperations, in sums: GradientSums
+  ) {
+    let basis = Basis(decoder: operations.makeMatrix(decoder), hostDecoder: decoder, factors: factors)
+    let needsTeam = sums.choices.quantities.contains(.attribution)
+    sums.use(basis, for: place, operations: operations, team: needsTeam ? team : ThreadTeam(size: 1))
+  }
+
+  private func open(
+    _ reference: BasisReference, _ place: Place
+  ) throws -> (decoder: Matrix, factors: [Float]?) {
     var options = SparseAutoencoder.Options()
     options.normalizesDecoder = !reference.keepsDecoderNorms
     options.k = 1  // The decoder does not depend on it.
@@ -91,8 +104,6 @@ public struct BasisFiles {
         .malformed,
         "\(autoencoder.path): not the autoencoder of the stream: expected XXH64 \(reference.hash), found \(hash)")
     }
-    return Basis(
-      decoder: try Matrix(autoencoder.parameters.decoder, asFloat: true), factors: autoencoder.parameters.decoderFactors
-    )
+    return (try Matrix(autoencoder.parameters.decoder, asFloat: true), autoencoder.parameters.decoderFactors)
   }
 }

@@ -3,53 +3,51 @@ import TensorFiles
 import TensorOperations
 import TensorStream
 
-/// Averages gradients of any number of records, and merges partial aggregates.
+/// Averages what gradients records hold, any number of them, and merges partial aggregates.
 public final class GradientSums {
-  /// What is gathered at every place unless others are asked for. The first gives the averages.
-  public static let statistics: [any Statistic.Type] = [WeightedSum.self]
-
   public let choices: AggregationChoices
-  /// NaN and infinite gradients are refused, with their place, unless this says otherwise.
+  /// NaN and infinite values are refused, with their place, unless this says otherwise.
   public let allowsNonfinite: Bool
-  public private(set) var places: [Place: PlaceSums] = [:]
-  private let statistics: [any Statistic.Type]
+  public internal(set) var places: [Place: PlaceSums] = [:]
   private var factored: [Place: FactoredSums] = [:]
 
-  public init(
-    _ choices: AggregationChoices, allowsNonfinite: Bool = false,
-    statistics: [any Statistic.Type] = GradientSums.statistics
-  ) {
-    self.statistics = statistics
+  public init(_ choices: AggregationChoices, allowsNonfinite: Bool = false) {
     self.choices = choices
     self.allowsNonfinite = allowsNonfinite
   }
 
   /// From here on gradients at `place` are rows that this decoder multiplies.
-  public func use(_ basis: Basis, for place: Place, operations: any TensorOperations) {
-    finishFactored(place)
-    factored[place] = FactoredSums(
-      basis, modes: choices.modes, statistics: statistics, operations: operations)
+  ///
+  /// - Parameter team: what multiplies on the processor, whatever `operations` are.
+  public func use(_ basis: Basis, for place: Place, operations: any TensorOperations, team: ThreadTeam) {
+    multiplyOut(place)
+    factored[place] = FactoredSums(basis, choices, operations: operations, team: team)
   }
 
   /// Multiplies out what is gathered. Call it before the sums are read.
-  public func finishFactored() {
-    for place in factored.keys.sorted() { finishFactored(place) }
+  public func finish() {
+    for (place, var sums) in places {
+      places[place] = nil
+      completeUnits(of: &sums, factored[place])
+      places[place] = sums
+    }
+    for place in factored.keys.sorted() { multiplyOut(place) }
   }
 
-  private func finishFactored(_ place: Place) {
+  private func multiplyOut(_ place: Place) {
     guard let factored = factored.removeValue(forKey: place), var sums = places.removeValue(forKey: place) else {
       return
     }
-    factored.giveTotals(to: &sums)
+    factored.finish(&sums)
     places[place] = sums
   }
 
   // MARK: - Gradients
 
-  /// Adds the gradients of a gradients record, whose samples were taken from `text`.
+  /// Adds a gradients record, whose samples were taken from `text`.
   public func add(gradients record: Record, of text: TextIdentity = .unknown) throws {
     let batch = try GradientBatch(record)
-    for place in try Self.places(of: .gradient, in: record) {
+    for place in try record.placesOfSome(.gradient) {
       let name = PlaceValue.gradient.name(place)
       let rows = try record.tensor(name, shape: [batch.positionCount, nil], of: Float.self)
       let width = record.header[name]!.shape[1]
@@ -63,202 +61,136 @@ public final class GradientSums {
       if let expected = factored?.basis.decoder.columns, expected != width {
         throw record.failure("tensor \(name): expected \(expected) columns, as the decoder has, found \(width)")
       }
-      var sums = try take(place, width: factored?.basis.decoder.rows ?? width, record)
-      for unit in try weigh(batch, of: text, into: &sums, record) {
-        let first = rows.baseAddress! + unit.rows.lowerBound * width
-        if let factored {
-          factored.add(first, rows: unit.rows.count, factor: unit.factor, to: &sums)
-        } else {
-          sums.add(first, rows: unit.rows.count, factor: unit.factor)
-        }
-        sums.endUnit(weight: unit.weight)
+      let activations = try activations(record, place, batch, width: factored?.basis.decoder.rows ?? width)
+      var sums = try take(
+        place, width: factored?.basis.decoder.rows ?? width, firing: activations?.areOfFeatures ?? false, record)
+      let values = PlaceRows(gradients: rows.baseAddress!, width: width, activations: activations, factored: factored)
+      for part in try weigh(batch, of: text, into: &sums, record) {
+        for rows in part.rows { values.add(rows, part, to: &sums) }
+        sums.units.add(part.key, samples: part.sample...part.sample, weight: part.weight)
+        endUnits(before: part.key, of: &sums, factored)
       }
       places[place] = sums
     }
   }
 
-  /// The rows of a sample that has any: what statistics take as independent of one another.
-  private struct Unit {
-    let rows: Range<Int>
-    /// w·c of every row.
-    let factor: Double
-    /// Σ w
-    let weight: Double
+  /// What a record has of its activations at a place, where it is asked for.
+  private func activations(
+    _ record: Record, _ place: Place, _ batch: GradientBatch, width: Int
+  ) throws -> PlaceRows.Activations? {
+    guard let quantity = choices.quantities.sorted(by: { $0.rawValue > $1.rawValue }).first(where: { $0 != .gradient })
+    else { return nil }
+    let name = PlaceValue.activation.name(place)
+    if factored[place] == nil, record.has(name) {
+      let values = try record.tensor(name, shape: [batch.positionCount, width], of: Float.self)
+      if !allowsNonfinite { try refuseNonfinite(values, name, width, batch, record) }
+      return .dense(values.baseAddress!)
+    }
+    guard record.has(PlaceValue.activeOffsets.name(place)) else {
+      throw record.failure(
+        "--quantity \(quantity.rawValue): expected the activations at \(place), which sae-grad writes, and act-grad "
+          + "--with-activations, found none")
+    }
+    let active = try ActiveRows(record, at: place, positions: batch.positionCount, width: width)
+    if !allowsNonfinite, let (row, feature, value) = active.firstNonfinite {
+      throw nonfinite(value, PlaceValue.featureValue.name(place), row, Int(feature), batch, record)
+    }
+    return .active(active)
   }
 
-  /// Counts a batch's samples and weights.
-  private func weigh(
-    _ batch: GradientBatch, of text: TextIdentity, into sums: inout PlaceSums, _ record: Record
-  ) throws -> [Unit] {
-    var units: [Unit] = []
-    let batchPredictions = batch.predictions.reduce(0) { $0 + Int($1) }
-    for sample in 0..<batch.sampleCount {
-      let positions = batch.rows(of: sample)
-      let index = batch.sampleIndex[sample]
-      if let duplicate = sums.samples.insert(index..<index + 1, of: text) { throw Self.twice(duplicate, record) }
-      // A sample without predictions has no gradient: its rows are zeros and count as such.
-      let predictions =
-        switch choices.lossReduction {
-        case .sum: 1
-        case .padded: choices.paddedPredictions!
-        case .sample: Int(batch.predictions[sample])
-        case .batch: batchPredictions
-        }
-      let weight =
-        switch choices.weighting {
-        case .position: 1.0
-        case .sample: 1 / Double(max(positions.count, 1))
-        case .batch: 1 / Double(max(batch.positionCount, 1))
-        }
-      if !positions.isEmpty {
-        units.append(
-          Unit(
-            rows: positions, factor: weight / Double(max(predictions, 1)), weight: weight * Double(positions.count)))
-      }
-      sums.positions += positions.count
-      if choices.weighting == .sample, !positions.isEmpty { sums.weight += 1 }
-    }
-    switch choices.weighting {
-    case .position: sums.weight += Double(batch.positionCount)
-    case .sample: break
-    case .batch: sums.weight += batch.positionCount > 0 ? 1 : 0
-    }
-    if let loss = batch.loss {
-      sums.loss += loss.reduce(0, +)
-      sums.predictions += batchPredictions
-    }
-    return units
-  }
-
-  /// Names the first NaN or infinite gradient.
+  /// Names the first NaN or infinite value.
   private func refuseNonfinite(
     _ rows: UnsafeBufferPointer<Float>, _ name: String, _ width: Int, _ batch: GradientBatch, _ record: Record
   ) throws {
     guard let index = firstNonfinite(rows) else { return }
-    let row = index / width
+    throw nonfinite(rows[index], name, index / width, index % width, batch, record)
+  }
+
+  private func nonfinite(
+    _ value: Float, _ name: String, _ row: Int, _ dimension: Int, _ batch: GradientBatch, _ record: Record
+  ) -> Failure {
     let sample = (0..<batch.sampleCount).first { batch.rows(of: $0).contains(row) }!
-    throw record.failure(
-      "tensor \(name): \(rows[index]) at sample \(batch.sampleIndex[sample]), position \(batch.position[row]), "
-        + "dimension \(index % width); --allow-nonfinite goes on")
+    return record.failure(
+      "tensor \(name): \(value) at sample \(batch.sampleIndex[sample]), position \(batch.position[row]), "
+        + "dimension \(dimension); --allow-nonfinite goes on")
+  }
+
+  // MARK: - Units
+
+  /// Notes that what comes next is of the unit `key`: the one before may be complete.
+  private func endUnits(before key: UnitKey, of sums: inout PlaceSums, _ factored: FactoredSums?) {
+    switch choices.unit {
+    case .sample: complete(key, in: &sums, factored)
+    case .document:
+      defer { sums.current = key }
+      guard let current = sums.current, current != key else { return }
+      if sums.units.isComplete(current, among: sums.samples) { complete(current, in: &sums, factored) }
+    }
+  }
+
+  private func complete(_ key: UnitKey, in sums: inout PlaceSums, _ factored: FactoredSums?) {
+    let weight = sums.units.complete(key)
+    factored?.complete(key, weight: weight, in: &sums)
+    for i in sums.measures.indices where factored == nil || !FactoredSums.sums(sums.measures[i].measure) {
+      sums.measures[i].complete(key, weight: weight)
+    }
+  }
+
+  /// Completes what has become so by other parts of the text.
+  private func completeUnits(of sums: inout PlaceSums, _ factored: FactoredSums?) {
+    for key in sums.units.openKeys where sums.units.isComplete(key, among: sums.samples) {
+      complete(key, in: &sums, factored)
+    }
   }
 
   // MARK: - Partial aggregates
 
   /// Adds the sums of an aggregates record, which must come from the same choices, and whose begin record names `texts`.
   public func merge(partial record: Record, of texts: [TextIdentity] = [.unknown]) throws {
-    for place in try Self.places(of: .weight, in: record) {
-      let sum = choices.modes.min()!.names.sum.name(place)
+    for place in try record.placesOfSome(.weight) {
+      let hasFiring = record.has(Measure.firing.sum.name(place))
+      let sum = choices.measures(ofFeatures: hasFiring)[0].sum.name(place)
       guard let width = record.header[sum]?.shape.first, width > 0 else {
         throw record.failure("tensor \(sum) is missing or empty")
       }
-      var sums = try take(place, width: width, record)
-      for i in sums.statistics.indices {
-        try sums.statistics[i].merge { value, count in try numbers(value.name(place), count: count, record) }
-      }
-      for (range, text) in try Self.samples(at: place, in: record, texts) {
-        if let duplicate = sums.samples.insert(range, of: text) { throw Self.twice(duplicate, record) }
-      }
-      let weightName = PlaceValue.weight.name(place)
-      let weight = try record.tensor(weightName, shape: [1], of: Double.self)[0]
-      guard weight.isFinite, weight >= 0 else {
-        throw record.failure("tensor \(weightName): expected a weight, found \(weight)")
-      }
-      sums.weight += weight
-      try Self.count(PlaceValue.positions.name(place), of: record, addingTo: &sums.positions)
-      sums.loss += try record.tensor(PlaceValue.loss.name(place), shape: [1], of: Double.self)[0]
-      try Self.count(PlaceValue.predictions.name(place), of: record, addingTo: &sums.predictions)
+      var sums = try take(place, width: width, firing: hasFiring, record)
+      try sums.merge(record, at: place, of: texts, allowsNonfinite: allowsNonfinite)
+      completeUnits(of: &sums, factored[place])
       places[place] = sums
     }
   }
 
-  /// A tensor of a statistic.
-  private func numbers(_ name: String, count: Int, _ record: Record) throws -> [Double] {
-    let numbers = try record.tensor(name, shape: [count], of: Double.self)
-    if !allowsNonfinite, let index = numbers.firstIndex(where: { !$0.isFinite }) {
-      throw record.failure("tensor \(name): \(numbers[index]) at dimension \(index); --allow-nonfinite goes on")
-    }
-    return Array(numbers)
-  }
-
-  /// The places that a record has values of that kind of, at least one.
-  private static func places(of value: PlaceValue, in record: Record) throws -> [Place] {
-    let places = try record.places(of: value)
-    guard !places.isEmpty else { throw record.failure("expected tensors \(value.rawValue).PLACE, found none") }
-    return places
-  }
-
-  /// The ranges of sample numbers that went into the sums at a place, and the text of each.
-  private static func samples(
-    at place: Place, in record: Record, _ texts: [TextIdentity]
-  ) throws -> [(Range<Int64>, TextIdentity)] {
-    let (samples, textNumbers) = (PlaceValue.samples.name(place), PlaceValue.texts.name(place))
-    let ends = try record.tensor(samples, shape: [nil, 2], of: Int64.self)
-    let count = ends.count / 2
-    // Where there is one text, it need not be told which.
-    let numbers = try texts.count == 1 ? nil : record.tensor(textNumbers, shape: [count], of: Int64.self)
-    return try (0..<count).map { range in
-      let (start, end) = (ends[2 * range], ends[2 * range + 1])
-      guard 0 <= start, start < end else {
-        throw record.failure("\(samples): expected ranges, found \(start) to \(end)")
-      }
-      let number = numbers?[range] ?? 0
-      guard 0 <= number, number < texts.count else {
-        throw record.failure("\(textNumbers): expected numbers from 0 to \(texts.count - 1), found \(number)")
-      }
-      return (start..<end, texts[Int(number)])
-    }
-  }
-
-  /// The data record of an aggregates stream: every place's sums and, where asked for, its averages.
+  /// The data record of an aggregates stream: every place's sums, to which averages may be added.
   ///
   /// - Parameter texts: those that the begin record names, among them all that samples were added of.
-  public func record(finished: Bool, of texts: [TextIdentity] = [.unknown]) -> OutputRecord {
+  public func record(of texts: [TextIdentity] = [.unknown]) -> OutputRecord {
     var record = OutputRecord()
-    for (place, sums) in places.sorted(by: { $0.key < $1.key }) {
-      for statistic in sums.statistics {
-        for (value, numbers) in statistic.tensors { record.add(value.name(place), numbers) }
-        guard finished else { continue }
-        for (value, numbers) in statistic.averages(weight: sums.weight) {
-          record.add(value.name(place), numbers.map { Float($0) })
-        }
-      }
-      precondition(sums.samples.byText.keys.allSatisfy(texts.contains))
-      let samples = texts.map { Array((sums.samples.byText[$0] ?? RangeSet()).ranges) }
-      let ends = samples.joined().flatMap { [$0.lowerBound, $0.upperBound] }
-      record.add(PlaceValue.samples.name(place), ends, shape: [ends.count / 2, 2])
-      if texts.count > 1 {
-        record.add(
-          PlaceValue.texts.name(place),
-          zip(Int64(0)..., samples).flatMap { number, ranges in ranges.map { _ in number } })
-      }
-      record.add(PlaceValue.weight.name(place), [sums.weight])
-      record.add(PlaceValue.positions.name(place), [Int64(sums.positions)])
-      record.add(PlaceValue.loss.name(place), [sums.loss])
-      record.add(PlaceValue.predictions.name(place), [Int64(sums.predictions)])
-    }
+    for (place, sums) in places.sorted(by: { $0.key < $1.key }) { sums.write(to: &record, at: place, of: texts) }
     return record
-  }
-
-  private static func count(_ name: String, of record: Record, addingTo total: inout Int) throws {
-    let count = try record.tensor(name, shape: [1], of: Int64.self)[0]
-    let (sum, overflow) = total.addingReportingOverflow(Int(count))
-    guard count >= 0, !overflow else { throw record.failure("tensor \(name): expected a count, found \(count)") }
-    total = sum
   }
 
   // MARK: -
 
   /// A place's sums, taken out while they change so that their arrays are not copied.
-  private func take(_ place: Place, width: Int, _ record: Record) throws -> PlaceSums {
+  private func take(_ place: Place, width: Int, firing: Bool, _ record: Record) throws -> PlaceSums {
     let sums =
-      places.removeValue(forKey: place) ?? PlaceSums(width: width, modes: choices.modes, statistics: statistics)
+      places.removeValue(forKey: place) ?? PlaceSums(width: width, measures: choices.measures(ofFeatures: firing))
     guard sums.width == width else {
       throw record.failure("\(place): expected \(sums.width) columns as before, found \(width)")
     }
+    guard sums.has(.firing) == firing else {
+      throw record.failure(
+        "\(place): expected \(firing ? "activations" : "active features") as before, found the other")
+    }
     return sums
   }
+}
 
-  private static func twice(_ sample: Int64, _ record: Record) -> Failure {
-    record.failure("sample \(sample) was aggregated already: is an input given twice?")
+extension Record {
+  /// The places that the record has values of that kind of, at least one.
+  fileprivate func placesOfSome(_ value: PlaceValue) throws -> [Place] {
+    let places = try places(of: value)
+    guard !places.isEmpty else { throw failure("expected tensors \(value.rawValue).PLACE, found none") }
+    return places
   }
 }

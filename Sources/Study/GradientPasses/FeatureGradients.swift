@@ -31,6 +31,7 @@ public final class FeatureGradients: GradientPass {
   /// Of all recorded positions of a group.
   private var gradients: [Place: HostTensor] = [:]
   private var featureGradients: [Place: HostTensor] = [:]
+  private var active: [Place: ActiveFeatures] = [:]
   public private(set) var reports: [Place: ReconstructionReport] = [:]
 
   /// - Parameter autoencoders: by place; the model must have the layers from the lowest of them on, and its head.
@@ -53,6 +54,7 @@ public final class FeatureGradients: GradientPass {
   public func records(_ group: SampleGroup) -> [OutputRecord] {
     let positions = RecordedPositions(group, stride: options.stride, scope: options.scope)
     for (place, autoencoder) in autoencoders {
+      active[place] = ActiveFeatures()
       _ = gradients[place]!.resize(positions.rows.count * width(place))
       guard options.isDense else { continue }
       _ = featureGradients[place]!.resize(positions.rows.count * autoencoder.autoencoder.features)
@@ -117,7 +119,8 @@ public final class FeatureGradients: GradientPass {
     return model.losses(input, from: group.start(at: autoencoders[0].place, input.sampleRange))
   }
 
-  /// Leaves the recorded positions' activations in `rows` and what the autoencoder makes of them in `rebuilt`.
+  /// Leaves the recorded positions' activations in `rows` and what the autoencoder makes of them in `rebuilt`, and adds
+  /// their features to those of the passes before.
   private func rebuild(
     _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput, of group: SampleGroup,
     _ positions: RecordedPositions
@@ -132,6 +135,7 @@ public final class FeatureGradients: GradientPass {
     let features = autoencoder.rebuild(rebuilt.resize(kept.count * W), from: recorded, rows: kept.count)
     reports[place]!.add(
       recorded, rebuilt: rebuilt.values.baseAddress!, rows: kept.count, width: W, active: features.count)
+    active[place]!.append(features)
   }
 
   /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.
@@ -160,6 +164,10 @@ public final class FeatureGradients: GradientPass {
       let values = options.isDense ? featureGradients[place]! : gradients[place]!
       let columns = options.isDense ? autoencoder.autoencoder.features : width(place)
       record.add(PlaceValue.gradient.name(place), values, positions.range(of: samples), columns: columns)
+      let (offsets, features, featureValues) = active[place]!.rows(positions.range(of: samples))
+      record.add(PlaceValue.activeOffsets.name(place), offsets)
+      record.add(PlaceValue.feature.name(place), Array(features))
+      record.add(PlaceValue.featureValue.name(place), Array(featureValues))
       if let losses = replacedLosses[place] { record.add(PlaceValue.loss.name(place), Array(losses[samples])) }
     }
     return record

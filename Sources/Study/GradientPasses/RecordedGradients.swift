@@ -24,8 +24,11 @@ final class RecordedGradients {
   /// Those of the group that was found last, (P,W).
   func at(_ place: Place) -> HostTensor { gradients[place]! }
 
+  /// - Parameter activations: where to keep the activations of some places, as `DecoderModel.gradients` shows them, (P,W).
   /// - Returns: each sample's loss in nats.
-  func find(_ group: SampleGroup, _ positions: RecordedPositions) -> [Double] {
+  func find(
+    _ group: SampleGroup, _ positions: RecordedPositions, keeping activations: [Place: HostTensor] = [:]
+  ) -> [Double] {
     for (place, gradient) in gradients {
       _ = gradient.resize(positions.rows.count * model.description.width(of: place.site))
     }
@@ -33,11 +36,13 @@ final class RecordedGradients {
     for input in group.passes {
       let recorded = positions.rowsInPass(of: input.sampleRange)
       let first = positions.range(of: input.sampleRange).lowerBound
-      losses += model.gradients(input, from: group.start(at: start, input.sampleRange), at: Set(places)) {
-        place, gradient in
+      func keep(_ tensor: Tensor, in kept: HostTensor) {
         model.operations.startDownload(
-          gradients[place]!.mutableValues.baseAddress! + first * gradient.columns, from: gradient, rows: recorded)
+          kept.mutableValues.baseAddress! + first * tensor.columns, from: tensor, rows: recorded)
       }
+      losses += model.gradients(
+        input, from: group.start(at: start, input.sampleRange), at: Set(places), showing: Set(activations.keys),
+        show: { keep($1, in: activations[$0]!) }, record: { keep($1, in: gradients[$0]!) })
     }
     model.operations.finishDownloads()
     return losses

@@ -58,7 +58,7 @@ struct RecordedPositions {
     return GradientBatch(
       cuPositions: starts[samples.lowerBound...samples.upperBound].map { Int32($0 - kept.lowerBound) },
       position: Array(positions[kept]), token: rows[kept].map { group.tokens.inputIDs[$0] },
-      sampleIndex: Array(group.tokens.sampleIndex[samples]),
+      sampleIndex: Array(group.tokens.sampleIndex[samples]), document: Array(group.tokens.document[samples]),
       predictions: samples.map { group.tokens.predictions(of: $0) },
       loss: Array(loss[samples]))
   }

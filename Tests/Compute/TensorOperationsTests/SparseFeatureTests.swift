@@ -57,9 +57,21 @@ import Testing
 
     // Accumulates: what was there stays.
     var sums = [Double](repeating: 2, count: F)
+    let ends = N > 2 ? [1, 1, N / 2, N] : [N]
+    let parts = Shown(parts: ends.count, columns: F)
     sums.withUnsafeMutableBufferPointer {
-      operations.addMagnitudes(ofProduct: tensor(operations, N, D, x), matrix: M, to: $0)
+      operations.addMagnitudes(
+        ofProduct: tensor(operations, N, D, x), matrix: M, to: $0, partsEndingAt: ends, show: parts.show)
     }
+    for (part, (start, end)) in zip([0] + ends, ends).enumerated() {
+      let ofPart = (0..<F).map { f in (start..<end).reduce(0.0) { $0 + abs(expected[$1 * F + f]) } }
+      #expect(zip(parts.values[part], ofPart).allSatisfy { abs($0 - $1) <= 1e-4 * max(1, $1) })
+      #expect(start == end || relativeL2(parts.values[part], ofPart) < 1e-6)
+    }
+    let rows = Shown(parts: N, columns: F)
+    operations.showProduct(tensor(operations, N, D, x), matrix: M, show: rows.show)
+    #expect(relativeL2(rows.values.flatMap { $0 }, expected) < 1e-6)
+    #expect((parts.times + rows.times).allSatisfy { $0.allSatisfy { $0 == 1 } })
     let magnitudes = (0..<F).map { f in (0..<N).reduce(2.0) { $0 + abs(expected[$1 * F + f]) } }
     #expect(relativeL2(sums, magnitudes) < 1e-6)
 
@@ -193,4 +205,39 @@ extension ActiveFeatures {
       offsets: rows.reduce(into: [0]) { $0.append($0.last! + Int64($1.indices.count)) },
       indices: rows.flatMap(\.indices), values: rows.flatMap(\.values))
   }
+}
+
+/// What is shown of a product's parts. Each thread writes what no other does.
+private final class Shown: @unchecked Sendable {
+  private let columns: Int
+  private let numbers: UnsafeMutablePointer<Double>
+  private let counts: UnsafeMutablePointer<Int>
+  private let parts: Int
+
+  init(parts: Int, columns: Int) {
+    (self.parts, self.columns) = (parts, columns)
+    numbers = .allocate(capacity: parts * columns)
+    counts = .allocate(capacity: parts * columns)
+    counts.initialize(repeating: 0, count: parts * columns)
+  }
+
+  deinit {
+    numbers.deallocate()
+    counts.deallocate()
+  }
+
+  func show(_ part: Int, _ shown: Range<Int>, _ sums: UnsafeMutablePointer<Double>) {
+    for (i, column) in shown.enumerated() {
+      numbers[part * columns + column] = sums[i]
+      counts[part * columns + column] += 1
+      // May be changed.
+      sums[i] = .nan
+    }
+  }
+
+  var values: [[Double]] {
+    (0..<parts).map { Array(UnsafeBufferPointer(start: numbers + $0 * columns, count: columns)) }
+  }
+  /// How often each was shown.
+  var times: [[Int]] { (0..<parts).map { Array(UnsafeBufferPointer(start: counts + $0 * columns, count: columns)) } }
 }

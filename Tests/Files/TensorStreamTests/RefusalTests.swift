@@ -293,23 +293,25 @@ import Testing
 
   /// A tokens record with tensors of the caller's.
   private func tokens(
-    ids: [Int32] = [1, 2, 3], ends: [Int32] = [0, 2, 3], samples: [Int64] = [0, 1], lengths: [Int32]? = nil,
-    starts: [Int32]? = nil
+    ids: [Int32] = [1, 2, 3], ends: [Int32] = [0, 2, 3], samples: [Int64] = [0, 1], documents: [Int64]? = nil,
+    lengths: [Int32]? = nil, starts: [Int32]? = nil
   ) throws -> [UInt8] {
     var record = OutputRecord()
     TokenBatch(
-      inputIDs: ids, cuSeqlens: ends, sampleIndex: samples, validLengths: lengths, validStarts: starts
+      inputIDs: ids, cuSeqlens: ends, sampleIndex: samples, document: documents, validLengths: lengths,
+      validStarts: starts
     ).add(to: &record)
     return try onlyDataRecord(record)
   }
 
   private func gradients(
     ends: [Int32] = [0, 2, 3], position: [Int32] = [0, 1, 0], token: [Int32] = [7, 8, 9],
-    samples: [Int64] = [0, 1], predictions: [Int32] = [1, 0], loss: [Double]? = nil
+    samples: [Int64] = [0, 1], documents: [Int64]? = nil, predictions: [Int32] = [1, 0], loss: [Double]? = nil
   ) throws -> [UInt8] {
     var record = OutputRecord()
     GradientBatch(
-      cuPositions: ends, position: position, token: token, sampleIndex: samples, predictions: predictions, loss: loss
+      cuPositions: ends, position: position, token: token, sampleIndex: samples, document: documents,
+      predictions: predictions, loss: loss
     ).add(to: &record)
     return try onlyDataRecord(record)
   }
@@ -340,6 +342,8 @@ import Testing
     try check(
       tokens(samples: [0, .max]),
       "sample_index: expected a number from 0 to 9223372036854775806, found 9223372036854775807")
+    try check(tokens(documents: [0]), "tensor document: expected I64 [2], found I64 [1]")
+    try check(tokens(documents: [0, -4]), "document: expected a number from 0 to 9223372036854775806, found -4")
     try check(tokens(lengths: [2]), "tensor valid_lengths: expected I32 [2], found I32 [1]")
     try check(tokens(lengths: [2, 2]), "valid_lengths[1]: expected a length from 1 to 1, found 2")
     try check(tokens(lengths: [0, 1]), "valid_lengths[0]: expected a length from 1 to 2, found 0")
@@ -349,11 +353,58 @@ import Testing
     try check(tokens(lengths: [1, 1], starts: [1, -1]), "valid_starts[1]: expected a number from 0 to 0, found -1")
   }
 
+  /// Streams of earlier programs have no documents.
+  @Test func noDocuments() throws {
+    var record = OutputRecord()
+    record.add("input_ids", [Int32](arrayLiteral: 1))
+    record.add("position", [Int32](arrayLiteral: 0))
+    record.add("token", [Int32](arrayLiteral: 1))
+    record.add("sample_index", [Int64](arrayLiteral: 0))
+    try refuses(onlyDataRecord(record), "tensor document is missing") { _ = try TokenBatch($0) }
+    try refuses(onlyDataRecord(record), "tensor document is missing") { _ = try GradientBatch($0) }
+  }
+
+  @Test func activeFeatures() throws {
+    let check = { (offsets: [Int64], features: [Int32], values: [Float], message: String?) in
+      var record = OutputRecord()
+      record.add("cu_active.mlp_out.1", offsets)
+      record.add("feature.mlp_out.1", features)
+      record.add("value.mlp_out.1", values)
+      let read = { (record: Record) throws -> Void in
+        let rows = try ActiveRows(record, at: Place(.mlpOut, 1), positions: 2, width: 8)
+        #expect(Array(rows.row(0).features) + Array(rows.row(1).features) == features)
+        #expect(Array(rows.row(0).values) + Array(rows.row(1).values) == values)
+      }
+      if let message { return try refuses(onlyDataRecord(record), message, read) }
+      let reader = StreamReader(try ReusedFile().opened(with: handmade([begin, onlyDataRecord(record)])))
+      _ = try reader.nextSegment()
+      try read(try #require(try reader.nextRecord()))
+    }
+    try check([0, 2, 3], [0, 7, 0], [1, 2, 3], nil)
+    try check([0, 0, 0], [], [], nil)
+    try check([0, 3], [0, 7, 0], [1, 2, 3], "tensor cu_active.mlp_out.1: expected I64 [3], found I64 [2]")
+    try check([0, 2, 3], [0, 7, 0], [1, 2], "tensor value.mlp_out.1: expected F32 [3], found F32 [2]")
+    let rise = "cu_active.mlp_out.1: expected numbers that rise from 0 to 3, found"
+    try check([1, 2, 3], [0, 7, 0], [1, 2, 3], "\(rise) 1 to 3")
+    try check([0, 2, 4], [0, 7, 0], [1, 2, 3], "\(rise) 0 to 4")
+    try check([0, 4, 3], [0, 7, 0], [1, 2, 3], "\(rise) 0 to 3")
+    try check([0, -1, 3], [0, 7, 0], [1, 2, 3], "\(rise) 0 to 3")
+    let ascending = "feature.mlp_out.1: row 0: expected numbers that rise, from 0 to 7, found"
+    try check([0, 2, 3], [4, 4, 0], [1, 2, 3], "\(ascending) 4 behind 4")
+    try check([0, 2, 3], [4, 3, 0], [1, 2, 3], "\(ascending) 3 behind 4")
+    try check([0, 2, 3], [4, 8, 0], [1, 2, 3], "\(ascending) 8 behind 4")
+    try check([0, 2, 3], [-1, 8, 0], [1, 2, 3], "\(ascending) -1")
+  }
+
   @Test func gradientTensors() throws {
     let check = { (record: [UInt8], message: String) in try refuses(record, message) { _ = try GradientBatch($0) } }
     try check(gradients(ends: [0, 3]), "tensor cu_positions: expected I32 [3], found I32 [2]")
     try check(gradients(ends: [0, 2, 9]), "cu_positions: expected numbers that rise from 0 to 3, found 0 to 9")
     try check(gradients(token: [7, 8]), "tensor token: expected I32 [3], found I32 [2]")
+    try check(gradients(documents: [0, 0, 0]), "tensor document: expected I64 [2], found I64 [3]")
+    try check(
+      gradients(documents: [.max, 0]),
+      "document: expected a number from 0 to 9223372036854775806, found 9223372036854775807")
     try check(gradients(predictions: [1]), "tensor predictions: expected I32 [2], found I32 [1]")
     try check(gradients(predictions: [1, -1]), "predictions: expected no negative number, found -1")
     try check(gradients(loss: [1]), "tensor loss: expected F64 [2], found F64 [1]")

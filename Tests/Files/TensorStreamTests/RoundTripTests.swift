@@ -69,7 +69,7 @@ import Testing
 
   @Test func tokenBatch() throws {
     var batch = TokenBatch(
-      inputIDs: [5, 6, 7, 8, 9], cuSeqlens: [0, 2, 5], sampleIndex: [41, 42], validLengths: [1, 3])
+      inputIDs: [5, 6, 7, 8, 9], cuSeqlens: [0, 2, 5], sampleIndex: [41, 42], document: [6, 7], validLengths: [1, 3])
     for (lengths, starts) in [([1, 3], nil), ([1, 2], [1, 0]), (nil, nil)] as [([Int32]?, [Int32]?)] {
       batch.validLengths = lengths
       batch.validStarts = starts
@@ -85,11 +85,13 @@ import Testing
       validStarts: [1, 0])
     let joined = TokenBatch(joining: [batch, padded])
     #expect((0..<4).map { joined.validRows(of: $0) } == [0..<2, 2..<5, 6..<7, 7..<8])
+    #expect(joined.document == [6, 7, 0, 1])
   }
 
   @Test func gradientBatch() throws {
     var batch = GradientBatch(
       cuPositions: [0, 2, 2, 3], position: [0, 4, 0], token: [9, 151_935, 0], sampleIndex: [7, 3, .max - 1],
+      document: [2, 0, .max - 1],
       predictions: [5, 0, 1], loss: [1.25, 0, 2.5])
     for loss in [[1.25, 0, 2.5], nil] {
       batch.loss = loss

@@ -10,7 +10,9 @@ import Tokenization
     var batcher = batcher
     var batches: [TokenBatch] = []
     for (index, ids) in Self.samples.enumerated() {
-      if let batch = try batcher.add(ids, index: Int64(100 + index)) { batches.append(batch) }
+      if let batch = try batcher.add(ids, index: Int64(100 + index), document: Int64(40 + index / 2)) {
+        batches.append(batch)
+      }
     }
     if let batch = batcher.finish() { batches.append(batch) }
     return batches
@@ -20,8 +22,10 @@ import Tokenization
     let found = try batches(try SampleBatcher(samplesPerBatch: 3, maximumLength: 4))
     #expect(
       found == [
-        TokenBatch(inputIDs: [1, 2, 3, 4, 5, 6, 7, 8], cuSeqlens: [0, 3, 4, 8], sampleIndex: [100, 101, 102]),
-        TokenBatch(inputIDs: [10, 11], cuSeqlens: [0, 2], sampleIndex: [103]),
+        TokenBatch(
+          inputIDs: [1, 2, 3, 4, 5, 6, 7, 8], cuSeqlens: [0, 3, 4, 8], sampleIndex: [100, 101, 102],
+          document: [40, 40, 41]),
+        TokenBatch(inputIDs: [10, 11], cuSeqlens: [0, 2], sampleIndex: [103], document: [41]),
       ])
   }
 
@@ -30,9 +34,11 @@ import Tokenization
     #expect(
       found == [
         TokenBatch(
-          inputIDs: [1, 2, 3, 0, 4, 0, 0, 0], cuSeqlens: [0, 4, 8], sampleIndex: [100, 101], validLengths: [3, 1]),
+          inputIDs: [1, 2, 3, 0, 4, 0, 0, 0], cuSeqlens: [0, 4, 8], sampleIndex: [100, 101], document: [40, 40],
+          validLengths: [3, 1]),
         TokenBatch(
-          inputIDs: [5, 6, 7, 8, 10, 11, 0, 0], cuSeqlens: [0, 4, 8], sampleIndex: [102, 103], validLengths: [4, 2]),
+          inputIDs: [5, 6, 7, 8, 10, 11, 0, 0], cuSeqlens: [0, 4, 8], sampleIndex: [102, 103], document: [41, 41],
+          validLengths: [4, 2]),
       ])
   }
 
@@ -42,9 +48,11 @@ import Tokenization
       found == [
         TokenBatch(
           inputIDs: [0, 1, 2, 3, 0, 0, 0, 4, 5, 6, 7, 8], cuSeqlens: [0, 4, 8, 12], sampleIndex: [100, 101, 102],
+          document: [40, 40, 41],
           validLengths: [3, 1, 4], validStarts: [1, 3, 0]),
         TokenBatch(
-          inputIDs: [0, 0, 10, 11], cuSeqlens: [0, 4], sampleIndex: [103], validLengths: [2], validStarts: [2]),
+          inputIDs: [0, 0, 10, 11], cuSeqlens: [0, 4], sampleIndex: [103], document: [41], validLengths: [2],
+          validStarts: [2]),
       ])
   }
 
@@ -57,7 +65,7 @@ import Tokenization
   @Test func refusesSamplesWithoutTokens() throws {
     var batcher = try SampleBatcher(samplesPerBatch: 2, maximumLength: 4)
     #expect(throws: Failure(.malformed, "sample 7: expected at least one token, found none")) {
-      try batcher.add([], index: 7)
+      try batcher.add([], index: 7, document: 1)
     }
   }
 

@@ -73,6 +73,66 @@ import Tokenization
     #expect(found.map(\.index) == [1, 2, 3])
   }
 
+  /// As in WikiText's files: paragraphs, headings of all levels, a formula that was split, a table's legend.
+  private static let articles = """
+     \n = First title = \n \n \(paragraph("a")) \n \n = = Section = = \n \n \(paragraph("b")) the cut off
+     = 1 rad / s and a nominal impedance k = \n = \(paragraph("c")) = \n \n = = = Part = = = \n \n \(paragraph("d")) \n \n \
+
+     = A second title , x = y = \n \n \(paragraph("e")) \n \(paragraph("f")) \n \n = \(paragraph("G")) = \n \n \(paragraph("h")) \n
+    """
+
+  private static func paragraph(_ letter: String) -> String { String(repeating: letter, count: 60) }
+
+  /// By the letter that a sample begins with, its document.
+  private func documents(_ texts: [String], _ selection: SampleSelection) throws -> [Character: Int64] {
+    let pairs = try samples(texts, selection).map { sample in
+      (String(decoding: sample.text, as: UTF8.self).first { $0.isLetter }!, sample.document)
+    }
+    return Dictionary(uniqueKeysWithValues: pairs)
+  }
+
+  @Test func documentsBeginAtHeadingsOfTheFirstLevel() throws {
+    let expected: [Character: Int64] = ["a": 0, "b": 0, "c": 0, "d": 0, "e": 1, "f": 1, "G": 2, "h": 2]
+    #expect(try documents([Self.articles], SampleSelection()) == expected)
+    for skip in 0..<8 {
+      let part = try documents([Self.articles], SampleSelection(count: 2, skip: skip))
+      #expect(part == expected.filter { part[$0.key] != nil } && part.count == min(2, 8 - skip))
+    }
+    for seed: UInt64 in 0..<5 {
+      #expect(try documents([Self.articles], SampleSelection(shuffleSeed: seed)) == expected)
+      let part = try documents([Self.articles], SampleSelection(count: 3, shuffleSeed: seed))
+      #expect(part == expected.filter { part[$0.key] != nil } && part.count == 3)
+    }
+  }
+
+  /// The rows of the data set that are not empty, one a line.
+  @Test func documentsOfTextWithoutBlankLines() throws {
+    let lines = Self.articles.split(separator: "\n").filter {
+      !$0.allSatisfy(\.isWhitespace) && !$0.contains("rad / s")
+    }
+    let text = lines.map { "\($0)\n" }.joined().replacing(" = \(Self.paragraph("c")) = \n", with: "")
+    #expect(try documents([text], SampleSelection()) == ["a": 0, "b": 0, "d": 0, "e": 1, "f": 1, "G": 2, "h": 2])
+  }
+
+  @Test func aFileIsADocument() throws {
+    let texts = [
+      "\(Self.paragraph("a"))\n\(Self.paragraph("b"))\n", "", Self.paragraph("c"),
+      " = Title = \n \(Self.paragraph("d"))",
+    ]
+    #expect(try documents(texts, SampleSelection()) == ["a": 0, "b": 0, "c": 1, "d": 2])
+  }
+
+  /// Of pieces that are texts of their own, those that are too short are counted, too.
+  @Test func aPieceIsADocumentWhereItIsATextOfItsOwn() throws {
+    let (a, b) = (Self.paragraph("a"), " = \(Self.paragraph("b")) = ")
+    #expect(
+      try documents(["\(a)\0short\0\(b)\0", Self.paragraph("c")], SampleSelection(form: .zeroTerminated))
+        == ["a": 0, "b": 2, "c": 3])
+    #expect(
+      try documents([#"{"t":"\#(a)"}"# + "\n" + #"{"t":"\#(b)"}"# + "\n"], SampleSelection(form: .jsonField("t")))
+        == ["a": 0, "b": 1])
+  }
+
   @Test("Lines longer than the reader's buffer")
   func longLines() throws {
     let long = String(repeating: "w", count: 300_000)

@@ -107,9 +107,10 @@ func averages(_ stream: Data) throws -> [String: [Double]] {
   while try reader.nextSegment(.aggregates) != nil {
     while let record = try reader.nextRecord() {
       for tensor in record.header.tensors {
+        let shape = tensor.shape.map(Optional.some)
         switch tensor.type {
-        case .f32: values[tensor.name] = try record.tensor(tensor.name, shape: [nil], of: Float.self).map(Double.init)
-        case .f64: values[tensor.name] = try Array(record.tensor(tensor.name, shape: [nil], of: Double.self))
+        case .f32: values[tensor.name] = try record.tensor(tensor.name, shape: shape, of: Float.self).map(Double.init)
+        case .f64: values[tensor.name] = try Array(record.tensor(tensor.name, shape: shape, of: Double.self))
         default: break
         }
       }

@@ -30,9 +30,31 @@ import Testing
           + #""nats_per_token":null,"replaced_nats_per_token":4.5,"predictions":9}"#
       ),
       (
-        .statistics(Place(.residPost, 11), .meanAbsolute, Statistics([1.0, 3, -.infinity, .nan, .nan])),
-        #"{"event":"statistics","program":"act-grad","place":"resid_post.11","mode":"mean_abs","count":2,"mean":2.0,"#
+        .statistics(
+          Place(.residPost, 11), .average(.gradient, .meanAbsolute), Statistics([1.0, 3, -.infinity, .nan, .nan]), nil),
+        #"{"event":"statistics","program":"act-grad","place":"resid_post.11","quantity":"gradient","mode":"mean_abs","count":2,"mean":2.0,"#
           + #""std":1.0,"min":1.0,"max":3.0,"max_abs":3.0,"nan":2,"nan_at":[3, 4],"infinite":1,"infinite_at":[2]}"#
+      ),
+      (
+        .statistics(
+          Place(.mlpOut, 0), .average(.attribution, .mean), Statistics([1.0, -3]),
+          Certainty(
+            units: 12, largestIndex: 1, largest: -3, standardError: 0.5,
+            reliability: Reliability(correlation: 0.5, overlap: 1, units: 12))),
+        #"{"event":"statistics","program":"act-grad","place":"mlp_out.0","quantity":"attribution","mode":"mean","#
+          + #""count":2,"mean":-1.0,"std":2.0,"min":-3.0,"max":1.0,"max_abs":3.0,"nan":0,"nan_at":[],"infinite":0,"#
+          + #""infinite_at":[],"units":12,"max_abs_at":1,"max_abs_value":-3.0,"max_abs_se":0.5,"#
+          + #""halves_correlation":0.5,"reliability":0.6666666666666666,"top_20_same":1,"#
+          + #""units_for_reliability_0.9":54.0}"#
+      ),
+      (
+        .statistics(
+          Place(.mlpOut, 0), .firing, Statistics([1.0]),
+          Certainty(units: 1, largestIndex: 0, largest: 1, standardError: nil, reliability: nil)),
+        #"{"event":"statistics","program":"act-grad","place":"mlp_out.0","quantity":"firing","mode":"mean","count":1,"#
+          + #""mean":1.0,"std":0.0,"min":1.0,"max":1.0,"max_abs":1.0,"nan":0,"nan_at":[],"infinite":0,"#
+          + #""infinite_at":[],"units":1,"max_abs_at":0,"max_abs_value":1.0,"max_abs_se":null,"#
+          + #""halves_correlation":null,"reliability":null,"top_20_same":null,"units_for_reliability_0.9":null}"#
       ),
       (.warning(#"a "b" \n"#), #"{"event":"warning","program":"act-grad","message":"a \"b\" \\n"}"#),
       (.note("64 samples"), #"{"event":"note","program":"act-grad","message":"64 samples"}"#),
@@ -48,9 +70,10 @@ import Testing
 
   /// JSON has no NaN and no infinity.
   @Test func numbersThatAreNone() throws {
-    let none = Fact.statistics(Place(.mlpOut, 0), .mean, Statistics([Double.nan])).line(program: "p")
+    let none = Fact.statistics(Place(.mlpOut, 0), .average(.gradient, .mean), Statistics([Double.nan]), nil).line(
+      program: "p")
     #expect(none.contains(#""count":0,"mean":null,"std":null,"min":null,"max":null,"max_abs":null,"nan":1"#))
-    guard case .statistics(_, _, let statistics) = Fact.read(none.utf8)?.fact else {
+    guard case .statistics(_, _, let statistics, _) = Fact.read(none.utf8)?.fact else {
       Issue.record("not read: \(none)")
       return
     }
@@ -103,7 +126,7 @@ import Testing
     var numbers = SeededNumbers(seed: 5)
     let facts: [Fact] = [
       .progress(done: 12, total: 500, unit: "samples", tokens: 1400, seconds: 3.25), .error("é: no", exit: 66),
-      .statistics(Place(.mlpOut, 3), .mean, Statistics([1.0, .nan, .infinity])),
+      .statistics(Place(.mlpOut, 3), .average(.gradient, .mean), Statistics([1.0, .nan, .infinity]), nil),
     ]
     var read = 0
     for round in 0..<30_000 {

@@ -187,7 +187,8 @@ import Testing
     ]
     for (tensors, words) in shapes {
       let batch: [(name: String, type: ElementType, shape: [Int])] = [
-        ("sample_index", .i64, [0]), ("cu_positions", .i32, [1]), ("position", .i32, [0]), ("token", .i32, [0]),
+        ("sample_index", .i64, [0]), ("document", .i64, [0]), ("cu_positions", .i32, [1]), ("position", .i32, [0]),
+        ("token", .i32, [0]),
         ("predictions", .i32, [0]),
       ]
       let stream =

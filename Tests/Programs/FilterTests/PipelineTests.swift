@@ -16,9 +16,13 @@ import Testing
     #expect(Set(found.keys) == Set(expected.keys))
     #expect(!expected.isEmpty)
     for (name, values) in expected {
-      #expect(relativeL2(found[name] ?? values.map { _ in .nan }, values) <= tolerance, "\(name)")
+      // No number of units would do where the halves do not agree.
+      let (found, values) = ((found[name] ?? values.map { _ in .nan }).map(finite), values.map(finite))
+      #expect(relativeL2(found, values) <= tolerance, "\(name)")
     }
   }
+
+  private func finite(_ value: Double) -> Double { value == .infinity ? 1e9 : value }
 
   @Test(arguments: ["sample", "position"])
   func batchesDoNotMatter(_ weighting: String) throws {

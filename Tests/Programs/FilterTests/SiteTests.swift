@@ -35,6 +35,39 @@ import Testing
     }
   }
 
+  /// What act-grad writes beside the gradients is what is captured there, wherever it goes on from.
+  @Test func activationsAreThoseOfThePlaces() throws {
+    let sites = Site.allCases.map(\.rawValue).joined(separator: ",")
+    let tokens = try DemoRun.tokens.get()
+    let expected = try activations(run("qwen-capture", ["--site", sites], tokens), .activations)
+    for site in Site.allCases {
+      let captured = try run("qwen-capture", ["--site", site.rawValue, "--layers", "1"], tokens)
+      let found = try activations(run("act-grad", ["--site", sites, "--with-activations"], captured), .gradients)
+      let places = PlaceList(sites: Site.allCases, layers: 1..<4).places.filter { $0 >= Place(site, 1) }
+      #expect(found.keys.sorted() == places.sorted(), "from \(site)")
+      for (place, values) in found {
+        #expect(relativeL2(values, expected[place]!) < 1e-6, "\(place) from \(site)")
+      }
+    }
+    let without = try run("act-grad", ["--site", sites], run("qwen-capture", ["--layers", "1"], tokens))
+    #expect(try activations(without, .gradients).isEmpty)
+  }
+
+  /// All rows of `act.PLACE`; the samples have no padding, so that all of them are recorded.
+  private func activations(_ stream: Data, _ kind: StreamKind) throws -> [Place: [Float]] {
+    let reader = StreamReader(try ReusedFile().opened(with: Array(stream)))
+    var values: [Place: [Float]] = [:]
+    while try reader.nextSegment(kind) != nil {
+      while let record = try reader.nextRecord() {
+        for place in try record.places(of: .activation) {
+          values[place, default: []] += try record.tensor(
+            PlaceValue.activation.name(place), shape: [nil, nil], of: Float.self)
+        }
+      }
+    }
+    return values
+  }
+
   @Test func filesHaveTheSiteInTheirNames() throws {
     let tokens = try DemoRun.tokens.get()
     _ = try run(

@@ -70,6 +70,7 @@ def batches():
             "position": np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
             "token": random.randint(0, 1000, count).astype(np.int32),
             "sample_index": np.arange(sample, sample + len(lengths), dtype=np.int64),
+            "document": np.arange(sample, sample + len(lengths), dtype=np.int64) // 2,
             "predictions": np.array([n + 2 for n in lengths], np.int32),
             **{f"grad.mlp_out.{layer}": random.standard_normal((count, WIDTH)).astype(np.float32) for layer in LAYERS},
         }

@@ -23,7 +23,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     #expect(sums.places.keys.sorted() == [mlpOut, residPost])
     for (place, placeSums) in sums.places {
       #expect(placeSums.width == width)
-      #expect(placeSums.statistics.map(\.mode) == choices.modes.sorted())
+      #expect(placeSums.measures.map(\.measure) == choices.modes.sorted().map { .average(.gradient, $0) })
       #expect(placeSums.positions == 34)
       #expect(placeSums.samples.count == 13)
       #expect(placeSums.predictions == batches.reduce(0) { $0 + $1.predictions.reduce(0, +) })
@@ -42,7 +42,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     let whole = try aggregated(batches, choices)
     let merged = GradientSums(choices)
     for part in [batches[..<2], batches[2..<3], batches[3...]] {
-      let partial = try aggregated(Array(part), choices).record(finished: false)
+      let partial = try aggregated(Array(part), choices).record()
       try reading(.aggregates, [partial]) { try merged.merge(partial: $0) }
     }
     for (place, expected) in whole.places {
@@ -57,23 +57,31 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
 
   @Test func recordOfAggregates() throws {
     let sums = try aggregated(RaggedBatch.examples(width: 5, seed: 2), plain)
-    var names: [[String]] = []
-    for finished in [true, false] {
-      try reading(.aggregates, [sums.record(finished: finished)]) { (record) throws in
-        names.append(record.header.tensors.map(\.name).filter { $0.hasSuffix(".mlp_out.3") }.sorted())
-        #expect(try Array(record.tensor("samples.mlp_out.3", shape: [2, 2], of: Int64.self)) == [1, 7, 107, 114])
-        #expect(try Array(record.tensor("weight.mlp_out.3", shape: [1], of: Double.self)) == [34])
-        #expect(
-          try Array(record.tensor("sum_abs.mlp_out.3", shape: [5], of: Double.self))
-            == sums.places[mlpOut]!.statistics[1].tensors[0].numbers)
-        guard finished else { return }
-        #expect(
-          try Array(record.tensor("mean.mlp_out.3", shape: [5], of: Float.self))
-            == sums.places[mlpOut]!.average(.mean).map { Float($0) })
+    try reading(.aggregates, [sums.record()]) { (record) throws in
+      let ofMeasures = ["mean", "mean_abs"].flatMap { name in
+        ["even", "squares", "products", "open"].map { "\(name)_\($0)" }
       }
+      let others = [
+        "even_weight", "loss", "open_documents", "open_weights", "positions", "predictions", "samples",
+        "squared_weight", "sum", "sum_abs", "units", "weight",
+      ]
+      #expect(
+        record.header.tensors.map(\.name).filter { $0.hasSuffix(".mlp_out.3") }.sorted()
+          == (ofMeasures + others).map { "\($0).mlp_out.3" }.sorted())
+      #expect(try Array(record.tensor("samples.mlp_out.3", shape: [2, 2], of: Int64.self)) == [1, 7, 107, 114])
+      #expect(try Array(record.tensor("weight.mlp_out.3", shape: [1], of: Double.self)) == [34])
+      #expect(
+        try Array(record.tensor("sum_abs.mlp_out.3", shape: [5], of: Double.self))
+          == sums.places[mlpOut]!.measures[1].total)
     }
-    let partial = ["loss", "positions", "predictions", "samples", "sum", "sum_abs", "weight"].map { "\($0).mlp_out.3" }
-    #expect(names == [(partial + ["mean.mlp_out.3", "mean_abs.mlp_out.3"]).sorted(), partial])
+    var finished = OutputRecord()
+    sums.places[mlpOut]!.estimate(.average(.gradient, .mean)).write(to: &finished, at: mlpOut)
+    try reading(.aggregates, [finished]) { (record) throws in
+      #expect(
+        try Array(record.tensor("mean.mlp_out.3", shape: [5], of: Float.self))
+          == sums.places[mlpOut]!.average(.mean).map { Float($0) })
+      #expect(record.has("mean_se.mlp_out.3") && record.has("mean_halves.mlp_out.3"))
+    }
   }
 
   @Test func samplesWithoutLoss() throws {
@@ -108,7 +116,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
   @Test func nonfinitePartialSums() throws {
     var batches = RaggedBatch.examples(width: 3, seed: 4)
     batches[0].places[residPost]![0][0][2] = .nan
-    let partial = try aggregated(batches, plain, allowsNonfinite: true).record(finished: false)
+    let partial = try aggregated(batches, plain, allowsNonfinite: true).record()
     for allows in [false, true] {
       let sums = GradientSums(plain, allowsNonfinite: allows)
       let merge = { try reading(.aggregates, [partial]) { try sums.merge(partial: $0) } }
@@ -128,7 +136,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     refuses("record 7: sample 1 was aggregated already: is an input given twice?") {
       _ = try aggregated(batches + [batches[0]], plain)
     }
-    let partial = try aggregated(Array(batches[2...]), plain).record(finished: false)
+    let partial = try aggregated(Array(batches[2...]), plain).record()
     let sums = GradientSums(plain)
     refuses("record 2: sample 6 was aggregated already: is an input given twice?") {
       try reading(.aggregates, [partial, partial]) { try sums.merge(partial: $0) }
@@ -145,7 +153,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     let partials = try texts.map { text in
       let sums = GradientSums(plain)
       try reading(.gradients, batches.map(\.record)) { try sums.add(gradients: $0, of: text) }
-      return sums.record(finished: false, of: [text])
+      return sums.record(of: [text])
     }
     for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
       let two = GradientSums(plain)
@@ -155,7 +163,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       let named = order[..<2].sorted().map { texts[$0] }
       let merged = GradientSums(plain)
       try reading(.aggregates, [partials[order[2]]]) { try merged.merge(partial: $0, of: [texts[order[2]]]) }
-      let record = two.record(finished: true, of: named)
+      let record = two.record(of: named)
       try reading(.aggregates, [record]) { (record) throws in
         #expect(
           try Array(record.tensor("samples.mlp_out.3", shape: [4, 2], of: Int64.self)) == [
@@ -179,14 +187,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
 
   @Test func textsOfOtherForms() throws {
     let texts = ["a", "b"].map { TextIdentity(whole: $0, start: nil) }
-    var record = OutputRecord()
-    record.add("sum.mlp_out.0", [1.0])
-    record.add("sum_abs.mlp_out.0", [1.0])
-    record.add("weight.mlp_out.0", [1.0])
-    record.add("samples.mlp_out.0", [Int64](arrayLiteral: 0, 1, 0, 1), shape: [2, 2])
-    record.add("positions.mlp_out.0", [Int64(1)])
-    record.add("loss.mlp_out.0", [1.0])
-    record.add("predictions.mlp_out.0", [Int64(1)])
+    let record = handmade(samples: [0, 1, 0, 1])
     let check = { (numbers: [Int64]?, message: String) -> Void in
       var record = record
       if let numbers { record.add("texts.mlp_out.0", numbers) }
@@ -230,33 +231,66 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     check(none, "record 1: expected tensors grad.PLACE, found none")
   }
 
-  @Test func aggregateTensorsOfOtherForms() throws {
-    func record(weight: Double = 1, samples: [Int64] = [0, 1], positions: Int64 = 1) -> OutputRecord {
-      var record = OutputRecord()
-      record.add("sum.mlp_out.0", [1.0, 2])
-      record.add("sum_abs.mlp_out.0", [1.0, 2])
-      record.add("weight.mlp_out.0", [weight])
-      record.add("samples.mlp_out.0", samples, shape: [samples.count / 2, 2])
-      record.add("positions.mlp_out.0", [positions])
-      record.add("loss.mlp_out.0", [1.0])
-      record.add("predictions.mlp_out.0", [Int64(1)])
-      return record
+  /// Sums of two dimensions, of one unit.
+  private func handmade(
+    weight: Double = 1, samples: [Int64] = [0, 1], positions: Int64 = 1, units: [Int64] = [0, 0],
+    documents: [Int64] = [0, 0, 0, 0], openWeights: [Double] = [1], squares: [Double] = [1, 4]
+  ) -> OutputRecord {
+    var record = OutputRecord()
+    for (sum, name) in [("sum", "mean"), ("sum_abs", "mean_abs")] {
+      record.add("\(sum).mlp_out.0", [1.0, 2])
+      record.add("\(name)_even.mlp_out.0", [1.0, 2])
+      record.add("\(name)_squares.mlp_out.0", squares)
+      record.add("\(name)_products.mlp_out.0", [1.0, 2])
+      record.add("\(name)_open.mlp_out.0", [1.0, 2], shape: [1, 2])
     }
+    record.add("weight.mlp_out.0", [weight])
+    record.add("even_weight.mlp_out.0", [1.0])
+    record.add("squared_weight.mlp_out.0", [1.0])
+    record.add("units.mlp_out.0", units)
+    record.add("open_documents.mlp_out.0", documents, shape: [documents.count / 4, 4])
+    record.add("open_weights.mlp_out.0", openWeights)
+    record.add("samples.mlp_out.0", samples, shape: [samples.count / 2, 2])
+    record.add("positions.mlp_out.0", [positions])
+    record.add("loss.mlp_out.0", [1.0])
+    record.add("predictions.mlp_out.0", [Int64(1)])
+    return record
+  }
+
+  @Test func aggregateTensorsOfOtherForms() throws {
     let check = { (records: [OutputRecord], message: String) -> Void in
       let sums = GradientSums(plain)
       refuses(message) { try reading(.aggregates, records) { try sums.merge(partial: $0) } }
     }
     let sums = GradientSums(plain)
-    try reading(.aggregates, [record()]) { try sums.merge(partial: $0) }
+    try reading(.aggregates, [handmade()]) { try sums.merge(partial: $0) }
     #expect(sums.places[Place(.mlpOut, 0)]!.average(.mean) == [1, 2])
-    check([record(weight: .nan)], "record 1: tensor weight.mlp_out.0: expected a weight, found nan")
-    check([record(weight: -1)], "record 1: tensor weight.mlp_out.0: expected a weight, found -1.0")
-    check([record(samples: [5, 4])], "record 1: samples.mlp_out.0: expected ranges, found 5 to 4")
-    check([record(samples: [-1, 4])], "record 1: samples.mlp_out.0: expected ranges, found -1 to 4")
-    check([record(positions: -1)], "record 1: tensor positions.mlp_out.0: expected a count, found -1")
+    check([handmade(weight: .nan)], "record 1: tensor weight.mlp_out.0: expected a weight, found nan")
+    check([handmade(weight: -1)], "record 1: tensor weight.mlp_out.0: expected a weight, found -1.0")
+    check([handmade(samples: [5, 4])], "record 1: samples.mlp_out.0: expected ranges, found 5 to 4")
+    check([handmade(samples: [-1, 4])], "record 1: samples.mlp_out.0: expected ranges, found -1 to 4")
+    check([handmade(positions: -1)], "record 1: tensor positions.mlp_out.0: expected a count, found -1")
     check(
-      [record(positions: .max), record(samples: [1, 2])],
+      [handmade(positions: .max), handmade(samples: [1, 2])],
       "record 2: tensor positions.mlp_out.0: expected a count, found 1")
+    for units: [Int64] in [[-1, -1], [1, 2], [2, -1]] {
+      check(
+        [handmade(units: units)],
+        "record 1: tensor units.mlp_out.0: expected two counts, found \(units[0]) and \(units[1])")
+    }
+    for documents: [Int64] in [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 3, 2], [0, 0, -1, 2], [0, 0, 0, .max]] {
+      check(
+        [handmade(documents: documents)],
+        "record 1: tensor open_documents.mlp_out.0: expected a text, a document, its first and its last sample, found "
+          + documents.map { "\($0)" }.joined(separator: ", "))
+    }
+    check(
+      [handmade(openWeights: [-2])], "record 1: tensor open_weights.mlp_out.0: expected a weight, found -2.0")
+    check([handmade(openWeights: [])], "record 1: tensor open_weights.mlp_out.0: expected F64 [1], found F64 [0]")
+    check(
+      [handmade(squares: [1, .infinity])],
+      "record 1: tensor mean_squares.mlp_out.0: inf at dimension 1; --allow-nonfinite goes on")
+    check([handmade(squares: [1])], "record 1: tensor mean_squares.mlp_out.0: expected F64 [2], found F64 [1]")
     check([OutputRecord()], "record 1: expected tensors weight.PLACE, found none")
   }
 }

@@ -38,7 +38,10 @@ import Testing
     #expect(all["samples"] == "5")
     #expect(all["model"] == "demo\nother/path")
     #expect(all["stride"] == "4")
-    let made = ["mode": "mean_abs", "loss_reduction": "sum", "weighting": "position"]
+    let made = [
+      "quantity": "gradient", "mode": "mean_abs", "loss_reduction": "sum", "weighting": "position",
+      "standard_errors": "document",
+    ]
     #expect(
       try joined(["history.0": nil, "basis.mlp_out.5": "x"])
         == run.merging(["basis.mlp_out.5": "x"]) { $1 }.merging(made) { $1 })

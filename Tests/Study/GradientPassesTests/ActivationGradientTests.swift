@@ -100,7 +100,7 @@ import Testing
     let stream = try ActivationsStream(golden, "plain", layers: [0])
     let other = try Checkpoint("\(GoldenFile.folder)/bf16-sharded")
     let model = try DecoderModel(other, layers: 1..<2, includingHead: true, operations: try CPUOperations(threads: 1))
-    let pass = ActivationGradients(model: model, start: Place(.mlpOut, 0), places: PlaceList([Place(.mlpOut, 0)]))
+    let pass = try ActivationGradients(model: model, start: Place(.mlpOut, 0), places: PlaceList([Place(.mlpOut, 0)]))
     let failure = #expect(throws: Failure.self) {
       try stream.forEachGroup(model.description, pass.neededPlaces) { _ = pass.records($0) }
     }
@@ -113,7 +113,7 @@ import Testing
     let stream = try ActivationsStream(golden, "plain", layers: [0])
     let model = try DecoderModel(
       Checkpoint(golden.model), layers: 2..<3, includingHead: true, operations: try CPUOperations(threads: 1))
-    let pass = ActivationGradients(model: model, start: Place(.mlpOut, 1), places: PlaceList([Place(.mlpOut, 1)]))
+    let pass = try ActivationGradients(model: model, start: Place(.mlpOut, 1), places: PlaceList([Place(.mlpOut, 1)]))
     let failure = #expect(throws: Failure.self) {
       try stream.forEachGroup(model.description, pass.neededPlaces) { _ = pass.records($0) }
     }

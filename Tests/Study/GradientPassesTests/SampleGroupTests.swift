@@ -9,11 +9,12 @@ import Testing
 /// Records joined to groups, groups cut into passes: neither changes what a record says.
 @Suite struct SampleGroupTests {
   private static func batch(_ lengths: [Int], first: Int64, valid: [Int32]? = nil) -> TokenBatch {
-    var batch = TokenBatch(inputIDs: [], cuSeqlens: [0], sampleIndex: [], validLengths: valid)
+    var batch = TokenBatch(inputIDs: [], cuSeqlens: [0], sampleIndex: [], document: [], validLengths: valid)
     for (sample, length) in lengths.enumerated() {
       batch.inputIDs += (0..<length).map { Int32(7 + ($0 * 5 + sample) % 90) }
       batch.cuSeqlens.append(Int32(batch.inputIDs.count))
       batch.sampleIndex.append(first + Int64(sample))
+      batch.document.append((first + Int64(sample)) / 2)
     }
     return batch
   }
@@ -99,11 +100,13 @@ import Testing
       inputIDs: (0..<3).flatMap { sample in
         let ids = plain.inputIDs[plain.rows(of: sample)]
         return Array(repeating: 3, count: 9 - ids.count) + ids
-      }, cuSeqlens: [0, 9, 18, 27], sampleIndex: plain.sampleIndex, validLengths: lengths,
+      }, cuSeqlens: [0, 9, 18, 27], sampleIndex: plain.sampleIndex, document: plain.document, validLengths: lengths,
       validStarts: lengths.map { 9 - $0 })
     let (expected, found) = (try gradients([plain])[0], try gradients([padded])[0])
     #expect(found.keys.sorted() == expected.keys.sorted())
-    for name in ["cu_positions", "position", "token", "sample_index"] { #expect(found[name] == expected[name]) }
+    for name in ["cu_positions", "position", "token", "sample_index", "document"] {
+      #expect(found[name] == expected[name])
+    }
     for layer in 0..<golden.layerCount {
       let name = "grad.mlp_out.\(layer)"
       #expect(relativeL2(floats(found[name]!), floats(expected[name]!).map(Double.init)) < 2e-6, "\(name)")

@@ -119,7 +119,7 @@ final class GradientsStream: StoredStream {
   init(_ activations: ActivationsStream, _ model: DecoderModel, start: Int, layers: [Int], passRows: Int = 1024) throws
   {
     folder = try TemporaryFolder()
-    let pass = ActivationGradients(
+    let pass = try ActivationGradients(
       model: model, start: Place(.mlpOut, start), places: PlaceList(sites: [.mlpOut], layers: layers))
     let writer = StreamWriter(try OutputFile(path: path))
     try writer.begin(.gradients, provenance: [:])

@@ -103,21 +103,53 @@ extension CPUOperations {
     return result
   }
 
-  public func addMagnitudes(ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>) {
-    precondition(x.columns == matrix.rows && sums.count == matrix.columns)
+  public func addMagnitudes(
+    ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
+    show: PartSums
+  ) {
+    precondition(sums.count == matrix.columns && ends.last ?? 0 == x.rows)
+    forEachTile(of: x, matrix) { columns, products, ofPart in
+      let total = sums.baseAddress! + columns.lowerBound
+      var row = 0
+      for (part, end) in ends.enumerated() {
+        ofPart.update(repeating: 0, count: columns.count)
+        while row < end {
+          let line = products + row * featureTile
+          vector_accumulate_magnitude(total, line, columns.count, 1)
+          vector_accumulate_magnitude(ofPart, line, columns.count, 1)
+          row += 1
+        }
+        show(part, columns, ofPart)
+      }
+    }
+  }
+
+  public func showProduct(_ x: Tensor, matrix: Matrix, show: PartSums) {
+    forEachTile(of: x, matrix) { columns, products, ofRow in
+      for row in 0..<x.rows {
+        for i in 0..<columns.count { ofRow[i] = Double(products[row * featureTile + i]) }
+        show(row, columns, ofRow)
+      }
+    }
+  }
+
+  /// Gives `body` some columns, their x · M, whose rows are `featureTile` apart, and memory for as many numbers.
+  private func forEachTile(
+    of x: Tensor, _ matrix: Matrix,
+    _ body: (Range<Int>, UnsafePointer<Float>, UnsafeMutablePointer<Double>) -> Void
+  ) {
+    precondition(x.columns == matrix.rows)
     let tiles = (matrix.columns + featureTile - 1) / featureTile
+    let sumBytes = featureTile * MemoryLayout<Double>.stride
     let productBytes = x.rows * featureTile * MemoryLayout<Float>.stride
     let multiplyBytes = multiplyBytes(matrix, columns: featureTile)
-    distribute(tiles, scratchBytes: productBytes + multiplyBytes) { tile, memory in
+    distribute(tiles, scratchBytes: sumBytes + productBytes + multiplyBytes) { tile, memory in
       let columns = tile * featureTile..<min((tile + 1) * featureTile, matrix.columns)
-      let products = memory.assumingMemoryBound(to: Float.self)
+      let products = (memory + sumBytes).assumingMemoryBound(to: Float.self)
       multiply(
         x.address, rows: x.rows, matrix, columns: columns, into: products, rowDistance: featureTile,
-        memory + productBytes)
-      for row in 0..<x.rows {
-        vector_accumulate_magnitude(
-          sums.baseAddress! + columns.lowerBound, products + row * featureTile, columns.count, 1)
-      }
+        memory + sumBytes + productBytes)
+      body(columns, products, memory.assumingMemoryBound(to: Double.self))
     }
   }
 }

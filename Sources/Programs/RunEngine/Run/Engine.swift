@@ -171,7 +171,8 @@ final class Engine {
     case .device(let words):
       device = words
       display.device(words)
-    case .statistics(let place, let mode, let numbers): statistics[place, default: [:]][mode] = numbers
+    case .statistics(let place, let measure, let numbers, _):
+      if measure.quantity == .gradient { statistics[place, default: [:]][measure.mode] = numbers }
     case .warning(let words): display.show("\(program): warning: \(words)")
     // Of averages, one for every layer that is summed.
     case .note(let words) where program != "grad-aggregate":

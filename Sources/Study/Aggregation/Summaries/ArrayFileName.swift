@@ -34,6 +34,13 @@ public struct ArrayFileName: Equatable, Sendable, CustomStringConvertible {
 
   private static let suffix = "_gradients.npy"
 
+  /// Of an average, or of its standard errors: `layer_11_mean_abs_attributions.npy`, `layer_11_mean_gradients_se.npy`,
+  /// `layer_11_firing.npy`.
+  public static func name(_ place: Place, _ measure: Measure, isStandardError: Bool = false) -> String {
+    let ofMeasure = measure.quantity.map { "\(measure.mode.names.file)_\($0.rawValue)s" } ?? measure.name
+    return "\(place.fileName)_\(ofMeasure)\(isStandardError ? "_se" : "").npy"
+  }
+
   public var description: String {
     "\(place.fileName)\(mode.map { "_\($0.names.file)" } ?? "")\(Self.suffix)"
   }

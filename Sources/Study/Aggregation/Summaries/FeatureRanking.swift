@@ -4,11 +4,6 @@ import TensorStream
 
 /// Which average ranks features: `attribution.mean_abs`.
 public struct RankingKey: Sendable, CustomStringConvertible {
-  /// What is averaged.
-  public enum Quantity: String, CaseIterable, Sendable {
-    case gradient, attribution, activation
-  }
-
   public let quantity: Quantity
   public let mode: AveragingMode
 
@@ -33,10 +28,7 @@ public struct RankingKey: Sendable, CustomStringConvertible {
   public var description: String { "\(quantity.rawValue).\(mode.names.flag)" }
 
   /// The finished averages of an aggregates stream.
-  var average: PlaceValue {
-    quantity == .gradient
-      ? mode.names.average : PlaceValue(rawValue: "\(quantity.rawValue)_\(mode.names.average.rawValue)")
-  }
+  var average: PlaceValue { Measure.average(quantity, mode).average }
 }
 
 /// The features of each place of an aggregates stream whose average of one kind is largest in magnitude.

@@ -1,0 +1,165 @@
+import CVectorMath
+import SystemIO
+import TensorOperations
+import TensorStream
+
+/// Sums of one place's factored gradients, whose rows, of 65,536 features, never exist.
+///
+/// The signed total is W_dec · Σ w·c·g: one vector until the end, and for standard errors one more row of a product for
+/// each unit. The absolute one needs every row; since w·c·|W_dec·g| = |W_dec·(w·c·g)|, rows of many records are gathered,
+/// scaled, into one product whose tiles are added up, unit by unit, while they are in cache.
+final class FactoredSums {
+  let basis: Basis
+  private let operations: any TensorOperations
+  /// Σ w·c·g of all rows and of those of each open unit, [D].
+  private var sum: [Double]
+  private var openSums: [UnitKey: [Double]] = [:]
+  /// A row a complete unit, Σ w·c·g, and the unit with its weight.
+  private let unitRows: GatheredRows?
+  private var unitsOfRows: [(key: UnitKey, weight: Double?)] = []
+  /// Rows w·c·g, the units that they are of one after another, each with the end of its rows, and those of them that
+  /// are complete, with their weights.
+  private let rows: GatheredRows?
+  private var unitsAndEnds: [(key: UnitKey, end: Int)] = []
+  private var completed: [UnitKey: Double] = [:]
+  /// Σ |W_dec · (w·c·g)| without the factors, [F].
+  private var magnitudes: [Double]
+  private let attributions: FactoredAttributions?
+
+  private static let signed = Measure.average(.gradient, .mean)
+  private static let absolute = Measure.average(.gradient, .meanAbsolute)
+
+  /// Whether what is summed of that measure is summed here.
+  static func sums(_ measure: Measure) -> Bool { measure.quantity == .gradient || measure.quantity == .attribution }
+
+  init(_ basis: Basis, _ choices: AggregationChoices, operations: any TensorOperations, team: ThreadTeam) {
+    self.basis = basis
+    self.operations = operations
+    let D = basis.decoder.columns
+    let measures = choices.measures(ofFeatures: true)
+    sum = Array(repeating: 0, count: measures.contains(Self.signed) ? D : 0)
+    unitRows = measures.contains(Self.signed) ? GatheredRows(columns: D, operations) : nil
+    rows = measures.contains(Self.absolute) ? GatheredRows(columns: D, operations) : nil
+    magnitudes = Array(repeating: 0, count: rows == nil ? 0 : basis.decoder.rows)
+    let modes = measures.filter { $0.quantity == .attribution }
+    attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team)
+  }
+
+  /// Adds a unit's rows of g, (rows, D), each multiplied by `factor` ≥ 0, to `sums`, now or later.
+  func add(_ g: UnsafePointer<Float>, rows count: Int, factor: Double, of key: UnitKey, to sums: inout PlaceSums) {
+    let D = basis.decoder.columns
+    if unitRows != nil {
+      for row in 0..<count {
+        sum.withUnsafeMutableBufferPointer { vector_accumulate($0.baseAddress!, g + row * D, D, factor) }
+        openSums[key, default: Array(repeating: 0, count: D)].withUnsafeMutableBufferPointer {
+          vector_accumulate($0.baseAddress!, g + row * D, D, factor)
+        }
+      }
+    }
+    guard let rows else { return }
+    for row in 0..<count {
+      if unitsAndEnds.last?.key != key {
+        // What is not finished of a unit is added to its total before more comes.
+        if unitsAndEnds.contains(where: { $0.key == key }) { multiplyRows(to: &sums) }
+        unitsAndEnds.append((key, rows.count))
+      }
+      let destination = rows.next()
+      for i in 0..<D { destination[i] = Float(factor * Double(g[row * D + i])) }
+      unitsAndEnds[unitsAndEnds.count - 1].end = rows.count
+      if rows.isFull { multiplyRows(to: &sums) }
+    }
+  }
+
+  /// Adds the activations of a position, whose gradient is g, to `sums`, now or later.
+  func add(
+    attributions active: ActiveRow, g: UnsafePointer<Float>, factor: Double, of key: UnitKey, to sums: inout PlaceSums
+  ) {
+    attributions?.add(active, g: g, factor: factor, of: key, to: &sums)
+  }
+
+  /// Tells that nothing more comes of a unit.
+  func complete(_ key: UnitKey, weight: Double, in sums: inout PlaceSums) {
+    attributions?.complete(key, weight: weight)
+    if let unitRows {
+      if let row = openSums.removeValue(forKey: key) {
+        let destination = unitRows.next()
+        for (i, value) in row.enumerated() { destination[i] = Float(value) }
+        unitsOfRows.append((key, weight))
+        if unitRows.isFull { multiplyUnits(to: &sums) }
+      } else {
+        sums[Self.signed].complete(key, weight: weight)
+      }
+    }
+    guard rows != nil else { return }
+    if unitsAndEnds.contains(where: { $0.key == key }) {
+      completed[key] = weight
+    } else {
+      sums[Self.absolute].complete(key, weight: weight)
+    }
+  }
+
+  /// Adds to `sums` all that was not added yet.
+  func finish(_ sums: inout PlaceSums) {
+    attributions?.multiply(to: &sums)
+    if rows != nil {
+      multiplyRows(to: &sums)
+      sums[Self.absolute].add(total: withFactors(magnitudes, \.magnitude))
+      for i in magnitudes.indices { magnitudes[i] = 0 }
+    }
+    guard unitRows != nil else { return }
+    multiplyUnits(to: &sums)
+    sums[Self.signed].add(total: withFactors(operations.product(basis.decoder, sum)))
+    for (key, row) in openSums {
+      sums[Self.signed].add(withFactors(operations.product(basis.decoder, row)), toOpen: key)
+    }
+    for i in sum.indices { sum[i] = 0 }
+    openSums = [:]
+    MappedFile.letGo(of: basis.decoder.bytes)
+  }
+
+  private func multiplyRows(to sums: inout PlaceSums) {
+    guard let rows, rows.count > 0 else { return }
+    let ends = unitsAndEnds.map(\.end)
+    let units = unitsAndEnds.map { (key: $0.key, weight: completed[$0.key]) }
+    (unitsAndEnds, completed) = ([], [:])
+    multiply(rows.take(), ends: ends, units, \.magnitude, to: &sums[Self.absolute])
+  }
+
+  private func multiplyUnits(to sums: inout PlaceSums) {
+    guard let unitRows, unitRows.count > 0 else { return }
+    let units = unitsOfRows
+    unitsOfRows = []
+    multiply(unitRows.take(), ends: nil, units, { $0 }, to: &sums[Self.signed])
+  }
+
+  /// - Parameters:
+  ///   - ends: where each unit's rows end, whose magnitudes are added up; nil where each row is a unit's sum.
+  ///   - sign: what of a feature's factor counts.
+  private func multiply(
+    _ rows: Tensor, ends: [Int]?, _ units: [(key: UnitKey, weight: Double?)], _ sign: (Float) -> Float,
+    to sums: inout MeasureSums
+  ) {
+    let factors = basis.factors.map { $0.map { Double(sign($0)) } }
+    sums.add(parts: units) { add in
+      func show(_ part: Int, _ columns: Range<Int>, _ y: UnsafeMutablePointer<Double>) {
+        if let factors { for i in 0..<columns.count { y[i] *= factors[columns.lowerBound + i] } }
+        add(part, columns, y)
+      }
+      if let ends {
+        magnitudes.withUnsafeMutableBufferPointer {
+          operations.addMagnitudes(
+            ofProduct: rows, matrix: basis.decoder.transposed, to: $0, partsEndingAt: ends, show: show)
+        }
+      } else {
+        operations.showProduct(rows, matrix: basis.decoder.transposed, show: show)
+      }
+    }
+    // One place's decoder in memory at a time, however many there are.
+    MappedFile.letGo(of: basis.decoder.bytes)
+  }
+
+  private func withFactors(_ values: [Double], _ sign: (Float) -> Float = { $0 }) -> [Double] {
+    guard let factors = basis.factors else { return values }
+    return zip(values, factors).map { $0 * Double(sign($1)) }
+  }
+}
