@@ -66,8 +66,29 @@ def main():
 
 
 def load_model(name, dtype):
+    """A model whose passes are in that type throughout: in float64, transformers' own norms and softmax are not, which
+    where a massive activation is on its way puts gradients off by 1e-3."""
+    if dtype == torch.float64:
+        stay_in_float64()
     model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="eager").eval()
     return model.requires_grad_(False)
+
+
+def stay_in_float64():
+    """Has nothing that is in float64 be cast to float32, as the norms' and the softmax's code of transformers do."""
+    if hasattr(torch.Tensor, "cast_as_asked"):
+        return
+    to, to_float, softmax = torch.Tensor.to, torch.Tensor.float, torch.nn.functional.softmax
+
+    def cast(tensor, *types, **named):
+        stays = tensor.dtype == torch.float64 and torch.float32 in (*types, named.get("dtype"))
+        return tensor if stays else to(tensor, *types, **named)
+
+    torch.Tensor.cast_as_asked = to
+    torch.Tensor.to = cast
+    torch.Tensor.float = lambda tensor: tensor if tensor.dtype == torch.float64 else to_float(tensor)
+    torch.nn.functional.softmax = lambda x, dim=None, dtype=None, **named: softmax(
+        x, dim=dim, dtype=None if x.dtype == torch.float64 else dtype, **named)
 
 
 class BatchTopK:

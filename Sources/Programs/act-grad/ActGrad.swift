@@ -32,6 +32,7 @@ struct ActGrad: Filter {
   var withActivations = false
 
   @OptionGroup var compute: ComputeOptions
+  @OptionGroup var arithmetic: ArithmeticOptions
   @OptionGroup var messages: MessageOptions
 
   func filter() throws {
@@ -41,13 +42,16 @@ struct ActGrad: Filter {
       if loaded?.start != start {
         let layers = DecoderModel.layers(from: start, of: checkpoint.description)
         loaded = (
-          start, try DecoderModel(checkpoint, layers: layers, includingHead: true, operations: operations)
+          start,
+          try DecoderModel(
+            checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic, operations: operations)
         )
       }
       let pass = try ActivationGradients(
         model: loaded!.model, start: start, places: places, withActivationsOf: withActivations ? captured : nil)
       return GradientSegment(
-        pass, of: loaded!.model, provenance: ["unit": "activation", "places": places.description]
+        pass, of: loaded!.model,
+        provenance: ["unit": "activation", "places": places.description].merging(arithmetic.provenance) { $1 }
       ) {
         let loss = pass.loss / Double(max(pass.predictions, 1))
         return .init(

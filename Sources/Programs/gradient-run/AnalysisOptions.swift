@@ -49,6 +49,7 @@ struct AnalysisOptions: ParsableArguments {
   var dryRun = false
 
   @OptionGroup var compute: ComputeOptions
+  @OptionGroup var arithmetic: ArithmeticOptions
 
   func validate() throws {
     for (flag, value, most) in [
@@ -84,6 +85,7 @@ struct AnalysisOptions: ParsableArguments {
       "--mode", aggregationMode.rawValue, "--loss-reduction", averages.0, "--weighting", averages.1,
     ]
     (study.device, study.precision) = (compute.device.flag, compute.precision.rawValue)
+    study.arithmetic = arithmetic.arithmetic.rawValue
     study.allowsNonfinite = compute.allowNonfinite
     own(&study)
     if unit == .feature, matchPython { study.featureFlags += ["--stride-scope", "batch"] }

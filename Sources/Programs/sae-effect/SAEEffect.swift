@@ -75,6 +75,7 @@ struct SAEEffect: Filter {
   var format = Format.json
 
   @OptionGroup var compute: ComputeOptions
+  @OptionGroup var arithmetic: ArithmeticOptions
   @OptionGroup var messages: MessageOptions
 
   @Argument(help: "Activations streams to read; standard input where none is given.", completion: .file())
@@ -117,7 +118,8 @@ struct SAEEffect: Filter {
     let loaded = try saes.load(input.places, of: checkpoint, model: model, operations, compute, messages)
     try check(references, loaded.references)
     let layers = DecoderModel.layers(from: input.places.places[0], of: description)
-    let decoder = try DecoderModel(checkpoint, layers: layers, includingHead: true, operations: operations)
+    let decoder = try DecoderModel(
+      checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic, operations: operations)
     var study = EffectStudy(
       input, decoder, loaded.operations, stride: stride ?? (saes.sae == nil ? 1 : 4), scope: strideScope,
       FiniteNumbers(decoder, isWaived: compute.allowNonfinite), messages)

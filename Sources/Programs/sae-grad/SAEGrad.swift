@@ -61,6 +61,7 @@ struct SAEGrad: Filter {
   var embedBasis = false
 
   @OptionGroup var compute: ComputeOptions
+  @OptionGroup var arithmetic: ArithmeticOptions
   @OptionGroup var messages: MessageOptions
 
   func validate() throws {
@@ -89,7 +90,8 @@ struct SAEGrad: Filter {
       let places = try choose(captured, checkpoint.description)
       if loaded?.places != places {
         let layers = DecoderModel.layers(from: places.places[0], of: checkpoint.description)
-        let model = try DecoderModel(checkpoint, layers: layers, includingHead: true, operations: operations)
+        let model = try DecoderModel(
+          checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic, operations: operations)
         loaded = (
           places, model,
           try saes.load(places, of: checkpoint, model: modelName, operations, compute, messages, isEmbedded: embedBasis)
@@ -98,10 +100,11 @@ struct SAEGrad: Filter {
       let (_, model, autoencoders) = loaded!
       let pass = FeatureGradients(model: model, autoencoders: autoencoders.operations, options: options)
       return GradientSegment(
-        pass, of: model, provenance: provenance(places, autoencoders.references),
+        pass, of: model, provenance: provenance(places, autoencoders.references).merging(arithmetic.provenance) { $1 },
         firstRecords: embedBasis ? pass.basisRecords() : EmptyCollection()
       ) {
-        .init(facts(pass.reports), lines: lines(pass.reports, autoencoders.operations))
+        .init(
+          facts(pass.reports), lines: lines(pass.reports, autoencoders.operations), closing: model.wordsOnDouble)
       }
     }
   }

@@ -112,6 +112,7 @@ struct PlanMaker {
     key.add("layers", "\(LayerList(group))")
     key.add(flags: study.featureFlags)
     if study.usesErrorTerm { key.add("--use-error-term", "given") }
+    key.add("--arithmetic", study.arithmetic)
     addModel(to: &key)
     if study.unit == .feature {
       for layer in group { key.add("autoencoder", (findings.autoencoders[layer] ?? []).map { $0.of(layer) }) }

@@ -38,6 +38,7 @@ public struct Study: Equatable, Sendable {
   /// Where to compute, as flags have it.
   public var device = "auto"
   public var precision = "float32"
+  public var arithmetic = "mixed"
   /// Numbers that are NaN or infinite stop no program.
   public var allowsNonfinite = false
   /// Further flags of grad-plot.
@@ -98,7 +99,8 @@ extension Study {
     let own = unit == .feature ? option("--sae", autoencoders) + featureFlags + featureWaivers : []
     let errorTerm = usesErrorTerm ? ["--use-error-term"] : []
     return Command(
-      unit.program, option("--model", model) + ["--layers", "\(LayerList(layers))"] + compute + own + errorTerm)
+      unit.program,
+      option("--model", model) + ["--layers", "\(LayerList(layers))"] + compute + arithmeticFlags + own + errorTerm)
   }
 
   /// - Parameter files: streams to be averaged; none: standard input.
@@ -110,6 +112,8 @@ extension Study {
   func pictures(in folder: String) -> Command {
     Command("grad-plot", option("--output", folder) + pictureFlags)
   }
+
+  private var arithmeticFlags: [String] { arithmetic == "mixed" ? [] : ["--arithmetic", arithmetic] }
 
   private var compute: [String] {
     ["--device", device] + (precision == "float32" ? [] : ["--precision", precision])
