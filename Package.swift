@@ -174,6 +174,6 @@ if Context.environment["FUZZING"] != nil {
         "Aggregation", "Decoders", "FilterSupport", "JSON", "Plotting", "SparseAutoencoders", "SystemIO", "TensorFiles",
         "TensorOperations", "TensorStream", "TestSupport", "Tokenization",
       ],
-      path: "Tests/Fuzzing")
+      path: "Tests/Fuzzing", exclude: ["run"])
   ]
 }

@@ -149,6 +149,12 @@ extension Reader {
       let table = GradientSums(
         .init(quantities: [.gradient, .attribution], modes: [.mean], lossReduction: .sum, weighting: .batch),
         allowsNonfinite: true)
+      let products = GradientSums(
+        .init(
+          quantities: [.gradient, .attribution, .activation], modes: [.mean, .meanAbsolute], lossReduction: .sum,
+          weighting: .position), allowsNonfinite: true)
+      products.use(basis, for: Place(.mlpOut, 0), operations: operations, team: ThreadTeam(size: 1))
+      var isWhole = true
       while let record = try reader.nextRecord() {
         _ = try record.batch
         switch segment.kind {
@@ -157,14 +163,23 @@ extension Reader {
           precondition(tokens.rows(of: tokens.sampleCount - 1).upperBound == tokens.tokenCount)
         case .gradients:
           try? sums.add(gradients: record)
+          if (try? products.add(gradients: record)) == nil { isWhole = false }
           try table.add(gradients: record)
         case .aggregates:
           try sums.merge(partial: record, of: texts)
           _ = sums.places.values.map(\.samples.count)
         }
       }
+      if isWhole { products.finish() }
     }
   }
+
+  /// A decoder of five features for the gradients of three dimensions that the seeds have.
+  nonisolated(unsafe) private static let basis = {
+    let tensor = operations.makeTensor(rows: 5, columns: 3)
+    operations.upload(tensor, from: (0..<15).map { Float($0) - 7 })
+    return Basis(decoder: Matrix(tensor), hostDecoder: Matrix(tensor))
+  }()
 
   // MARK: - Files
 

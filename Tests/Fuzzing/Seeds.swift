@@ -203,10 +203,24 @@ enum Seeds {
       try writer.write(record, batch: 0)
       try writer.end()
     }
+    // Of two samples of one document, with the activations themselves.
+    let activations = try streamBytes { writer in
+      try writer.begin(.gradients, provenance: ["places": "resid_post.1"])
+      var record = OutputRecord()
+      GradientBatch(
+        cuPositions: [0, 2, 3], position: [0, 1, 0], token: [5, 6, 7], sampleIndex: [0, 1], document: [4, 4],
+        predictions: [1, 0]
+      )
+      .add(to: &record)
+      record.add("grad.resid_post.1", [Float](repeating: 0.5, count: 6), shape: [3, 2])
+      record.add("act.resid_post.1", [Float](repeating: -2, count: 6), shape: [3, 2])
+      try writer.write(record, batch: 0)
+      try writer.end()
+    }
     let reference = "{\"path\":\"/a\",\"features\":3,\"width\":3,\"xxh64\":\"0\",\"embedded\":true}"
     let tokens = try tokenStream(
       [[[1, 2], [3]], [[4]]], provenance: ["places": "mlp_out.0", "basis.mlp_out.0": reference])
-    return [tokens, gradients, aggregates, tokens + tokens]
+    return [tokens, gradients, activations, aggregates, tokens + tokens]
   }
 
   /// The records of the streams, with nothing in place of the end record.

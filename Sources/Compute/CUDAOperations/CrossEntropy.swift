@@ -8,7 +8,7 @@ extension CUDAOperations {
   ///
   /// Where there is a cap c, z = c·tanh(x·Wᵀ / c), and each W[v] of dx comes with z's derivative 1 − tanh²(x·W[v] / c).
   /// PyTorch: F.cross_entropy(reduction="sum") behind a bias-free head. One pass over the vocabulary by tiles, as on
-  /// the processor: the logits never exist but for a tile.
+  /// the processor: the logits never exist but for a tile. Prominent words are added up in a sum of their own, in Double.
   public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double] {
     let (N, V, D) = (x.rows, head.rows, head.columns)
     precondition(dx?.hasShape(N, D) ?? true && x.columns == D && targets.count == N && !head.isColumnMajor)
@@ -22,6 +22,7 @@ extension CUDAOperations {
     let targetSlopes = scratch("target slopes", bytes: N * floats)
     let sums = scratch("softmax sums", bytes: N * MemoryLayout<Double>.stride)
     let losses = scratch("losses", bytes: N * MemoryLayout<Double>.stride)
+    let prominent = dx.map { scratch("prominent words", bytes: $0.count * MemoryLayout<Double>.stride) } ?? 0
     let targetList = list("targets", targets)
     for first in stride(from: 0, to: V, by: tile) {
       let words = min(tile, V - first)
@@ -32,8 +33,8 @@ extension CUDAOperations {
         into: logits, distance: words)
       device.run(
         "cross_entropy_tile", rows: N, .address(logits), .address(largest), .address(sums), .address(targetLogits),
-        .address(targetSlopes), .address(dx?.device ?? 0), .address(targetList), .int(words), .int(first), .int(D),
-        .float(softCap ?? 0))
+        .address(targetSlopes), .address(dx?.device ?? 0), .address(prominent), .address(targetList), .address(w),
+        .int(head.leadingDimension), .int(words), .int(first), .int(D), .float(softCap ?? 0))
       guard let dx else { continue }
       // dx(N,D) += e^(z − largest)(N,words) · W(words,D)
       device.multiply(
@@ -42,21 +43,31 @@ extension CUDAOperations {
         distance: D)
     }
     device.run(
-      "cross_entropy_end", rows: N, .address(losses), .address(dx?.device ?? 0), .address(largest), .address(sums),
-      .address(targetLogits), .address(targetSlopes), .address(targetList), .address(head.device),
-      .int(head.leadingDimension), .int(D))
+      "cross_entropy_end", rows: N, .address(losses), .address(dx?.device ?? 0), .address(prominent),
+      .address(largest), .address(sums), .address(targetLogits), .address(targetSlopes), .address(targetList),
+      .address(head.device), .int(head.leadingDimension), .int(D))
     return values(Double.self, count: N, at: losses)
   }
 }
 
 /// A softmax over the vocabulary that runs along with its tiles.
 let crossEntropyKernels = #"""
+  /// Whether a word is left out of the Float sum, which would lose what thousands of words with shares of 1e-8 add to
+  /// one that holds it: an eighth of the largest share so far, and 1/64 of the sum so far, which only 64 words can have.
+  #define MOST_PROMINENT 64
+  __device__ bool is_prominent(float share, double sum) {
+    return share >= 0.125f && (double)share * MOST_PROMINENT >= sum;
+  }
+
   /// Takes one tile of a row's logits into its running softmax: e^(z − m) replaces z, m being the largest logit so far.
   /// What was summed before shrinks where m has grown. Where there is a cap, z comes capped, and with its derivative
-  /// when it is summed with the words. One block a row.
+  /// when it is summed with the words. The target's own share is left out, and so are the prominent words, which
+  /// `prominent` (rows, D) takes. One block a row.
   extern "C" __global__ void cross_entropy_tile(
       float *logits, float *largest, double *sums, float *targetLogits, float *targetSlopes, float *weighted,
-      const int *targets, int words, int firstWord, int D, float cap) {
+      double *prominent, const int *targets, const float *W, int distance, int words, int firstWord, int D, float cap) {
+    __shared__ int foundWords[MOST_PROMINENT];
+    __shared__ float foundShares[MOST_PROMINENT];
     float *z = logits + (long long)blockIdx.x * words;
     float m = -__uint_as_float(0x7f800000u);
     for (int v = threadIdx.x; v < words; v += blockDim.x) m = fmaxf(m, z[v]);
@@ -67,6 +78,7 @@ let crossEntropyKernels = #"""
     float before = firstWord > 0 ? largest[blockIdx.x] : m;
     m = fmaxf(m, before);
     float shrink = firstWord > 0 ? expf(before - m) : 0;
+    double sumBefore = firstWord > 0 ? sums[blockIdx.x] * shrink : 0;
     int target = targets[blockIdx.x] - firstWord;
     double sum = 0;
     for (int v = threadIdx.x; v < words; v += blockDim.x) {
@@ -74,31 +86,54 @@ let crossEntropyKernels = #"""
       if (v == target) {
         targetLogits[blockIdx.x] = logit;
         targetSlopes[blockIdx.x] = slope;
+        share = 0;
       }
       sum += share;
       z[v] = share * slope;
     }
-    sum = block_sum(sum);
+    sum = sumBefore + block_sum(sum);
     if (threadIdx.x == 0) {
       largest[blockIdx.x] = m;
-      sums[blockIdx.x] = firstWord > 0 ? sums[blockIdx.x] * shrink + sum : sum;
+      sums[blockIdx.x] = sum;
     }
-    if (weighted && firstWord > 0 && shrink != 1)
-      for (int i = threadIdx.x; i < D; i += blockDim.x) weighted[(long long)blockIdx.x * D + i] *= shrink;
+    if (!weighted) return;
+    int count = 0, found;
+    for (int v = threadIdx.x; v < words; v += blockDim.x) count += is_prominent(z[v], sum);
+    int place = block_sum_before(count, &found);
+    for (int v = threadIdx.x; count > 0 && v < words; v += blockDim.x)
+      if (is_prominent(z[v], sum)) {
+        foundWords[place] = v;
+        foundShares[place++] = z[v];
+        z[v] = 0;
+      }
+    __syncthreads();
+    for (int i = threadIdx.x; i < D; i += blockDim.x) {
+      long long at = (long long)blockIdx.x * D + i;
+      double added = firstWord > 0 ? prominent[at] * shrink : 0;
+      for (int f = 0; f < found; f++) added += (double)foundShares[f] * W[(long long)foundWords[f] * distance + i];
+      prominent[at] = added;
+      if (firstWord > 0 && shrink != 1) weighted[at] *= shrink;
+    }
   }
 
-  /// loss = log Σ_v e^z[v] − z[target];  dx = Σ_v p[v]·W[v] − W[target]. Without a target both are 0. One block a row.
+  /// loss = log Σ_v e^z[v] − z[target];  dx = Σ_{v ≠ target} p[v]·W[v] − (1 − p[target])·W[target]. 1 − p[target] is the
+  /// others' sum: where the target is all but certain, the difference of the two would have no digits left. Without a
+  /// target both are 0. One block a row.
   extern "C" __global__ void cross_entropy_end(
-      double *losses, float *dx, const float *largest, const double *sums, const float *targetLogits,
-      const float *targetSlopes, const int *targets, const float *W, int distance, int D) {
+      double *losses, float *dx, const double *prominent, const float *largest, const double *sums,
+      const float *targetLogits, const float *targetSlopes, const int *targets, const float *W, int distance, int D) {
     int row = blockIdx.x, target = targets[row];
+    double others = sums[row], own = target < 0 ? 0 : exp((double)targetLogits[row] - largest[row]), sum = others + own;
     if (threadIdx.x == 0)
-      losses[row] = target < 0 ? 0 : (double)largest[row] + log(sums[row]) - (double)targetLogits[row];
+      losses[row] = target < 0     ? 0
+                    : own > others ? log1p(others / own)
+                                   : (double)largest[row] + log(sum) - (double)targetLogits[row];
     if (!dx) return;
-    float share = (float)(1 / sums[row]);
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
-      float *place = dx + (long long)row * D + i;
-      *place = target < 0 ? 0 : *place * share - targetSlopes[row] * W[(long long)target * distance + i];
+      long long at = (long long)row * D + i;
+      dx[at] = target < 0 ? 0
+                          : (float)((dx[at] + prominent[at]) / sum
+                                    - targetSlopes[row] * (others / sum) * W[(long long)target * distance + i]);
     }
   }
   """#

@@ -52,15 +52,25 @@ public final class MappedFile: @unchecked Sendable {
     }
   }
 
+  /// Begins to read the pages that hold `bytes`, and those alone, where a first touch reads what lies around them too.
+  /// Does not wait; memory of another kind is left as it is.
+  public static func willRead(_ bytes: UnsafeRawBufferPointer) {
+    guard let address = bytes.baseAddress, !bytes.isEmpty else { return }
+    let start = Int(bitPattern: address) / pageSize * pageSize
+    let end = Int(bitPattern: address) + bytes.count
+    madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, MADV_WILLNEED)
+  }
+
   /// Takes the pages of mapped files among `bytes` out of this process's memory. The page cache keeps them, and the
   /// next touch brings them back (some ms for 200 MB). Memory of another kind is left alone.
   public static func letGo(of bytes: UnsafeRawBufferPointer) {
     guard let address = bytes.baseAddress, MappedFiles.contain(bytes) else { return }
-    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let start = (Int(bitPattern: address) + page - 1) / page * page
-    let end = (Int(bitPattern: address) + bytes.count) / page * page
+    let start = (Int(bitPattern: address) + pageSize - 1) / pageSize * pageSize
+    let end = (Int(bitPattern: address) + bytes.count) / pageSize * pageSize
     if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, MADV_DONTNEED) }
   }
+
+  private static let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
 
   deinit {
     guard let address = bytes.baseAddress else { return }

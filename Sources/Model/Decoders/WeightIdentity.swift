@@ -32,14 +32,22 @@ struct WeightIdentity {
 
   private static func forEachSample(of tensor: StoredTensor, _ body: (UnsafeRawBufferPointer) -> Void) throws {
     let bytes = try tensor.uncheckedElements()
-    guard bytes.count > wholeUpTo else { return body(bytes) }
+    let samples = samples(of: bytes)
+    // All at a time, and nothing else: page by page, with what the system reads ahead, it would be most of a checkpoint
+    // that is not in memory yet.
+    samples.forEach(MappedFile.willRead)
+    samples.forEach(body)
     // A layer that is not computed with stays out of memory.
-    defer { MappedFile.letGo(of: bytes) }
+    if samples.count > 1 { MappedFile.letGo(of: bytes) }
+  }
+
+  private static func samples(of bytes: UnsafeRawBufferPointer) -> [UnsafeRawBufferPointer] {
+    guard bytes.count > wholeUpTo else { return [bytes] }
     let last = bytes.count - pieceSize
-    for piece in 0..<pieces {
+    return (0..<pieces).map { piece in
       // In this order there is no overflow, and the last piece is the end.
       let start = last / (pieces - 1) * piece + last % (pieces - 1) * piece / (pieces - 1)
-      body(UnsafeRawBufferPointer(rebasing: bytes[start..<start + pieceSize]))
+      return UnsafeRawBufferPointer(rebasing: bytes[start..<start + pieceSize])
     }
   }
 }

@@ -174,8 +174,35 @@ enum Oracle {
     _ x: some Collection<Double>, w: [Double], target: Int32, softCap: Float? = nil
   ) -> Double {
     guard target >= 0 else { return 0 }
-    let z = stride(from: 0, to: w.count, by: x.count).map { capped(dot(x, w[$0..<$0 + x.count]), softCap).value }
-    let largest = z.max()!
-    return largest + log(z.reduce(0) { $0 + exp($1 - largest) }) - z[Int(target)]
+    let z = logits(x, w, softCap).map(\.value)
+    let (own, largest) = (z[Int(target)], z.max()!)
+    guard own < largest else {
+      return log1p(z.indices.reduce(0) { $1 == Int(target) ? $0 : $0 + exp(z[$1] - own) })
+    }
+    return largest + log(z.reduce(0) { $0 + exp($1 - largest) }) - own
+  }
+
+  private static func logits(
+    _ x: some Collection<Double>, _ w: [Double], _ softCap: Float?
+  ) -> [(value: Double, slope: Double)] {
+    stride(from: 0, to: w.count, by: x.count).map { capped(dot(x, w[$0..<$0 + x.count]), softCap) }
+  }
+
+  /// Its gradient, Σ_{v ≠ target} p[v]·(h[v]·W[v] − h[target]·W[target]) with the cap's derivatives h: a sum in which
+  /// nothing cancels where the target is all but certain.
+  static func crossEntropyGradient(
+    _ x: some Collection<Double>, w: [Double], target: Int32, softCap: Float? = nil
+  ) -> [Double] {
+    let (D, own) = (x.count, Int(target))
+    var dx = [Double](repeating: 0, count: D)
+    guard target >= 0 else { return dx }
+    let z = logits(x, w, softCap)
+    let largest = z.map(\.value).max()!
+    let sum = z.reduce(0) { $0 + exp($1.value - largest) }
+    for v in z.indices where v != own {
+      let p = exp(z[v].value - largest) / sum
+      for i in 0..<D { dx[i] += p * (z[v].slope * w[v * D + i] - z[own].slope * w[own * D + i]) }
+    }
+    return dx
   }
 }

@@ -1,4 +1,6 @@
 import Decoders
+import Foundation
+import SystemIO
 import TensorFiles
 import TestSupport
 import Testing
@@ -62,5 +64,37 @@ import Testing
       #expect(try folder.weights() != identity, "\(places.prefix(1))")
       folder.tensors["lm_head.weight"] = head
     }
+  }
+
+  /// Of a checkpoint that the page cache does not hold, opening reads the samples and no more.
+  @Test func openingReadsLittleOfAFile() throws {
+    let folder = try ModelFolder("f16")
+    let rows = 400_000
+    try folder.setEntry("vocab_size", "\(rows)")
+    for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+      folder.tensors[name] = .init(type: .f16, shape: [rows, 40], bytes: Array(repeating: 0x3b, count: rows * 80))
+    }
+    try folder.write()
+    let path = folder.temporary.file("model.safetensors")
+    let descriptor = open(path, O_RDONLY)
+    defer { close(descriptor) }
+    #expect(fsync(descriptor) == 0 && posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) == 0)
+    // Of two tensors a fifth: the system may read 8 MB ahead of the header.
+    let most = 2 * rows * 80 / 5
+    // A file system in memory has no other place for it.
+    guard try cachedBytes(path) < most else { return }
+    _ = try Checkpoint(folder.path)
+    let cached = try cachedBytes(path)
+    #expect(cached < most, "\(cached)")
+  }
+
+  /// How much of a file is in the page cache.
+  private func cachedBytes(_ path: String) throws -> Int {
+    let file = try MappedFile(path: path)
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    var pages = [UInt8](repeating: 0, count: (file.bytes.count + page - 1) / page)
+    let address = UnsafeMutableRawPointer(mutating: file.bytes.baseAddress!)
+    try #require(mincore(address, file.bytes.count, &pages) == 0)
+    return pages.reduce(0) { $0 + Int($1 & 1) } * page
   }
 }

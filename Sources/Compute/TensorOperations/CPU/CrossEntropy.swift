@@ -11,8 +11,11 @@ private let wordTile = 512
 private let vocabularyParts = 16
 /// Words of at least this share of the likeliest are added in Double, each by itself. A Float sum that holds one of
 /// them loses what thousands of words with shares of 10⁻⁸ should add to it, in every row alike: signed averages over
-/// positions would be off by 10⁻⁵ (docs/accuracy.md).
+/// positions would be off by 10⁻⁵ (docs/derivations/cross-entropy.md).
 private let prominentShare: Float = 1 / 8
+/// They are also at least this part of the sum so far. So there are few of them in a tile, even where all words of the
+/// vocabulary are about as likely; then none outweighs the others' sum.
+private let prominentPart = 1 / 64.0
 
 extension CPUOperations {
   /// With z = x·Wᵀ and p = softmax(z):
@@ -161,7 +164,8 @@ final class SoftmaxSums {
     prominentAmong shares: UnsafeMutablePointer<Float>, _ count: Int, first: Int, of row: Int, slope: (Int) -> Float
   ) {
     withUnsafeTemporaryAllocation(of: Int32.self, capacity: count) { found in
-      for i in found[..<vector_indices_above(found.baseAddress!, shares, prominentShares, count)].map(Int.init) {
+      let indices = found[..<vector_indices_above(found.baseAddress!, shares, prominentShares, count)].map(Int.init)
+      for i in indices where Double(shares[i]) >= prominentPart * sums[row] {
         prominent[row].append((Int32(first + i), shares[i] * slope(i), largest[row]))
         shares[i] = 0
       }
