@@ -34,7 +34,7 @@ public struct Axis: Equatable, Sendable {
   public static func gradients(
     minimum: Double, maximum: Double, isCentredOnZero: Bool, margin: Double = 0.05
   ) -> Axis {
-    let smallestSpan = PlaceGradients.smallestSpread
+    let smallestSpan = PlaceAverages.smallestSpread
     guard minimum.isFinite, maximum.isFinite else { return Axis(low: isCentredOnZero ? -1 : 0, high: 1) }
     if isCentredOnZero {
       let reach = max(abs(minimum), abs(maximum))

@@ -3,7 +3,7 @@ import Aggregation
 extension Panel {
   /// How many of a layer's values lie where.
   static func histogram(
-    _ gradients: PlaceGradients, bins: Int, countScale: Axis.Scale, style: PanelStyle, title: String, subtitle: String?
+    _ gradients: PlaceAverages, bins: Int, countScale: Axis.Scale, style: PanelStyle, title: String, subtitle: String?
   ) -> Panel {
     let statistics = gradients.statistics
     let histogram = gradients.histogram(bins: bins)
@@ -54,7 +54,7 @@ extension Legend {
   static func mean(_ text: String) -> Legend { Legend(entries: [Entry(mark: .dashedLine, text: text)]) }
 }
 
-extension PlaceGradients {
+extension PlaceAverages {
   /// Signed gradients are, unless they all lie on one side, so far from it that little would be seen of their spread.
   var areDrawnAroundZero: Bool {
     guard mode == .mean else { return false }

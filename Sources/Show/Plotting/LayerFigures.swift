@@ -22,7 +22,7 @@ private let border = 10.0
 // MARK: One place, one mode
 
 extension Figure {
-  public static func histogram(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func histogram(_ gradients: PlaceAverages, _ options: PlotOptions = PlotOptions()) -> Figure {
     let title =
       "\(gradients.place.title): \(gradients.unit.subject) Gradient Distribution (\(gradients.mode.names.title))"
     let panel = Panel.histogram(
@@ -31,7 +31,7 @@ extension Figure {
     return page(panel, width: 10 * inch, height: 5.6 * inch)
   }
 
-  public static func scatter(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func scatter(_ gradients: PlaceAverages, _ options: PlotOptions = PlotOptions()) -> Figure {
     let title =
       "\(gradients.place.title): \(gradients.unit.subject) Gradient Scatter Plot (\(gradients.mode.names.title))"
     let panel = Panel.scatter(
@@ -49,7 +49,7 @@ extension Figure {
 // MARK: One place, both modes
 
 extension Figure {
-  public static func combinedHistogram(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func combinedHistogram(_ pair: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.histogram(
@@ -58,7 +58,7 @@ extension Figure {
       }, of: pair)
   }
 
-  public static func combinedScatter(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func combinedScatter(_ pair: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.scatter($0, top: options.top, style: .half, title: $0.mode.names.title, subtitle: $0.numbers)
@@ -66,7 +66,7 @@ extension Figure {
   }
 
   /// Only one of the two has signs, so each panel explains its own marks.
-  private static func combined(_ panels: [Panel], of pair: [PlaceGradients]) -> Figure {
+  private static func combined(_ panels: [Panel], of pair: [PlaceAverages]) -> Figure {
     let first = pair[0]
     return rows(
       of: panels, columns: panels.count, cellWidth: 8.6 * inch, cellHeight: 5.4 * inch,
@@ -78,7 +78,7 @@ extension Figure {
 // MARK: All layers at one site
 
 extension Figure {
-  public static func histograms(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func histograms(_ layers: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
     let panels = layers.map {
       Panel.histogram(
         $0, bins: options.gridBins, countScale: options.countScale, style: .cell, title: "Layer \($0.place.layer)",
@@ -89,7 +89,7 @@ extension Figure {
       legend: Panel.histogramLegend(mode: layers[0].mode, mean: "Mean"))
   }
 
-  public static func scatters(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func scatters(_ layers: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
     let panels = layers.map {
       Panel.scatter($0, top: options.top, style: .cell, title: "Layer \($0.place.layer)", subtitle: nil)
     }
@@ -101,7 +101,7 @@ extension Figure {
   }
 
   private static func allLayers(
-    _ panels: [Panel], of layers: [PlaceGradients], kind: String, columns: Int, legend: Legend
+    _ panels: [Panel], of layers: [PlaceAverages], kind: String, columns: Int, legend: Legend
   ) -> Figure {
     let first = layers[0]
     let site = first.place.site

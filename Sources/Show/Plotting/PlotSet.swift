@@ -19,7 +19,7 @@ public struct PlotSet: Sendable {
   /// layers of a site on one page where a mode has several.
   /// - Parameter gradients: all of one unit, each place and mode once, in the order in which they shall appear on the
   ///   pages of many layers.
-  public init(_ gradients: [PlaceGradients], _ options: PlotOptions = PlotOptions()) {
+  public init(_ gradients: [PlaceAverages], _ options: PlotOptions = PlotOptions()) {
     var plots: [Plot] = []
     // The pages of many layers take longest: first, they leave no thread waiting at the end.
     for site in Site.allCases {

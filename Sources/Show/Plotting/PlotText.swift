@@ -50,7 +50,7 @@ extension GradientUnit {
   var indexLabel: String { self == .feature ? "Feature Index" : "Activation Dimension Index" }
 }
 
-extension PlaceGradients {
+extension PlaceAverages {
   /// "Max |gradient|: 7.90×10⁻⁴   Mean: 3.47×10⁻⁴   Std: 2.99×10⁻⁵"
   var numbers: String {
     [

@@ -7,7 +7,7 @@ extension Panel {
 
   /// Every value of a layer at its index.
   static func scatter(
-    _ gradients: PlaceGradients, top: Int, style: PanelStyle, title: String, subtitle: String?
+    _ gradients: PlaceAverages, top: Int, style: PanelStyle, title: String, subtitle: String?
   ) -> Panel {
     let statistics = gradients.statistics
     let isSigned = gradients.mode == .mean
@@ -55,7 +55,7 @@ extension Panel {
     }
   }
 
-  static func scatterLegend(_ gradients: PlaceGradients, starred: Int, mean: String) -> Legend {
+  static func scatterLegend(_ gradients: PlaceAverages, starred: Int, mean: String) -> Legend {
     let isCloud = gradients.values.count > largestCloudOfDiscs
     let ramps =
       gradients.mode == .mean
@@ -72,7 +72,7 @@ extension Panel {
   fileprivate static let discShade = 0.4
 }
 
-extension PlaceGradients {
+extension PlaceAverages {
   /// The indices of the values that get a star. Where all is zero, nothing stands out.
   func starred(_ top: Int) -> [Int] { statistics.maximumMagnitude > 0 ? self.top(top) : [] }
 }

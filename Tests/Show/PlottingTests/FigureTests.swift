@@ -24,7 +24,9 @@ import Testing
       [.leastNonzeroMagnitude, 0],
     ]
     let oddSamples = odd.flatMap { values in
-      AveragingMode.allCases.map { PlaceGradients(place: Place(.mlpOut, 7), mode: $0, unit: .feature, values: values) }
+      AveragingMode.allCases.map {
+        PlaceAverages(place: Place(.mlpOut, 7), measure: .average(.gradient, $0), unit: .feature, values: values)
+      }
     }
     var logarithmic = PlotOptions()
     logarithmic.countScale = .logarithmic
@@ -67,8 +69,9 @@ import Testing
   }
 
   @Test func titleAndStatisticsStandOnThePage() {
-    let gradients = PlaceGradients(
-      place: Place(.mlpOut, 11), mode: .meanAbsolute, unit: .feature, values: [7.566e-5, 5.8632e-5, 0])
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 11), measure: .average(.gradient, .meanAbsolute), unit: .feature,
+      values: [7.566e-5, 5.8632e-5, 0])
     let texts = Figure.histogram(gradients).texts().map(\.text)
     #expect(texts.contains("Layer 11: SAE Feature Gradient Distribution (Mean Absolute)"))
     #expect(texts.contains("Total Features: 3    Max |gradient|: 7.57×10⁻⁵    Mean: 4.48×10⁻⁵    Std: 3.24×10⁻⁵"))
@@ -99,7 +102,8 @@ import Testing
     for (rank, index) in [17, 4000, 8999].enumerated() { values[index] = 50 + Double(rank) * 20 }
     var options = PlotOptions()
     options.top = 3
-    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: .meanAbsolute, unit: .feature, values: values)
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .meanAbsolute), unit: .feature, values: values)
     let texts = Figure.scatter(gradients, options).texts().map(\.text)
     #expect(["17", "4000", "8999", "Top 3 features"].allSatisfy(texts.contains))
   }
@@ -110,7 +114,8 @@ import Testing
     var options = PlotOptions()
     options.top = 3
     let layers = (0..<3).map {
-      PlaceGradients(place: Place(.mlpOut, $0), mode: .meanAbsolute, unit: .feature, values: values)
+      PlaceAverages(
+        place: Place(.mlpOut, $0), measure: .average(.gradient, .meanAbsolute), unit: .feature, values: values)
     }
     let texts = Figure.scatters(layers, options).texts().map(\.text)
     for index in ["17", "4000", "8999"] { #expect(texts.count { $0 == index } == 3) }
@@ -128,8 +133,9 @@ import Testing
     for count in [1001, 5005] {
       let (signed, absolute) = (AveragingMode.mean, AveragingMode.meanAbsolute)
       let pair = [signed, absolute].map { mode in
-        PlaceGradients(
-          place: Place(.mlpOut, 1), mode: mode, unit: .feature, values: (0..<count).map { values[$0 % values.count] })
+        PlaceAverages(
+          place: Place(.mlpOut, 1), measure: .average(.gradient, mode), unit: .feature,
+          values: (0..<count).map { values[$0 % values.count] })
       }
       for figure in [Figure.histogram(pair[1], options), .scatter(pair[1], options)] {
         let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
@@ -157,7 +163,8 @@ import Testing
     ] as [[Double]], AveragingMode.allCases) func nearlyEqualValuesShowABar(ends: [Double], mode: AveragingMode) throws
   {
     let values = (0..<1000).map { ends[$0 % 2] }
-    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: mode, unit: .feature, values: values)
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, mode), unit: .feature, values: values)
     for figure in [Figure.histogram(gradients), .histograms([gradients, gradients])] {
       let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
       // Above the legend's swatches nothing is as tall.
@@ -171,23 +178,26 @@ import Testing
   }
 
   @Test func whatIsLeftOutIsNamed() {
-    let gradients = PlaceGradients(
-      place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: [1, .nan, -.infinity])
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .mean), unit: .feature, values: [1, .nan, -.infinity])
     for figure in [Figure.histogram(gradients), .scatter(gradients)] {
       #expect(figure.texts().contains { $0.text == "Left out: 1 NaN (at 1), 1 infinite (at 2)" })
     }
-    let empty = PlaceGradients(place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: [.nan])
+    let empty = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .mean), unit: .feature, values: [.nan])
     #expect(Figure.scatter(empty).texts().contains { $0.text == "no finite values" })
   }
 }
 
 @Suite struct PlotSetTests {
-  private func layers(_ range: Range<Int>, _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceGradients] {
+  private func layers(_ range: Range<Int>, _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceAverages] {
     places(range.map { Place(.mlpOut, $0) }, modes, unit)
   }
 
-  private func places(_ places: [Place], _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceGradients] {
-    places.flatMap { place in modes.map { PlaceGradients(place: place, mode: $0, unit: unit, values: [1, 2]) } }
+  private func places(_ places: [Place], _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceAverages] {
+    places.flatMap { place in
+      modes.map { PlaceAverages(place: place, measure: .average(.gradient, $0), unit: unit, values: [1, 2]) }
+    }
   }
 
   @Test func hasTheFilesOfThePythonScripts() {

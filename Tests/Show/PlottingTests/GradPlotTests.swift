@@ -65,14 +65,6 @@ import Testing
     #expect(try !files("plots").contains { $0.hasPrefix("layer_0") })
   }
 
-  @Test func printsTables() throws {
-    let table = try program.run(["--text", "--top", "1"], input: stream())
-    #expect(table.status == 0 && table.text.hasPrefix("layer 0  mean  3 activations\n"))
-    let tabs = try program.run(["--tsv", "--top", "2", "--layers", "1"], input: stream())
-    #expect(tabs.text.split(separator: "\n").count == 1 + 2 * 2)
-    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["aggregates.ts"])
-  }
-
   /// Their histograms would have one name.
   @Test func refusesTwoUnitsInOneCall() throws {
     let array = folder.file("layer_1_mean_gradients.npy")
@@ -82,11 +74,9 @@ import Testing
       outcome.failed(
         65,
         saying: "grad-plot: expected features or activations, found activations of - and features of "
-          + "\(array): draw them one after the other, into a folder each; --unit says what arrays hold"))
+          + "\(array): take one after the other; --unit says what arrays hold"))
     #expect(!FileManager.default.fileExists(atPath: folder.file("plots")))
-    // A table has both; and one of the two is no trouble.
-    let table = try program.run(["--text", "--top", "1", "-", array], input: stream())
-    #expect(table.status == 0 && table.text.contains("2 features") && table.text.contains("3 activations"))
+    // One of the two is no trouble.
     let one = try program.run(["--output", folder.file("plots"), "--layers", "0", "-", array], input: stream())
     #expect(one.errors.hasPrefix("grad-plot: 6 pictures in "))
     #expect(try files("plots").count == 6)
@@ -95,16 +85,10 @@ import Testing
   @Test func anOutputThatCannotBeWrittenIsRefusedBeforeInputIsRead() throws {
     let outcome = try program.run(["--output", "/proc", "/nonexistent.npy"])
     #expect(outcome.failed(74, saying: "grad-plot: /proc: "), "\(outcome.errors)")
-    // A table goes elsewhere.
-    #expect(try program.run(["--text", "--output", "/proc"], input: stream()).status == 0)
   }
 
   @Test func noStarsAreAsked() throws {
     #expect(try program.run(["--top", "0", "--output", folder.file("plots"), "--quiet"], input: stream()).status == 0)
-    for flag in ["--text", "--tsv"] {
-      let outcome = try program.run([flag, "--top", "0"], input: stream())
-      #expect(outcome.failed(64, saying: "grad-plot: --top: expected at least 1 with \(flag), found 0"))
-    }
   }
 
   @Test func namesValuesThatAreNotFinite() throws {
@@ -137,12 +121,5 @@ import Testing
       #expect(outcome.status == 65, "cut to \(length) bytes")
       #expect(!FileManager.default.fileExists(atPath: folder.file("plots")))
     }
-  }
-
-  @Test func reportsAFullDevice() throws {
-    _ = try stream()
-    let outcome = try Program.shell("grad-plot --tsv \(folder.file("aggregates.ts")) > /dev/full")
-    #expect(outcome.status == 74)
-    #expect(outcome.errors == "grad-plot: standard output: write failed: No space left on device\n")
   }
 }
