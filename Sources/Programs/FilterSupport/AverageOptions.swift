@@ -62,3 +62,16 @@ extension AveragingMode: ExpressibleByArgument {
 
   public init?(argument: String) { self.init(\.flag, argument) }
 }
+
+/// The values of `--quantity`.
+public struct Quantities: ExpressibleByArgument {
+  public static let allValueStrings = Quantity.allCases.map(\.rawValue)
+  public static let defaultCompletionKind = CompletionKind.list(allValueStrings)
+
+  public let quantities: Set<Quantity>
+
+  public init?(argument: String) {
+    guard let quantities = AggregationChoices.quantities(named: argument) else { return nil }
+    self.quantities = quantities
+  }
+}

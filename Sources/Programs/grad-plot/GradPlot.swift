@@ -9,7 +9,7 @@ import SystemIO
 struct GradPlot: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-plot",
-    abstract: "Draw averaged gradients: histograms and scatter plots of every layer and of all.",
+    abstract: "Draw averages: histograms and scatter plots of every layer and of all, with error bars.",
     discussion: """
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
@@ -17,6 +17,8 @@ struct GradPlot: Filter {
               grad-aggregate --mode both --save out | grad-plot --output out
             grad-plot --unit activation --format pdf --log-counts --output pdf \\
               out/layer_*_mean_gradients.npy
+            grad-plot --layer-profile --common-scale --output profile \\
+              out/layer_*_gradients.npy
       Arrays give their layer and mode by their names (layer_11_mean_abs_gradients.npy) or by --layer and --mode.
       """,
     version: packageVersion)
@@ -42,6 +44,20 @@ struct GradPlot: Filter {
   @Option(help: "Plots in a row where all layers share a page.")
   var columns = 6
 
+  @Flag(help: "All plots of such a page on one scale, instead of each on its own.")
+  var commonScale = false
+
+  @Flag(
+    help: """
+      Also draw how the values of all layers are distributed, side by side on one scale, and the signed mean against \
+      mean_abs: what is consistent, and what cancels.
+      """)
+  var layerProfile = false
+
+  @Option(
+    help: "What is drawn: gradient, attribution, activation, or a list of them. (default: all that there are)")
+  var quantity: Quantities?
+
   @Option(help: "Pictures drawn at a time. (default: the cores this process may use)")
   var threads: Int?
 
@@ -64,18 +80,29 @@ struct GradPlot: Filter {
   func filter() throws {
     try checkOutputFolder(output)
     let collection = try input.read()
-    let gradients = try input.chosen(from: collection).filter { $0.measure.quantity == .gradient }
-    for gradients in gradients {
-      guard let exclusions = gradients.statistics.exclusions else { continue }
-      warn("\(gradients.place), \(gradients.mode.names.flag): left out: \(exclusions)")
+    let averages = try wanted(input.chosen(from: collection))
+    for averages in averages {
+      guard let exclusions = averages.statistics.exclusions else { continue }
+      warn("\(averages.place), \(averages.measure.name): left out: \(exclusions)")
     }
     try makeFolder(output)
-    let set = PlotSet(gradients, options)
+    let set = PlotSet(averages, options)
     let progress = Progress(unit: "pictures", total: set.plots.count, messages)
     try set.write(
       to: output, as: format, resolution: dpi, metadata: metadata(collection), threads: threads ?? availableCores()
     ) { _ in progress.advance(1) }
     progress.finish(" in \(output)")
+  }
+
+  /// Without firing, which has no pictures.
+  private func wanted(_ all: [PlaceAverages]) throws -> [PlaceAverages] {
+    let drawn = all.filter { $0.measure.quantity.map { quantity?.quantities.contains($0) ?? true } ?? false }
+    guard drawn.isEmpty else { return drawn }
+    let found = Set(all.map { $0.measure.quantity?.rawValue ?? $0.measure.name }).sorted().joined(separator: ", ")
+    let wanted = Quantity.allCases.filter { quantity?.quantities.contains($0) ?? true }.map { "\($0.rawValue)s" }
+    throw Failure(
+      .malformed, "expected averages of \(wanted.joined(separator: ", ")) to draw, found \(found)"
+    )
   }
 
   private var options: PlotOptions {
@@ -85,6 +112,8 @@ struct GradPlot: Filter {
     options.gridBins = bins ?? options.gridBins
     options.countScale = logCounts ? .logarithmic : .linear
     options.columns = columns
+    options.usesCommonScale = commonScale
+    options.showsLayerProfile = layerProfile
     return options
   }
 

@@ -28,6 +28,8 @@ import Testing
         PlaceAverages(place: Place(.mlpOut, 7), measure: .average(.gradient, $0), unit: .feature, values: values)
       }
     }
+    var common = PlotOptions()
+    common.usesCommonScale = true
     var logarithmic = PlotOptions()
     logarithmic.countScale = .logarithmic
     var figures: [(String, Figure)] = []
@@ -40,6 +42,33 @@ import Testing
       let pair = AveragingMode.allCases.map { sampleGradients($0, count: 5000, scale: scale) }
       figures.append(("combined histogram \(index)", .combinedHistogram(pair)))
       figures.append(("combined scatter \(index)", .combinedScatter(pair)))
+    }
+    for quantity in Quantity.allCases {
+      let layers = (0..<5).map { sampleGradients(layer: $0 * 3, .mean, count: 900).of(quantity) }
+      let absolute = (0..<5).map { layer in
+        // A few are a thousand times the others, and some are 0.
+        let values = sampleGradients(layer: layer * 3, .meanAbsolute, count: 900).values.enumerated()
+          .map { $0 % 90 == 0 ? 1000 * $1 : $0 % 3 == 0 ? 0 : $1 }
+        return PlaceAverages(
+          place: Place(.residPost, layer * 3), measure: .average(quantity, .meanAbsolute), unit: .feature,
+          values: values)
+      }
+      for (index, options) in [PlotOptions(), common].enumerated() {
+        figures.append(("\(quantity) scatters \(index)", .scatters(layers, options)))
+        figures.append(("\(quantity) histograms \(index)", .histograms(layers, options)))
+        figures.append(("\(quantity) profile \(index)", .profile(layers, options)))
+        figures.append(("\(quantity) long profile \(index)", .profile(absolute, options)))
+        figures.append(("\(quantity) consistency \(index)", .consistency(Array(zip(layers, absolute)), options)))
+      }
+      figures.append(("\(quantity) scatter", .scatter(layers[0])))
+      figures.append(("\(quantity) combined scatter", .combinedScatter([layers[0], absolute[0]])))
+      figures.append(("\(quantity) profile of one", .profile([absolute[4]])))
+    }
+    for mode in AveragingMode.allCases {
+      let all = (samples + oddSamples).filter { $0.mode == mode }
+      figures.append(("common scatters \(mode)", .scatters(all, common)))
+      figures.append(("common histograms \(mode)", .histograms(all, common)))
+      for one in all { figures.append(("profile", .profile([one]))) }
     }
     for mode in AveragingMode.allCases {
       let layers = (samples + oddSamples).filter { $0.mode == mode }
@@ -177,6 +206,64 @@ import Testing
     }
   }
 
+  /// Bars of two standard errors, for which the axis has room.
+  @Test func starsHaveErrorBars() throws {
+    let values = [Double](repeating: 1, count: 100) + [50, 70]
+    func figure(_ errors: [Double]?) -> Figure {
+      var options = PlotOptions()
+      options.top = 2
+      let averages = PlaceAverages(
+        place: Place(.mlpOut, 0), measure: .average(.attribution, .meanAbsolute), unit: .feature, values: values,
+        standardErrors: errors)
+      return .scatter(averages, options)
+    }
+    // Left of the plot, where no index stands.
+    func largestTick(_ figure: Figure) -> Double {
+      figure.texts().filter { $0.place.maxX < 70 }.compactMap { Double($0.text) }.max()!
+    }
+    let (with, without) = (figure([Double](repeating: 0, count: 100) + [0, 40]), figure(nil))
+    #expect(with.texts().contains { $0.text == "± 2 SE" } && !without.texts().contains { $0.text.contains("SE") })
+    #expect(largestTick(without) < 80 && largestTick(with) > 120)
+    #expect(with.texts().contains { $0.text == "Mean Absolute Attribution, nats" })
+    // Of an error that is not known there is no bar, and no room is taken for it.
+    #expect(largestTick(figure([Double](repeating: .nan, count: 102))) < 80)
+  }
+
+  @Test func aCommonScaleIsThatOfAllPlots() {
+    let layers = (0..<3).map { layer in
+      PlaceAverages(
+        place: Place(.mlpOut, layer), measure: .average(.gradient, .meanAbsolute), unit: .feature,
+        values: (0..<500).map { Double($0 % 50) * pow10(Double(layer)) })
+    }
+    var options = PlotOptions()
+    options.top = 0
+    func count(_ figure: Figure, _ label: String) -> Int { figure.texts().count { $0.text == label } }
+    for draw in [Figure.scatters, Figure.histograms] {
+      options.usesCommonScale = false
+      #expect(count(draw(layers, options), "4000") <= 1)
+      options.usesCommonScale = true
+      #expect(count(draw(layers, options), "4000") == 3)
+    }
+  }
+
+  @Test func profilesNameLayersAndTheLargest() {
+    let layers = [0, 10, 20].map { layer in
+      var values = (0..<400).map { Double($0 % 40) }
+      values[17 + layer] = 500
+      return PlaceAverages(
+        place: Place(.mlpOut, layer), measure: .average(.attribution, .meanAbsolute), unit: .feature, values: values)
+    }
+    let texts = Figure.profile(layers).texts().map(\.text)
+    for text in [
+      "0", "10", "20", "17", "27", "37", "Layer", "Mean Absolute Attribution, nats", "Median", "Top 20 features",
+      "SAE Feature Attribution by Layer – All Layers (Mean Absolute)",
+    ] {
+      #expect(texts.contains(text), "\(text)")
+    }
+    let gradients = layers.map { $0.of(.gradient) }
+    #expect(Figure.profile(gradients).texts().contains { $0.text == "Mean Absolute Gradient, nats a unit" })
+  }
+
   @Test func whatIsLeftOutIsNamed() {
     let gradients = PlaceAverages(
       place: Place(.mlpOut, 0), measure: .average(.gradient, .mean), unit: .feature, values: [1, .nan, -.infinity])
@@ -242,6 +329,37 @@ import Testing
     #expect(
       title("all_layers_resid_post_mean_gradient_histograms")
         == "Activation Gradient Distribution – All Layers at resid_post (Signed Mean)")
+  }
+
+  /// By the names that the scripts would have given them.
+  @Test func quantitiesAreNamed() {
+    let layers = places([Place(.mlpOut, 1), Place(.mlpOut, 2), Place(.attnOut, 2)], [.mean, .meanAbsolute], .feature)
+    let firing = PlaceAverages(place: Place(.mlpOut, 1), measure: .firing, unit: .feature, values: [1, 0])
+    var options = PlotOptions()
+    options.showsLayerProfile = true
+    let names = PlotSet(layers.map { $0.of(.attribution) } + [firing], options).plots.map(\.name)
+    var expected: Set<String> = []
+    for stem in ["layer_1", "layer_2", "layer_2_attn_out"] {
+      expected.formUnion(["\(stem)_attribution_hist_combined", "\(stem)_attribution_scatter_combined"])
+      for mode in ["mean", "mean_abs"] {
+        expected.formUnion(["\(stem)_\(mode)_attribution_hist", "\(stem)_\(mode)_attribution_feature_scatter"])
+      }
+    }
+    for mode in ["mean", "mean_abs"] {
+      expected.formUnion([
+        "all_layers_\(mode)_attribution_histograms", "all_layers_\(mode)_attribution_feature_scatter",
+        "all_layers_\(mode)_attribution_profile", "all_layers_attn_out_\(mode)_attribution_profile",
+      ])
+    }
+    expected.formUnion([
+      "all_layers_attribution_mean_against_mean_abs", "all_layers_attn_out_attribution_mean_against_mean_abs",
+    ])
+    #expect(names.count == expected.count && Set(names) == expected)
+    // Three quantities at once do not get into one another's way.
+    let all = Quantity.allCases.flatMap { quantity in layers.map { $0.of(quantity) } }
+    #expect(PlotSet(all, options).plots.count == 3 * expected.count)
+    let activation = places([Place(.mlpOut, 1)], [.mean], .activation)[0].of(.activation)
+    #expect(Figure.histogram(activation).title == "Layer 1: Activation Distribution (Signed Mean)")
   }
 
   @Test func oneModeOfOneLayerHasTwoFiles() {

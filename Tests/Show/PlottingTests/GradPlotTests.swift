@@ -52,6 +52,41 @@ import Testing
     }
   }
 
+  /// Every quantity that is there, or those that are asked for; firing has no pictures.
+  @Test func drawsWhatIsAveraged() throws {
+    let bytes = try streamBytes { writer in
+      try writer.begin(.aggregates, provenance: ["unit": "feature"])
+      var record = OutputRecord()
+      for name in ["mean_abs", "attribution_mean", "attribution_mean_abs", "firing"] {
+        record.add("\(name).mlp_out.1", [1, -2, 0.5] as [Float])
+        record.add("\(name)_se.mlp_out.1", [0.1, 0.2, 0.1] as [Float])
+      }
+      try writer.write(record, batch: 0)
+      try writer.end()
+    }
+    func names(_ flags: [String]) throws -> [String] {
+      let folder = try TemporaryFolder()
+      let outcome = try program.run(["--dpi", "20", "-q", "--output", folder.path] + flags, input: Data(bytes))
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      return try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    }
+    #expect(try names(["--quantity", "gradient"]).count == 2)
+    let attributions = try names(["--quantity", "attribution", "--layer-profile", "--common-scale"])
+    #expect(
+      attributions == [
+        "all_layers_attribution_mean_against_mean_abs.png", "all_layers_mean_abs_attribution_profile.png",
+        "all_layers_mean_attribution_profile.png", "layer_1_attribution_hist_combined.png",
+        "layer_1_attribution_scatter_combined.png", "layer_1_mean_abs_attribution_feature_scatter.png",
+        "layer_1_mean_abs_attribution_hist.png", "layer_1_mean_attribution_feature_scatter.png",
+        "layer_1_mean_attribution_hist.png",
+      ])
+    #expect(try names([]).count == 8)
+    let outcome = try program.run(
+      ["--output", folder.file("none"), "--quantity", "activation"], input: Data(bytes))
+    #expect(outcome.failed(65, saying: "expected averages of activations to draw, found attribution, firing, gradient"))
+    #expect(!FileManager.default.fileExists(atPath: folder.file("none")))
+  }
+
   @Test func takesArraysAndStreamsTogether() throws {
     try NumPyWriter.write([1e-5, 2e-5], to: folder.file("layer_7_mean_abs_gradients.npy"))
     let outcome = try program.run(

@@ -3,6 +3,16 @@ import Glibc
 import TensorStream
 import TestSupport
 
+extension PlaceAverages {
+  /// The same as of another quantity, with standard errors of a tenth to three tenths of the values.
+  func of(_ quantity: Quantity, withErrors: Bool = true) -> PlaceAverages {
+    PlaceAverages(
+      place: place, measure: .average(quantity, mode), unit: unit, values: values,
+      standardErrors: withErrors ? values.enumerated().map { abs($1) * (0.1 + Double($0 % 3) / 10) } : nil,
+      areFloat32: areFloat32)
+  }
+}
+
 func pow10(_ exponent: Double) -> Double { pow(10, exponent) }
 
 /// Gradients with a bell and a few outliers, as real ones have.
