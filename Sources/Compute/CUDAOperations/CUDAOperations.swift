@@ -106,6 +106,9 @@ public final class CUDAOperations: TensorOperations {
     device.run("add", elements: x.count, .address(y.device), .address(x.device), .long(x.count))
   }
 
+  /// On one thread: these rows are few, and the processor has nothing else to do.
+  public func makeDoubleOperations() -> DoubleOperations { DoubleOperations(threads: 1) }
+
   // MARK: - Products
 
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {

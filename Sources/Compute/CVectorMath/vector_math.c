@@ -369,3 +369,21 @@ void vector_add_products(double *sums, const float *w, const int32_t *columns, c
                          size_t count) {
   for (size_t i = 0; i < count; i++) sums[i] += (double)w[columns[i]] * g[rows[i]];
 }
+
+FOR_EACH_PROCESSOR
+void vector_widen_float(double *y, const float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = x[i];
+}
+
+FOR_EACH_PROCESSOR
+double vector_dot_doubles(const double *a, const double *b, size_t count) {
+#pragma clang fp reassociate(on)
+  double sum = 0;
+  for (size_t i = 0; i < count; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+FOR_EACH_PROCESSOR
+void vector_add_scaled_doubles(double *y, const double *x, size_t count, double factor) {
+  for (size_t i = 0; i < count; i++) y[i] += factor * x[i];
+}

@@ -102,7 +102,7 @@ struct KeptTensors {
 
   /// - Parameter initialise: asks for tensors of so many columns.
   init<Tensors>(
-    rows: Int, _ operations: any TensorOperations, for initialise: ((_ columns: Int) -> Tensor) -> Tensors
+    rows: Int, _ operations: any PassOperations, for initialise: ((_ columns: Int) -> Tensor) -> Tensors
   ) {
     _ = initialise { columns in
       tensors.append(operations.makeTensor(rows: rows, columns: columns))

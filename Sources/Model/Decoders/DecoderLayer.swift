@@ -5,6 +5,7 @@ import TensorOperations
 /// The layer is cut where places are: attention's heads, its output projection, the MLP. Each part's backward stands
 /// under it.
 struct DecoderLayer {
+  private let number: Int
   private let description: DecoderDescription
   private let attention: LayerAttention
   private let attentionNorm: Norm
@@ -22,6 +23,7 @@ struct DecoderLayer {
   private let mlpPostNorm: Norm?
 
   init(_ number: Int, _ weights: WeightLoader) throws {
+    self.number = number
     description = weights.checkpoint.description
     attention = description.attentions[number]
     attentionNorm = try weights.norm(.attentionNorm, bias: .attentionNormBias, number)
@@ -76,6 +78,13 @@ struct DecoderLayer {
       dQuery: workspace.dQuery, dKey: workspace.dKey, dValue: workspace.dValue, dOutput: workspace.dAttention,
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
       samples: pass.input.samples, shape: attention.shape)
+    switch pass.exchange {
+    case (let later, false)?: later.keep(number, workspace.dAttention)
+    case (let later, true)?:
+      later.add(
+        number, toKey: workspace.dKey, value: workspace.dValue, key: saved.key, value: saved.value, attention.shape)
+    case nil: break
+    }
     rotate(workspace.dQuery, workspace.dKey, pass, isBackward: true)
     queryNorm?.backwardOfHeads(
       dx: workspace.dQuery, statistics: saved.queryStatistics!, x: saved.rawQuery!, ops)

@@ -8,19 +8,26 @@ import TensorStream
 public final class DecoderModel {
   public let description: DecoderDescription
   /// What the tensors that a pass shows belong to.
-  public let operations: any TensorOperations
+  public let operations: any PassOperations
   private let checkpoint: Checkpoint
   /// By layer number.
   let layers: [Int: DecoderLayer]
   /// The final norm and the output head (V,D), where they were loaded.
   private let output: (norm: Norm, head: Matrix)?
   private let memory: PassMemory
+  /// The same layers in Double, where some rows are to be computed so.
+  let inDouble: DecoderModel?
+  /// How many of a sample's first positions are, from the lengths of its residual stream by layer. Tests have another.
+  package var rule: ([[Double]]) -> Int = { MassiveActivations.prefix(lengths: $0) }
+  /// Positions whose gradients were computed in Double so far.
+  public private(set) var rowsInDouble = 0
 
   /// Loads the weights of `layers` and, where asked for, of the output head.
   ///
   /// - Throws: `Failure` of kind unavailable where the device cannot compute the model's attention.
   public init(
-    _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, operations: any TensorOperations
+    _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, arithmetic: Arithmetic = .mixed,
+    operations: any PassOperations
   ) throws {
     self.checkpoint = checkpoint
     self.operations = operations
@@ -32,6 +39,12 @@ public final class DecoderModel {
     for layer in wanted { layers[layer] = try DecoderLayer(layer, weights) }
     self.layers = layers
     output = includingHead ? (try weights.norm(.finalNorm, bias: .finalNormBias), try weights.matrix(.head)) : nil
+    // Without the head there is no way back.
+    inDouble =
+      arithmetic == .mixed && includingHead
+      ? try DecoderModel(
+        checkpoint, layers: wanted, includingHead: true, arithmetic: .float32,
+        operations: operations.makeDoubleOperations()) : nil
   }
 
   /// The layers that must be loaded to go on from a place to the loss.
@@ -151,17 +164,30 @@ public final class DecoderModel {
   ///   - places: those whose gradients are wanted, none before `start`.
   ///   - shown: those whose activations are shown on the way to the loss, by `show`, (N,W), valid during the call: of
   ///     the layer of `start` only those that are computed from it alone.
-  ///   - record: called from the last of `places` to the first with the gradient of the summed loss there, (N,W), valid
-  ///     during the call.
+  ///   - record: called from the last of `places` to the first with the gradient of the summed loss there, and where
+  ///     there are rows whose gradients Float cannot give, once more with those.
   /// - Returns: each sample's loss in nats, summed over its predictions.
   public func gradients(
     _ input: ModelInput, from start: Start, at places: Set<Place>, showing shown: Set<Place> = [],
-    show: (Place, Tensor) -> Void = { _, _ in }, record: (Place, Tensor) throws -> Void
+    show: (Place, Tensor) -> Void = { _, _ in }, record: (Place, PlaceGradient) throws -> Void
   ) rethrows -> [Double] {
     precondition(places.allSatisfy { $0 >= start.place && description.sites.contains($0.site) })
     let pass = forward(input, from: start, showing: shown, show)
     let losses = losses(pass, dResidual: pass.dResidual)
-    try backward(pass, at: places, record)
+    let firstRows = inDouble == nil ? [] : massiveRows(pass)
+    func recordAll(_ place: Place, _ values: Tensor) throws {
+      try record(place, PlaceGradient(values: values, operations: operations, rows: nil))
+    }
+    if firstRows.isEmpty {
+      try backward(pass, at: places, recordAll)
+    } else {
+      let later = LaterAttention(firstRows, of: pass, inDouble!.operations as! DoubleOperations)
+      try backward(pass.keeping(later), at: places, recordAll)
+      // What is recorded anew must come last.
+      operations.finishDownloads()
+      try backAgain(later, of: input, from: start, at: places, record: record)
+      rowsInDouble += firstRows.reduce(0) { $0 + $1.count }
+    }
     return losses
   }
 
@@ -170,7 +196,7 @@ public final class DecoderModel {
     losses(forward(input, from: start, showing: []) { _, _ in }, dResidual: nil)
   }
 
-  private func forward(
+  func forward(
     _ input: ModelInput, from start: Start, showing places: Set<Place>, _ show: (Place, Tensor) -> Void
   ) -> PassTensors {
     let pass = memory.pass(input, layers: Self.layers(from: start.place, of: description).count)
@@ -222,7 +248,7 @@ public final class DecoderModel {
   }
 
   /// From `pass.dResidual`, the gradient at the residual stream behind the last layer, down to the first of `places`.
-  private func backward(_ pass: PassTensors, at places: Set<Place>, _ record: (Place, Tensor) throws -> Void) rethrows {
+  func backward(_ pass: PassTensors, at places: Set<Place>, _ record: (Place, Tensor) throws -> Void) rethrows {
     guard let lowest = places.min() else { return }
     let dx = pass.dResidual
     for number in (lowest.layer..<description.layerCount).reversed() {
@@ -235,7 +261,7 @@ public final class DecoderModel {
   }
 
   /// Each sample's loss and, where asked for, the gradient of their sum at the residual stream behind the last layer.
-  private func losses(_ pass: PassTensors, dResidual: Tensor?) -> [Double] {
+  func losses(_ pass: PassTensors, dResidual: Tensor?) -> [Double] {
     let (output, residual) = (output!, pass.residual)
     // The width of a residual row is all that these two need; both are free between the passes.
     let (normalized, dNormalized) = (pass.workspace.normalized, pass.workspace.mlpOutput)

@@ -7,25 +7,25 @@ struct Norm {
   let kind: Normalization
 
   /// y = norm(x) row by row, keeping in `statistics` what the way back needs.
-  func apply(y: Tensor, statistics: Tensor, x: Tensor, _ operations: any TensorOperations) {
+  func apply(y: Tensor, statistics: Tensor, x: Tensor, _ operations: any PassOperations) {
     operations.normalize(y: y, statistics: statistics, x: x, weight: weight, bias: bias, kind)
   }
 
   func backward(
-    dx: Tensor, dy: Tensor, statistics: Tensor, x: Tensor, _ operations: any TensorOperations, accumulate: Bool = true
+    dx: Tensor, dy: Tensor, statistics: Tensor, x: Tensor, _ operations: any PassOperations, accumulate: Bool = true
   ) {
     operations.normalizeBackward(
       dx: dx, dy: dy, statistics: statistics, x: x, weight: weight, kind, accumulate: accumulate)
   }
 
   /// The same of each head of a row; `statistics` is (N, heads).
-  func applyToHeads(y: Tensor, statistics: Tensor, x: Tensor, _ operations: any TensorOperations) {
+  func applyToHeads(y: Tensor, statistics: Tensor, x: Tensor, _ operations: any PassOperations) {
     let width = weight.count
     apply(y: y.rows(ofWidth: width), statistics: statistics.rows(ofWidth: 1), x: x.rows(ofWidth: width), operations)
   }
 
   /// Overwrites dx, the gradient at the heads behind the norm, with that before it.
-  func backwardOfHeads(dx: Tensor, statistics: Tensor, x: Tensor, _ operations: any TensorOperations) {
+  func backwardOfHeads(dx: Tensor, statistics: Tensor, x: Tensor, _ operations: any PassOperations) {
     let (width, dx) = (weight.count, dx.rows(ofWidth: weight.count))
     backward(
       dx: dx, dy: dx, statistics: statistics.rows(ofWidth: 1), x: x.rows(ofWidth: width), operations, accumulate: false)
@@ -38,12 +38,12 @@ struct Linear {
   let bias: Tensor?
 
   /// y = x · Wᵀ + b, or y += where `accumulate`.
-  func apply(y: Tensor, x: Tensor, _ operations: any TensorOperations, accumulate: Bool = false) {
+  func apply(y: Tensor, x: Tensor, _ operations: any PassOperations, accumulate: Bool = false) {
     operations.linear(y: y, x: x, weight: weight, bias: bias, accumulate: accumulate)
   }
 
   /// dx = dy · W, or dx += where `accumulate`.
-  func backward(dx: Tensor, dy: Tensor, _ operations: any TensorOperations, accumulate: Bool = false) {
+  func backward(dx: Tensor, dy: Tensor, _ operations: any PassOperations, accumulate: Bool = false) {
     operations.linearBackward(dx: dx, dy: dy, weight: weight, accumulate: accumulate)
   }
 }

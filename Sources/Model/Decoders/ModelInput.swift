@@ -16,6 +16,18 @@ public struct ModelInput {
   /// Each row's next token; −1 in a sample's last row, which predicts nothing.
   let targets: [Int32]
 
+  init(
+    sampleRows: [Range<Int>], samples: PackedSamples, inputIDs: [Int32], sampleRange: Range<Int>, positions: [Int32],
+    targets: [Int32]
+  ) {
+    self.sampleRows = sampleRows
+    self.samples = samples
+    self.inputIDs = inputIDs
+    self.sampleRange = sampleRange
+    self.positions = positions
+    self.targets = targets
+  }
+
   /// - Throws: as `DecoderDescription.check`.
   public init(_ tokens: TokenBatch, _ description: DecoderDescription) throws {
     try description.check(tokens)

@@ -2,7 +2,7 @@ import TensorOperations
 
 /// A pass over a batch: what it computes with, in and for.
 struct PassTensors {
-  let operations: any TensorOperations
+  let operations: any PassOperations
   let input: ModelInput
   let workspace: Workspace
   /// (N,D): the residual stream before the next layer, and its gradient on the way back.
@@ -13,15 +13,34 @@ struct PassTensors {
   /// Of the layers from `firstKept` on, or one for all of them in turn where there is no way back.
   fileprivate let kept: [LayerActivations]
   fileprivate let firstKept: Int?
+  /// Where some rows go back again in Double, what goes between the two, and which of the two this pass is.
+  private(set) var exchange: (later: LaterAttention, isInDouble: Bool)?
 
   /// What the way back needs of a layer.
   func saved(_ layer: Int) -> LayerActivations { kept[firstKept.map { layer - $0 } ?? 0] }
+
+  /// Those of all layers that are gone back through.
+  var keptLayers: [LayerActivations] { firstKept == nil ? [] : kept }
+
+  /// The same pass, whose way back keeps what some rows need that go back again in Double.
+  func keeping(_ later: LaterAttention) -> PassTensors {
+    var pass = self
+    pass.exchange = (later, false)
+    return pass
+  }
+
+  /// The same pass over those rows alone, whose way back takes up what was kept.
+  func taking(_ later: LaterAttention) -> PassTensors {
+    var pass = self
+    pass.exchange = (later, true)
+    return pass
+  }
 }
 
 /// The memory of passes, kept from one to the next.
 final class PassMemory {
   private let description: DecoderDescription
-  private let operations: any TensorOperations
+  private let operations: any PassOperations
   /// As many rows as the largest batch so far had.
   private var capacity = 0
   private var workspace: KeptTensors!
@@ -31,7 +50,7 @@ final class PassMemory {
   /// What `passRows` found.
   private var mostRows: Int?
 
-  init(_ description: DecoderDescription, _ operations: any TensorOperations) {
+  init(_ description: DecoderDescription, _ operations: any PassOperations) {
     self.description = description
     self.operations = operations
   }

@@ -4,7 +4,7 @@ import TensorOperations
 /// Brings a checkpoint's weights to the device.
 struct WeightLoader {
   let checkpoint: Checkpoint
-  let operations: any TensorOperations
+  let operations: any PassOperations
 
   /// A matrix (out, in).
   ///

@@ -76,3 +76,10 @@ public func writeGradients(
   try output.finish()
   compute.reportMemory(operations, messages)
 }
+
+extension DecoderModel {
+  /// For the end of a line: how many positions were computed in Double, where there were any.
+  public var wordsOnDouble: String {
+    rowsInDouble == 0 ? "" : ", \(rowsInDouble) positions in float64 (massive activations)"
+  }
+}

@@ -98,7 +98,9 @@ public final class FeatureGradients: GradientPass {
       (activations + Int(row) * W).update(from: rebuilt.values.baseAddress! + index * W, count: W)
     }
     let start = group.start(at: place, input.sampleRange, replacement: activations)
-    return model.gradients(input, from: start, at: [place]) { keep($1, $0, autoencoder, input, positions) }
+    let losses = model.gradients(input, from: start, at: [place]) { keep($1, $0, input, positions) }
+    finish(place, autoencoder, input, positions)
+    return losses
   }
 
   /// One forward pass of the unmodified model and one way back for all places.
@@ -106,11 +108,12 @@ public final class FeatureGradients: GradientPass {
     _ input: ModelInput, of group: SampleGroup, _ positions: RecordedPositions
   ) -> [Double] {
     let start = group.start(at: autoencoders[0].place, input.sampleRange)
-    return model.gradients(input, from: start, at: Set(neededPlaces)) { place, gradient in
-      let (_, autoencoder) = autoencoders.first { $0.place == place }!
+    let losses = model.gradients(input, from: start, at: Set(neededPlaces)) { keep($1, $0, input, positions) }
+    for (place, autoencoder) in autoencoders {
       rebuild(place, autoencoder, input, of: group, positions)
-      keep(gradient, place, autoencoder, input, positions)
+      finish(place, autoencoder, input, positions)
     }
+    return losses
   }
 
   /// The losses that qwen-capture found, else those of a forward pass.
@@ -138,16 +141,26 @@ public final class FeatureGradients: GradientPass {
     active[place]!.append(features)
   }
 
-  /// Keeps the recorded positions' gradients as ⟨decoder_i, ·⟩ wants them; `rows` holds what was rebuilt.
+  /// Keeps the recorded positions' gradients.
   private func keep(
-    _ gradient: Tensor, _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput,
-    _ positions: RecordedPositions
+    _ gradient: PlaceGradient, _ place: Place, _ input: ModelInput, _ positions: RecordedPositions
   ) {
-    let recorded = positions.range(of: input.sampleRange)
-    let kept = gradients[place]!.mutableValues.baseAddress! + recorded.lowerBound * gradient.columns
-    model.operations.startDownload(kept, from: gradient, rows: positions.rowsInPass(of: input.sampleRange))
+    gradient.startDownload(
+      kept(place, positions.range(of: input.sampleRange)), rows: positions.rowsInPass(of: input.sampleRange))
+  }
+
+  private func kept(_ place: Place, _ recorded: Range<Int>) -> UnsafeMutablePointer<Float> {
+    gradients[place]!.mutableValues.baseAddress! + recorded.lowerBound * width(place)
+  }
+
+  /// Makes of what was kept what ⟨decoder_i, ·⟩ wants; `rows` holds what was rebuilt.
+  private func finish(
+    _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput, _ positions: RecordedPositions
+  ) {
     guard options.isDense || autoencoder.scalesGradients else { return }
     model.operations.finishDownloads()
+    let recorded = positions.range(of: input.sampleRange)
+    let kept = kept(place, recorded)
     autoencoder.scaleGradients(kept, of: rows.values.baseAddress!, rows: recorded.count)
     guard options.isDense else { return }
     let dense = featureGradients[place]!.mutableValues.baseAddress!

@@ -36,13 +36,18 @@ final class RecordedGradients {
     for input in group.passes {
       let recorded = positions.rowsInPass(of: input.sampleRange)
       let first = positions.range(of: input.sampleRange).lowerBound
-      func keep(_ tensor: Tensor, in kept: HostTensor) {
-        model.operations.startDownload(
-          kept.mutableValues.baseAddress! + first * tensor.columns, from: tensor, rows: recorded)
+      func memory(_ kept: HostTensor, _ columns: Int) -> UnsafeMutablePointer<Float> {
+        kept.mutableValues.baseAddress! + first * columns
       }
       losses += model.gradients(
         input, from: group.start(at: start, input.sampleRange), at: Set(places), showing: Set(activations.keys),
-        show: { keep($1, in: activations[$0]!) }, record: { keep($1, in: gradients[$0]!) })
+        show: { place, activation in
+          model.operations.startDownload(
+            memory(activations[place]!, activation.columns), from: activation, rows: recorded)
+        },
+        record: { place, gradient in
+          gradient.startDownload(memory(gradients[place]!, gradient.columns), rows: recorded)
+        })
     }
     model.operations.finishDownloads()
     return losses

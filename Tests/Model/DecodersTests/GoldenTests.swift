@@ -56,7 +56,7 @@ import Testing
     for tokens in try golden.batches(run) {
       let batch = try ModelInput(tokens, model.description)
       losses += try captured(model, batch, at: Place(.mlpOut, 0)).gradients(golden.mlpOutputs) { place, gradient in
-        gradients[place.layer, default: []] += gradient.values
+        gradients[place.layer, default: []] += gradient
       }
     }
     let expected = try golden.doubles("\(run).loss")
@@ -85,7 +85,7 @@ import Testing
     func run(_ start: Place) throws -> (losses: [Double], gradients: [Place: [Float]]) {
       var gradients: [Place: [Float]] = [:]
       let captured = try captured(model, batch, at: start)
-      let losses = captured.gradients(all.places.filter { $0 >= start }) { gradients[$0] = $1.values }
+      let losses = captured.gradients(all.places.filter { $0 >= start }) { gradients[$0] = $1 }
       #expect(gradients.keys.sorted() == all.places.filter { $0 >= start })
       #expect(captured.losses() == losses)
       return (losses, gradients)
@@ -120,7 +120,7 @@ import Testing
       let batch = try ModelInput(tokens, model.description)
       var gradient: [Float] = []
       let place = Place(.mlpOut, 0)
-      let losses = try captured(model, batch, at: place).gradients([place]) { gradient = $1.values }
+      let losses = try captured(model, batch, at: place).gradients([place]) { gradient = $1 }
       return (losses, gradient)
     }
     let together = try run(tokens)
@@ -147,8 +147,8 @@ import Testing
       let (kept, fresher) = (try captured(used, batch, at: start), try captured(fresh, batch, at: start))
       #expect(kept.activation == fresher.activation && kept.rest == fresher.rest)
       var (first, second): ([[Float]], [[Float]]) = ([], [])
-      let losses = kept.gradients(golden.mlpOutputs) { first.append($1.values) }
-      #expect(fresher.gradients(golden.mlpOutputs) { second.append($1.values) } == losses)
+      let losses = kept.gradients(golden.mlpOutputs) { first.append($1) }
+      #expect(fresher.gradients(golden.mlpOutputs) { second.append($1) } == losses)
       #expect(first == second)
     }
   }
@@ -201,7 +201,7 @@ import Testing
         losses += try captured(model, ModelInput(tokens, model.description), at: start).gradients(
           places.filter { $0 >= start }
         ) { place, gradient in
-          found[place, default: []] += gradient.values
+          found[place, default: []] += gradient
         }
       }
       for (loss, expected) in zip(losses, try golden.doubles("plain.loss")) {
@@ -238,8 +238,21 @@ struct Captured {
     }
   }
 
-  func gradients(_ places: [Place], _ record: (Place, Tensor) -> Void) -> [Double] {
-    withStart { model.gradients(batch, from: $0, at: Set(places), record: record) }
+  /// Shows each place's gradients, (N,W), in the order in which they were recorded first.
+  func gradients(_ places: [Place], _ show: (Place, [Float]) -> Void) -> [Double] {
+    var (order, found): ([Place], [Place: [Float]]) = ([], [:])
+    let losses = withStart {
+      model.gradients(batch, from: $0, at: Set(places)) { place, gradient in
+        if found[place] == nil {
+          order.append(place)
+          found[place] = Array(repeating: .nan, count: batch.rowCount * gradient.columns)
+        }
+        gradient.startDownload(&found[place]!, rows: Array(0..<Int32(batch.rowCount)))
+        model.operations.finishDownloads()
+      }
+    }
+    for place in order { show(place, found[place]!) }
+    return losses
   }
 
   func losses() -> [Double] { withStart { model.losses(batch, from: $0) } }
@@ -253,11 +266,13 @@ func captured(_ model: DecoderModel, _ batch: ModelInput, at place: Place) throw
   return Captured(model: model, batch: batch, place: place, activation: activation, rest: rest)
 }
 
-func loadModel(_ folder: String, threads: Int = 2) throws -> DecoderModel {
+func loadModel(
+  _ folder: String, threads: Int = 2, arithmetic: Arithmetic = .mixed, operations: (any PassOperations)? = nil
+) throws -> DecoderModel {
   let checkpoint = try Checkpoint(folder)
   return try DecoderModel(
-    checkpoint, layers: 0..<checkpoint.description.layerCount, includingHead: true,
-    operations: try CPUOperations(threads: threads))
+    checkpoint, layers: 0..<checkpoint.description.layerCount, includingHead: true, arithmetic: arithmetic,
+    operations: try operations ?? CPUOperations(threads: threads))
 }
 
 extension Tensor {
@@ -265,7 +280,7 @@ extension Tensor {
   var values: [Float] { Array(UnsafeBufferPointer(start: address, count: count)) }
 
   /// The numbers of a tensor in any device's memory.
-  func downloaded(_ operations: any TensorOperations) -> [Float] {
+  func downloaded(_ operations: any PassOperations) -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { values, initialized in
       operations.download(values.baseAddress!, from: self)
       initialized = count

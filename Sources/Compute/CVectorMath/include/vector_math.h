@@ -74,6 +74,13 @@ size_t vector_indices_above(int32_t *indices, const float *p, const float *thres
 void vector_widen_bfloat16(float *y, const uint8_t *x, size_t count);
 void vector_widen_float16(float *y, const uint8_t *x, size_t count);
 
+/// float as double.
+void vector_widen_float(double *y, const float *x, size_t count);
+
+/// Σ a[i] · b[i], and y[i] += factor · x[i].
+double vector_dot_doubles(const double *a, const double *b, size_t count);
+void vector_add_scaled_doubles(double *y, const double *x, size_t count, double factor);
+
 /// sums[i] += factor · x[i] in double.
 void vector_accumulate(double *sums, const float *x, size_t count, double factor);
 

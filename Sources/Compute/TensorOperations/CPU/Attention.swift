@@ -66,7 +66,7 @@ extension CPUOperations {
                 if firstKey > first, correction != 1 { vector_scale(o + row * shape.queryWidth, W, correction) }
                 running[row] = (largest, running[row].sum * Double(correction) + sum)
               }
-              clear(s, outside: seen, count)
+              clearOutside(s, outside: seen, count)
             }
             // o(rows,W) += P(rows,count) · v(count,W)
             matrixProduct(
@@ -149,8 +149,8 @@ extension CPUOperations {
               let delta = Float(vector_dot(dO + row * qWidth, o + row * qWidth, W))
               vector_softmax_backward(dS_t, p_t, seen.count, delta, shape.scale)
               if shape.softCap != nil { vector_multiply(dS_t, slopes, seen.count) }
-              clear(p + row * tile, outside: seen, count)
-              clear(dS + row * tile, outside: seen, count)
+              clearOutside(p + row * tile, outside: seen, count)
+              clearOutside(dS + row * tile, outside: seen, count)
             }
             // dv(count,W) += Pᵀ · do
             matrixProduct(
@@ -170,7 +170,7 @@ extension CPUOperations {
 
 /// Makes 0 of those of `count` numbers that are not in `kept`.
 @inline(__always)
-private func clear(_ x: UnsafeMutablePointer<Float>, outside kept: Range<Int>, _ count: Int) {
+private func clearOutside(_ x: UnsafeMutablePointer<Float>, outside kept: Range<Int>, _ count: Int) {
   if kept.lowerBound > 0 { x.update(repeating: 0, count: kept.lowerBound) }
   if kept.upperBound < count { (x + kept.upperBound).update(repeating: 0, count: count - kept.upperBound) }
 }

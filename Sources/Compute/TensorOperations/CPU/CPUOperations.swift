@@ -79,16 +79,11 @@ public final class CPUOperations: TensorOperations {
     }
   }
 
+  public func makeDoubleOperations() -> DoubleOperations { DoubleOperations(team, threads: threads) }
+
   /// Runs `body` on consecutive parts of 0..<count, one a thread, each but the last a multiple of `multiple` long.
   func split(_ count: Int, multiple: Int = 1, _ body: (Range<Int>) -> Void) {
-    let units = (count + multiple - 1) / multiple
-    let parts = min(threads, units)
-    if parts <= 1 { return body(0..<count) }
-    team.run(parts) { part in
-      let start = units * part / parts * multiple
-      let end = min(units * (part + 1) / parts * multiple, count)
-      body(start..<end)
-    }
+    team.split(count, multiple: multiple, parts: threads, body)
   }
 
   /// Runs `body` on every task of 0..<count, each thread taking the next one when it is free, with `scratchBytes` of
@@ -103,6 +98,20 @@ public final class CPUOperations: TensorOperations {
         if task >= count { return }
         body(task, memory)
       }
+    }
+  }
+}
+
+extension ThreadTeam {
+  /// Runs `body` on at most so many consecutive parts of 0..<count, each but the last a multiple of `multiple` long.
+  func split(_ count: Int, multiple: Int, parts most: Int, _ body: (Range<Int>) -> Void) {
+    let units = (count + multiple - 1) / multiple
+    let parts = min(most, units)
+    if parts <= 1 { return body(0..<count) }
+    run(parts) { part in
+      let start = units * part / parts * multiple
+      let end = min(units * (part + 1) / parts * multiple, count)
+      body(start..<end)
     }
   }
 }

@@ -1,0 +1,78 @@
+import SystemIO
+
+/// The passes' operations in Double on the processor, for the few rows whose gradients Float cannot give and as what
+/// tests compare with. Weights are read in the types of their files and never widened as a whole.
+///
+/// A row's numbers depend neither on the other rows nor on how many threads there are.
+public final class DoubleOperations: PassOperations {
+  let team: ThreadTeam
+  let threads: Int
+  /// Rotation angles by their frequencies, made for as many positions as were asked for so far.
+  var rotations: [[Double]: RotationTable] = [:]
+
+  /// - Parameter team: threads that do nothing else while these operations run.
+  init(_ team: ThreadTeam, threads: Int) {
+    (self.team, self.threads) = (team, threads)
+  }
+
+  public convenience init(threads: Int) { self.init(ThreadTeam(size: threads), threads: threads) }
+
+  public var description: String { "cpu, float64, threads: \(threads)" }
+
+  public var memoryReport: String? { nil }
+
+  public func passRows(bytesPerRow: Int) -> Int { 1024 }
+
+  public func check(_ shape: AttentionShape) {}
+
+  public func makeMatrix(_ host: Matrix) -> Matrix { host }
+
+  public func makeTensor(rows: Int, columns: Int) -> Tensor {
+    let buffer = AlignedBuffer(capacity: rows * columns * MemoryLayout<Double>.stride)
+    return Tensor(
+      rows: rows, columns: columns, address: buffer.address.assumingMemoryBound(to: Float.self), owner: buffer)
+  }
+
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
+    let values = destination.doubles
+    for i in 0..<destination.count { values[i] = Double(source[i]) }
+  }
+
+  public func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor) {
+    let values = source.doubles
+    for i in 0..<source.count { destination[i] = Float(values[i]) }
+  }
+
+  public func startDownload(_ destination: UnsafeMutablePointer<Float>, from source: Tensor, rows: [Int32]?) {
+    guard let rows else { return download(destination, from: source) }
+    let (values, columns) = (source.doubles, source.columns)
+    for (place, row) in rows.enumerated() {
+      precondition(row >= 0 && row < source.rows)
+      for i in 0..<columns { destination[place * columns + i] = Float(values[Int(row) * columns + i]) }
+    }
+  }
+
+  public func finishDownloads() {}
+
+  public func copy(_ destination: Tensor, from source: Tensor) {
+    precondition(destination.hasShape(source.rows, source.columns))
+    destination.doubles.update(from: source.doubles, count: source.count)
+  }
+
+  public func add(_ y: Tensor, _ x: Tensor) {
+    precondition(y.hasShape(x.rows, x.columns))
+    let (sums, values) = (y.doubles, x.doubles)
+    for i in 0..<x.count { sums[i] += values[i] }
+  }
+
+  public func makeDoubleOperations() -> DoubleOperations { self }
+}
+
+extension Tensor {
+  /// The elements of a tensor that `DoubleOperations` made.
+  package var doubles: UnsafeMutablePointer<Double> {
+    UnsafeMutableRawPointer(address).assumingMemoryBound(to: Double.self)
+  }
+
+  package func doubles(row: Int) -> UnsafeMutablePointer<Double> { doubles + row * columns }
+}

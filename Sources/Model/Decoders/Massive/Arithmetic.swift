@@ -1,0 +1,7 @@
+/// What the passes are computed in.
+public enum Arithmetic: String, CaseIterable, Sendable {
+  /// Float, and Double for the first positions of samples in which a massive activation is on its way there.
+  case mixed
+  /// Float throughout but for sums.
+  case float32
+}

@@ -1,0 +1,81 @@
+import CUDAOperations
+import Decoders
+import TensorOperations
+import TensorStream
+import TestSupport
+import Testing
+
+/// The gradients of samples' first rows in Double, beside those of all other rows in Float.
+@Suite struct MassiveActivationTests {
+  /// Several samples, packed, from every place on: the first rows as a pass in Double over all rows has them, the others
+  /// as the pass in Float.
+  @Test(arguments: GoldenFile.families + ["f32"]) func firstRowsAreThoseOfDouble(name: String) throws {
+    try compare(name, CPUOperations(threads: 2))
+  }
+
+  @Test(
+    .enabled(if: StandInGPU.folder != nil, "\(StandInGPU.absence)"),
+    arguments: ["families/llama", "families/gpt_neox", "families/gemma2"])
+  func onAGPU(name: String) throws { try compare(name, CUDAOperations(folder: StandInGPU.folder)) }
+
+  private func compare(_ name: String, _ operations: some PassOperations) throws {
+    let golden = try GoldenFile(name)
+    let plain = try loadModel(golden.model, arithmetic: .float32, operations: operations)
+    let exact = try loadModel(golden.model, arithmetic: .float32, operations: DoubleOperations(threads: 1))
+    let mixed = try loadModel(golden.model, operations: operations)
+    let tokens = try golden.batches("plain")[0]
+    // Of every second length, that of the first sample among them.
+    let parity = tokens.rows(of: 0).count % 2
+    let rule = { (lengths: [[Double]]) in lengths[0].count % 2 == parity ? min(3, lengths[0].count) : 0 }
+    mixed.rule = rule
+    let batch = try ModelInput(tokens, mixed.description)
+    let first = (0..<tokens.sampleCount).flatMap { sample -> [Int] in
+      let rows = tokens.rows(of: sample)
+      return Array(rows.prefix(rule([Array(repeating: 0, count: rows.count)])))
+    }
+    #expect(!first.isEmpty && first.count < batch.rowCount)
+    let places = PlaceList(sites: mixed.description.sites, layers: 0..<golden.layerCount).places
+    for start in [places[0], Place(.attnZ, 0), Place(.attnOut, 0), Place(.mlpOut, 0)] {
+      let wanted = places.filter { $0 >= start }
+      func gradients(_ model: DecoderModel) throws -> [Place: [Float]] {
+        var found: [Place: [Float]] = [:]
+        // All from one and the same activation.
+        let captured = try captured(plain, batch, at: start)
+        _ = Captured(
+          model: model, batch: batch, place: start, activation: captured.activation, rest: captured.rest
+        ).gradients(wanted) { found[$0] = $1 }
+        return found
+      }
+      let (float, double, found) = try (gradients(plain), gradients(exact), gradients(mixed))
+      for place in wanted {
+        let W = mixed.description.width(of: place.site)
+        for row in 0..<batch.rowCount {
+          let range = row * W..<(row + 1) * W
+          if first.contains(row) {
+            let error = relativeL2(Array(found[place]![range]), double[place]![range].map(Double.init))
+            #expect(error < 5e-6, "\(place) from \(start), row \(row): \(error)")
+          } else {
+            #expect(found[place]![range] == float[place]![range], "\(place) from \(start), row \(row)")
+          }
+        }
+      }
+    }
+    #expect(mixed.rowsInDouble == 4 * first.count)
+  }
+
+  @Test func whichRowsAreOnTheirWay() {
+    let others = Array(repeating: 100.0, count: 20)
+    func prefix(_ layers: [Double]...) -> Int { MassiveActivations.prefix(lengths: layers) }
+    #expect(prefix(others) == 0)
+    // Settled ones alone.
+    #expect(prefix([22_000] + others) == 0)
+    #expect(prefix([22_000, 19_000] + others) == 0)
+    // One between them and the others, in any layer, and all before it.
+    #expect(prefix([22_000, 1_800] + others) == 2)
+    #expect(prefix([22_000] + others, [22_000, 90, 5_000] + others, others) == 3)
+    // Where none is settled, nothing is on its way.
+    #expect(prefix([6_000, 1_800] + others) == 0)
+    #expect(prefix([100]) == 0)
+    #expect(prefix([22_000, 1_800, 100]) == 2)
+  }
+}
