@@ -58,11 +58,13 @@ let package = Package(
       ],
       path: "Sources/Study/Aggregation"),
 
-    // Show: pictures.
+    // Show: tables, pictures.
     .systemLibrary(
       name: "CPNG", path: "Sources/Show/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(
       name: "CCairo", path: "Sources/Show/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+    .target(
+      name: "Tables", dependencies: ["Aggregation", "TensorStream", "SystemIO"], path: "Sources/Show/Tables"),
     .target(
       name: "Plotting", dependencies: ["Aggregation", "TensorFiles", "TensorStream", "CCairo", "CPNG", "SystemIO"],
       path: "Sources/Show/Plotting"),
@@ -99,6 +101,8 @@ let package = Package(
       path: "Sources/Programs/grad-aggregate"),
     .executableTarget(
       name: "grad-plot", dependencies: ["FilterSupport", "Aggregation", "Plotting"], path: "Sources/Programs/grad-plot"),
+    .executableTarget(
+      name: "grad-table", dependencies: ["FilterSupport", "Aggregation", "Tables"], path: "Sources/Programs/grad-table"),
     .executableTarget(
       name: "stream-info", dependencies: ["FilterSupport", "TensorStream"], path: "Sources/Programs/stream-info"),
 
@@ -146,7 +150,11 @@ let package = Package(
       dependencies: [
         "Aggregation", "SparseAutoencoders", "TensorOperations", "TensorStream", "TensorFiles", "JSON", "SystemIO",
         "TestSupport",
-      ], path: "Tests/Study/AggregationTests", exclude: ["Fixtures", "make_fixtures.py", "compare_with_numpy.py"]),
+      ], path: "Tests/Study/AggregationTests", exclude: ["Fixtures", "make_fixtures.py"]),
+    .testTarget(
+      name: "TablesTests",
+      dependencies: ["grad-table", "Tables", "Aggregation", "TensorFiles", "TensorStream", "SystemIO", "TestSupport"],
+      path: "Tests/Show/TablesTests"),
     .testTarget(
       name: "PlottingTests",
       dependencies: [
@@ -156,8 +164,8 @@ let package = Package(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot",
-        "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles", "Tokenization",
-        "SystemIO", "CZstd", "TestSupport",
+        "grad-table", "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles",
+        "Tokenization", "SystemIO", "CZstd", "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
     .testTarget(
       name: "RunEngineTests", dependencies: ["RunEngine", "FilterSupport", "SystemIO", "TestSupport"],

@@ -178,7 +178,8 @@ func page(of tool: Tool, version: String) -> String {
 
 func seeAlso(_ name: String) -> String {
   let others = [
-    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot", "stream-info", "gradient-run",
+    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot", "grad-table",
+    "stream-info", "gradient-run",
   ]
   return ".SH SEE ALSO\n"
     + others.filter { $0 != name }.map { "\(bold($0))(1)" }.joined(separator: ",\n") + "\n"

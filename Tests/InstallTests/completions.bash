@@ -59,6 +59,9 @@ offers 'demo|folder' grad-aggregate --save ''
 offers 'both|mean|mean_abs' grad-aggregate --mode ''
 offers 'mean|mean_abs' grad-plot --mode m
 offers 'pdf|png|svg' grad-plot --format ''
+offers 'jsonl|text|tsv' grad-table --format ''
+offers 'attribution.mean|attribution.mean_abs|attribution.mean_abs_se|attribution.mean_se' grad-table --sort attribution.m
+offers "$files" grad-table --compare ''
 offers 'mean|zero' sae-effect --ablate ''
 offers 'json|text' sae-effect --format ''
 offers "$files" sae-effect --features ''
@@ -71,6 +74,7 @@ offers '0|0-3|1|2|3|all' qwen-capture --model demo/model --layers ''
 offers '0-0|0-1|0-2|0-3' act-grad --model demo/model --layers 0-
 offers '0,2,3' sae-grad --model demo/model --layers 0,2,3
 offers all grad-plot --layers ''
+offers all grad-table --layers ''
 # Flags, not those that are there already.
 offers '--layers|--loss' qwen-capture --l
 offers --layers qwen-capture --loss --l

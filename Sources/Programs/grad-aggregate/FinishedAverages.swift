@@ -37,9 +37,9 @@ struct FinishedAverages {
     var arrays: [(path: String, values: [Double])] = []
     for (place, estimates) in places {
       for estimate in estimates {
-        arrays.append(("\(folder)/\(ArrayFileName.name(place, estimate.measure))", estimate.average))
+        arrays.append(("\(folder)/\(ArrayFileName(place, estimate.measure))", estimate.average))
         guard standardErrors, let errors = estimate.standardError else { continue }
-        arrays.append(("\(folder)/\(ArrayFileName.name(place, estimate.measure, isStandardError: true))", errors))
+        arrays.append(("\(folder)/\(ArrayFileName(place, estimate.measure, isStandardError: true))", errors))
       }
     }
     for array in arrays { try OutputFile.checkName(array.path) }

@@ -233,19 +233,6 @@ struct GradAggregate: Filter {
   }
 }
 
-/// The values of `--quantity`.
-struct Quantities: ExpressibleByArgument {
-  static let allValueStrings = Quantity.allCases.map(\.rawValue)
-  static let defaultCompletionKind = CompletionKind.list(allValueStrings)
-
-  let quantities: Set<Quantity>
-
-  init?(argument: String) {
-    guard let quantities = AggregationChoices.quantities(named: argument) else { return nil }
-    self.quantities = quantities
-  }
-}
-
 /// The values of `--mode`.
 struct Modes: ExpressibleByArgument {
   static let allValueStrings = [AveragingMode.meanAbsolute, .mean].map(\.names.flag) + ["both"]

@@ -9,7 +9,7 @@ import SystemIO
 struct GradPlot: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-plot",
-    abstract: "Draw averaged gradients: histograms and scatter plots of every layer and of all.",
+    abstract: "Draw averages: histograms and scatter plots of every layer and of all, with error bars.",
     discussion: """
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
@@ -17,7 +17,8 @@ struct GradPlot: Filter {
               grad-aggregate --mode both --save out | grad-plot --output out
             grad-plot --unit activation --format pdf --log-counts --output pdf \\
               out/layer_*_mean_gradients.npy
-            grad-plot --text --top 5 out/layer_2_mean_abs_gradients.npy
+            grad-plot --layer-profile --common-scale --output profile \\
+              out/layer_*_gradients.npy
       Arrays give their layer and mode by their names (layer_11_mean_abs_gradients.npy) or by --layer and --mode.
       """,
     version: packageVersion)
@@ -31,21 +32,7 @@ struct GradPlot: Filter {
   @Option(help: "Dots an inch: of the pictures, and of the pixels in vector formats.")
   var dpi = 150.0
 
-  @Option(help: "What the values belong to, feature or activation. (default: what the stream says; arrays: feature)")
-  var unit: GradientUnit?
-
-  @Option(help: "Mode of arrays whose names tell none. (default: mean where a value is negative, else mean_abs)")
-  var mode: AveragingMode?
-
-  @Option(help: "Layer of the first array whose name tells none; the next such arrays are the next layers.")
-  var layer = 0
-
-  @Option(
-    help: "Layers to draw, such as 0-23, 0,5,10 or all. (default: all)", completion: .layers, transform: LayerList.asked
-  )
-  var layers = LayerList?.none
-
-  @Option(help: "How many of the largest absolute values are starred, 0 for none, or listed by --text.")
+  @Option(help: "How many of the largest absolute values are starred, 0 for none.")
   var top = 20
 
   @Option(help: "Bins of the histograms. (default: 100, and 50 where all layers share a page)")
@@ -57,32 +44,32 @@ struct GradPlot: Filter {
   @Option(help: "Plots in a row where all layers share a page.")
   var columns = 6
 
-  @Flag(help: "Print statistics and the largest values instead of drawing.")
-  var text = false
+  @Flag(help: "All plots of such a page on one scale, instead of each on its own.")
+  var commonScale = false
 
-  @Flag(help: "As --text, separated by tabs, for programs.")
-  var tsv = false
+  @Flag(
+    help: """
+      Also draw how the values of all layers are distributed, side by side on one scale, and the signed mean against \
+      mean_abs: what is consistent, and what cancels.
+      """)
+  var layerProfile = false
+
+  @Option(
+    help: "What is drawn: gradient, attribution, activation, or a list of them. (default: all that there are)")
+  var quantity: Quantities?
 
   @Option(help: "Pictures drawn at a time. (default: the cores this process may use)")
   var threads: Int?
 
+  @OptionGroup var input: AverageOptions
   @OptionGroup var messages: MessageOptions
-
-  @Argument(
-    help: "Streams of aggregates, arrays (.npy), or both; - or nothing: a stream on standard input.",
-    completion: .file())
-  var files: [String] = []
 
   func validate() throws {
     try check("--dpi", dpi, in: 10...2400)
-    try check("--layer", layer, in: 0...9999)
     try check("--top", top, in: 0...100_000)
     try check("--bins", bins ?? 1, in: 1...100_000)
     try check("--columns", columns, in: 1...1000)
     try check("--threads", threads ?? 1, in: 1...1024)
-    if (text || tsv) && top == 0 {
-      throw ValidationError("--top: expected at least 1 with \(text ? "--text" : "--tsv"), found 0")
-    }
   }
 
   private func check<Value: Comparable>(_ name: String, _ value: Value, in range: ClosedRange<Value>) throws {
@@ -91,29 +78,31 @@ struct GradPlot: Filter {
   }
 
   func filter() throws {
-    if !text && !tsv { try checkOutputFolder(output) }
-    var defaults = GradientCollection.Defaults()
-    (defaults.unit, defaults.mode, defaults.nextLayer) = (unit, mode, layer)
-    var collection = GradientCollection(defaults)
-    for file in try InputFile.standardInputOr(files) { try collection.read(file.name) }
-    let gradients = try collection.sorted(layers: layers?.layers)
-    if text || tsv {
-      let out = OutputFile.standardOutput()
-      try out.write(gradientTable(gradients, top: top, isTabSeparated: tsv))
-      return try out.finish()
-    }
-    try collection.checkUnit(of: gradients)
-    for gradients in gradients {
-      guard let exclusions = gradients.statistics.exclusions else { continue }
-      warn("\(gradients.place), \(gradients.mode.names.flag): left out: \(exclusions)")
+    try checkOutputFolder(output)
+    let collection = try input.read()
+    let averages = try wanted(input.chosen(from: collection))
+    for averages in averages {
+      guard let exclusions = averages.statistics.exclusions else { continue }
+      warn("\(averages.place), \(averages.measure.name): left out: \(exclusions)")
     }
     try makeFolder(output)
-    let set = PlotSet(gradients, options)
+    let set = PlotSet(averages, options)
     let progress = Progress(unit: "pictures", total: set.plots.count, messages)
     try set.write(
       to: output, as: format, resolution: dpi, metadata: metadata(collection), threads: threads ?? availableCores()
     ) { _ in progress.advance(1) }
     progress.finish(" in \(output)")
+  }
+
+  /// Without firing, which has no pictures.
+  private func wanted(_ all: [PlaceAverages]) throws -> [PlaceAverages] {
+    let drawn = all.filter { $0.measure.quantity.map { quantity?.quantities.contains($0) ?? true } ?? false }
+    guard drawn.isEmpty else { return drawn }
+    let found = Set(all.map { $0.measure.quantity?.rawValue ?? $0.measure.name }).sorted().joined(separator: ", ")
+    let wanted = Quantity.allCases.filter { quantity?.quantities.contains($0) ?? true }.map { "\($0.rawValue)s" }
+    throw Failure(
+      .malformed, "expected averages of \(wanted.joined(separator: ", ")) to draw, found \(found)"
+    )
   }
 
   private var options: PlotOptions {
@@ -123,20 +112,14 @@ struct GradPlot: Filter {
     options.gridBins = bins ?? options.gridBins
     options.countScale = logCounts ? .logarithmic : .linear
     options.columns = columns
+    options.usesCommonScale = commonScale
+    options.showsLayerProfile = layerProfile
     return options
   }
 
-  private func metadata(_ collection: GradientCollection) -> [(key: String, value: String)] {
+  private func metadata(_ collection: AverageCollection) -> [(key: String, value: String)] {
     Provenance.extending(collection.provenance).sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 }
 
 extension PlotFormat: ExpressibleByArgument {}
-extension GradientUnit: ExpressibleByArgument {}
-
-extension AveragingMode: ExpressibleByArgument {
-  public static var allValueStrings: [String] { allCases.map(\.names.flag) }
-  public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
-
-  public init?(argument: String) { self.init(\.flag, argument) }
-}

@@ -1,3 +1,4 @@
+import Aggregation
 import FilterSupport
 import GradientPasses
 import JSON
@@ -69,8 +70,8 @@ struct PlaceLine {
     self.place = place
     features = lines.count
     let (effects, predictions) = (lines.map(\.effect), lines.map(\.predicted))
-    correlation = GradientPasses.correlation(effects, predictions)
-    rankCorrelation = GradientPasses.rankCorrelation(effects, predictions)
+    correlation = Aggregation.correlation(effects, predictions)
+    rankCorrelation = Aggregation.rankCorrelation(effects, predictions)
   }
 
   var json: String {

@@ -29,12 +29,12 @@ public struct Axis: Equatable, Sendable {
     }
   }
 
-  /// Room for gradients from `minimum` to `maximum`: a margin on both sides; centred on zero where the sign means
+  /// Room for averages from `minimum` to `maximum`: a margin on both sides; centred on zero where the sign means
   /// something; never empty, so that a constant array has a place to be drawn at: half its value to both sides.
-  public static func gradients(
+  public static func averages(
     minimum: Double, maximum: Double, isCentredOnZero: Bool, margin: Double = 0.05
   ) -> Axis {
-    let smallestSpan = PlaceGradients.smallestSpread
+    let smallestSpan = PlaceAverages.smallestSpread
     guard minimum.isFinite, maximum.isFinite else { return Axis(low: isCentredOnZero ? -1 : 0, high: 1) }
     if isCentredOnZero {
       let reach = max(abs(minimum), abs(maximum))

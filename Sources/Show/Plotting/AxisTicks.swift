@@ -76,7 +76,10 @@ public struct AxisTicks: Equatable, Sendable {
     guard first <= last else { return AxisTicks(values: [], labels: [], exponent: 0) }
     let stride = (last - first) / max(count, 1) + 1
     let values = Swift.stride(from: first, through: last, by: stride).map { pow(10, Double($0)) }
-    return AxisTicks(values: values, labels: values.map { grouped(Int($0)) }, exponent: 0)
+    let labels = zip(values, Swift.stride(from: first, through: last, by: stride)).map { value, exponent in
+      (0...9).contains(exponent) ? grouped(Int(value)) : powerOfTen(exponent)
+    }
+    return AxisTicks(values: values, labels: labels, exponent: 0)
   }
 
   /// The most ticks whose labels keep `gap` between them.

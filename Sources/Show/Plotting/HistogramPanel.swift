@@ -2,29 +2,29 @@ import Aggregation
 
 extension Panel {
   /// How many of a layer's values lie where.
+  ///
+  /// - Parameter scale: of the page; by default the panel's own.
   static func histogram(
-    _ gradients: PlaceGradients, bins: Int, countScale: Axis.Scale, style: PanelStyle, title: String, subtitle: String?
+    _ gradients: PlaceAverages, bins: Int, countScale: Axis.Scale, scale: HistogramScale? = nil, style: PanelStyle,
+    title: String, subtitle: String?
   ) -> Panel {
     let statistics = gradients.statistics
-    let histogram = gradients.histogram(bins: bins)
-    let isSigned = gradients.mode == .mean
-    let (first, last) = (histogram.edges[0], histogram.edges[histogram.counts.count])
-    // The outermost bars belong inside the frame, also those of a constant array, which are wider than its values.
-    let isCentred = gradients.areDrawnAroundZero
-    let xAxis = Axis.gradients(
-      minimum: statistics.count == 0 ? .nan : first, maximum: last, isCentredOnZero: isCentred, margin: 0.03)
-    let yAxis = Axis.counts(maximum: histogram.counts.max() ?? 0, scale: countScale)
+    let scale = scale ?? HistogramScale([gradients], bins: bins, countScale: countScale)
+    let histogram = scale.histogram(gradients, bins: bins)
+    let isSigned = gradients.isSigned
+    let isCentred = scale.isCentredOnZero
     let isCell = style.hasCompactHeader
+    let showsLoss = gradients.quantity != .activation
     return Panel(
       style: style, title: title, subtitle: subtitle, warning: gradients.warning(isCell: isCell),
       legend: style.sharesLegend
         ? .mean("Mean: \(plotNumber(statistics.mean))")
-        : histogramLegend(mode: gradients.mode, mean: "Mean: \(plotNumber(statistics.mean))"),
+        : histogramLegend(gradients, mean: "Mean: \(plotNumber(statistics.mean))"),
       xText: AxisText(
-        axis: xAxis, label: isCell ? "Gradient" : "\(gradients.mode.names.title) Gradient",
-        showsLossDirection: isCentred && !isCell),
+        axis: scale.xAxis, label: gradients.axisLabel(isCell: isCell),
+        showsLossDirection: isCentred && !isCell && showsLoss),
       yText: AxisText(
-        axis: yAxis,
+        axis: scale.yAxis,
         label: isCell
           ? "Count" : "Number of \(gradients.unit.countedThings)\(countScale == .linear ? "" : " (log scale)")",
         areIntegers: true),
@@ -43,9 +43,11 @@ extension Panel {
 }
 
 extension Panel {
-  static func histogramLegend(mode: AveragingMode, mean: String) -> Legend {
-    let signs = [(Palette.negativeBar, "increase lowers the loss"), (Palette.positiveBar, "increase raises the loss")]
-    let bars = mode == .mean ? signs.map { Legend.Entry(mark: .bar($0), text: $1) } : []
+  static func histogramLegend(_ gradients: PlaceAverages, mean: String) -> Legend {
+    let signs = [
+      (Palette.negativeBar, gradients.quantity.signs.below), (Palette.positiveBar, gradients.quantity.signs.above),
+    ]
+    let bars = gradients.isSigned ? signs.map { Legend.Entry(mark: .bar($0), text: $1) } : []
     return Legend(entries: bars + Legend.mean(mean).entries)
   }
 }
@@ -54,10 +56,15 @@ extension Legend {
   static func mean(_ text: String) -> Legend { Legend(entries: [Entry(mark: .dashedLine, text: text)]) }
 }
 
-extension PlaceGradients {
-  /// Signed gradients are, unless they all lie on one side, so far from it that little would be seen of their spread.
+extension PlaceAverages {
+  /// "Signed Mean Gradient"; in a cell, whose page says the mode, "Gradient".
+  func axisLabel(isCell: Bool) -> String {
+    isCell ? quantity.axisLabel : "\(mode.names.title) \(quantity.axisLabel)"
+  }
+
+  /// Signed averages are, unless they all lie on one side, so far from it that little would be seen of their spread.
   var areDrawnAroundZero: Bool {
-    guard mode == .mean else { return false }
+    guard isSigned else { return false }
     let (low, high) = (statistics.minimum, statistics.maximum)
     return !(low > 0 || high < 0) || high - low > statistics.maximumMagnitude / 4
   }

@@ -12,34 +12,38 @@ public struct PlotOptions: Sendable {
   public var countScale = Axis.Scale.linear
   /// Of the pages of many layers.
   public var columns = 6
+  /// All plots of such a page on one scale, instead of each on its own.
+  public var usesCommonScale = false
+  /// Also how the layers' values are distributed, side by side, and what is consistent of them.
+  public var showsLayerProfile = false
 
   public init() {}
 }
 
-private let inch = 72.0
+let inch = 72.0
 private let border = 10.0
 
 // MARK: One place, one mode
 
 extension Figure {
-  public static func histogram(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func histogram(_ gradients: PlaceAverages, _ options: PlotOptions = PlotOptions()) -> Figure {
     let title =
-      "\(gradients.place.title): \(gradients.unit.subject) Gradient Distribution (\(gradients.mode.names.title))"
+      "\(gradients.place.title): \(gradients.subject) Distribution (\(gradients.mode.names.title))"
     let panel = Panel.histogram(
       gradients, bins: options.bins, countScale: options.countScale, style: .page, title: title,
       subtitle: "\(gradients.total)    \(gradients.numbers)")
     return page(panel, width: 10 * inch, height: 5.6 * inch)
   }
 
-  public static func scatter(_ gradients: PlaceGradients, _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func scatter(_ gradients: PlaceAverages, _ options: PlotOptions = PlotOptions()) -> Figure {
     let title =
-      "\(gradients.place.title): \(gradients.unit.subject) Gradient Scatter Plot (\(gradients.mode.names.title))"
+      "\(gradients.place.title): \(gradients.subject) Scatter Plot (\(gradients.mode.names.title))"
     let panel = Panel.scatter(
       gradients, top: options.top, style: .page, title: title, subtitle: "\(gradients.total)    \(gradients.numbers)")
     return page(panel, width: 11.6 * inch, height: 5.8 * inch)
   }
 
-  private static func page(_ panel: Panel, width: Double, height: Double) -> Figure {
+  static func page(_ panel: Panel, width: Double, height: Double) -> Figure {
     Figure(width: width, height: height, title: panel.title) { canvas in
       panel.draw(on: canvas, in: Rectangle(x: 0, y: 0, width: width, height: height).inset(by: border))
     }
@@ -49,7 +53,7 @@ extension Figure {
 // MARK: One place, both modes
 
 extension Figure {
-  public static func combinedHistogram(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func combinedHistogram(_ pair: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.histogram(
@@ -58,7 +62,7 @@ extension Figure {
       }, of: pair)
   }
 
-  public static func combinedScatter(_ pair: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func combinedScatter(_ pair: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
     combined(
       pair.map {
         Panel.scatter($0, top: options.top, style: .half, title: $0.mode.names.title, subtitle: $0.numbers)
@@ -66,11 +70,11 @@ extension Figure {
   }
 
   /// Only one of the two has signs, so each panel explains its own marks.
-  private static func combined(_ panels: [Panel], of pair: [PlaceGradients]) -> Figure {
+  private static func combined(_ panels: [Panel], of pair: [PlaceAverages]) -> Figure {
     let first = pair[0]
     return rows(
       of: panels, columns: panels.count, cellWidth: 8.6 * inch, cellHeight: 5.4 * inch,
-      title: "\(first.place.title): \(first.unit.subject) Gradient Comparison", subtitle: first.total,
+      title: "\(first.place.title): \(first.subject) Comparison", subtitle: first.total,
       legend: Legend(entries: []))
   }
 }
@@ -78,20 +82,24 @@ extension Figure {
 // MARK: All layers at one site
 
 extension Figure {
-  public static func histograms(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func histograms(_ layers: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
+    let scale =
+      options.usesCommonScale
+      ? HistogramScale(layers, bins: options.gridBins, countScale: options.countScale) : nil
     let panels = layers.map {
       Panel.histogram(
-        $0, bins: options.gridBins, countScale: options.countScale, style: .cell, title: "Layer \($0.place.layer)",
-        subtitle: nil)
+        $0, bins: options.gridBins, countScale: options.countScale, scale: scale, style: .cell,
+        title: "Layer \($0.place.layer)", subtitle: nil)
     }
     return allLayers(
       panels, of: layers, kind: "Distribution", columns: options.columns,
-      legend: Panel.histogramLegend(mode: layers[0].mode, mean: "Mean"))
+      legend: Panel.histogramLegend(layers.first(where: \.isSigned) ?? layers[0], mean: "Mean"))
   }
 
-  public static func scatters(_ layers: [PlaceGradients], _ options: PlotOptions = PlotOptions()) -> Figure {
+  public static func scatters(_ layers: [PlaceAverages], _ options: PlotOptions = PlotOptions()) -> Figure {
+    let scale = options.usesCommonScale ? ScatterScale(layers, top: options.top) : nil
     let panels = layers.map {
-      Panel.scatter($0, top: options.top, style: .cell, title: "Layer \($0.place.layer)", subtitle: nil)
+      Panel.scatter($0, top: options.top, scale: scale, style: .cell, title: "Layer \($0.place.layer)", subtitle: nil)
     }
     let largest = layers.max { $0.values.count < $1.values.count } ?? layers[0]
     let starred = layers.map { $0.starred(options.top).count }.max() ?? 0
@@ -101,21 +109,15 @@ extension Figure {
   }
 
   private static func allLayers(
-    _ panels: [Panel], of layers: [PlaceGradients], kind: String, columns: Int, legend: Legend
+    _ panels: [Panel], of layers: [PlaceAverages], kind: String, columns: Int, legend: Legend
   ) -> Figure {
-    let first = layers[0]
-    let site = first.place.site
-    let sizes = Set(layers.map(\.values.count))
-    let things = "\(grouped(first.values.count)) \(first.unit.shortThings) each"
-    return rows(
+    rows(
       of: panels, columns: min(columns, panels.count), cellWidth: 4.6 * inch, cellHeight: 3.1 * inch,
-      title:
-        "\(first.unit.subject) Gradient \(kind) – All Layers\(site == .mlpOut ? "" : " at \(site.rawValue)") (\(first.mode.names.title))",
-      subtitle: "\(layers.count) layers" + (sizes.count == 1 ? " of \(things)" : ""), legend: legend)
+      title: layers.title(kind, layers[0].mode.names.title), subtitle: layers.sizes, legend: legend)
   }
 
   /// Panels row by row under a title, their plot areas aligned.
-  private static func rows(
+  static func rows(
     of panels: [Panel], columns: Int, cellWidth: Double, cellHeight: Double, title: String, subtitle: String,
     legend: Legend
   ) -> Figure {
@@ -135,5 +137,24 @@ extension Figure {
       heading.draw(on: canvas, at: Point(x: border + margins.left, y: border))
       for (panel, cell) in zip(panels, cells) { panel.draw(on: canvas, in: cell, margins: margins) }
     }
+  }
+}
+
+extension PlaceAverages {
+  /// "SAE Feature Gradient"; of an activation's own average "Activation".
+  var subject: String { unit.subject == quantity.title ? quantity.title : "\(unit.subject) \(quantity.title)" }
+}
+
+extension [PlaceAverages] {
+  /// "SAE Feature Gradient Scatter – All Layers at resid_post (Signed Mean)", of the layers of one site.
+  func title(_ kind: String, _ remark: String) -> String {
+    let site = self[0].place.site
+    return "\(self[0].subject) \(kind) – All Layers\(site == .mlpOut ? "" : " at \(site.rawValue)") (\(remark))"
+  }
+
+  /// "24 layers of 65,536 features each"
+  var sizes: String {
+    let isEven = Set(map(\.values.count)).count == 1
+    return "\(count) layers" + (isEven ? " of \(grouped(self[0].values.count)) \(self[0].unit.shortThings) each" : "")
   }
 }

@@ -3,6 +3,9 @@ struct Legend {
   enum Mark {
     case star
     case dashedLine
+    case line
+    /// Upright, with an end at both sides.
+    case whiskers
     case bar(Color)
     /// Points from sparse to dense.
     case ramp(ColorRamp)
@@ -36,6 +39,11 @@ struct Legend {
         canvas.line(
           from: Point(x: box.x, y: middle), to: Point(x: box.maxX, y: middle), Palette.meanLine, width: style.lineWidth,
           dashes: Canvas.dashes(style))
+      case .line:
+        canvas.line(
+          from: Point(x: box.x, y: middle), to: Point(x: box.maxX, y: middle), Palette.meanLine, width: style.lineWidth)
+      case .whiskers:
+        canvas.whiskers(x: box.midX, from: box.y, to: box.maxY, halfWidth: box.width * 0.3)
       case .bar(let color): canvas.fill(canvas.snapped(box), color)
       case .dot(let color): canvas.disc(at: Point(x: box.midX, y: middle), radius: style.textSize * 0.2, color)
       case .ramp(let ramp):
@@ -58,6 +66,8 @@ struct Legend {
     case .star: style.textSize * 1.1
     case .dot: style.textSize * 0.6
     case .dashedLine: style.textSize * 2.3
+    case .line: style.textSize * 1.6
+    case .whiskers: style.textSize * 0.9
     case .bar: style.textSize * 1.1
     case .ramp: style.textSize * 3.2
     }
@@ -71,6 +81,19 @@ extension Canvas {
     polygon(
       Self.starPoints(at: centre, radius: radius), fill: Palette.star, outline: Palette.starOutline,
       width: radius * 0.14)
+  }
+
+  /// An upright line with ends, dark on a light casing.
+  func whiskers(x: Double, from top: Double, to bottom: Double, halfWidth: Double) {
+    for (color, extra) in [(Palette.casing, 1.2), (Palette.starOutline, 0)] {
+      let width = 0.9 + extra
+      line(from: Point(x: x, y: top), to: Point(x: x, y: bottom), color, width: width)
+      for y in [top, bottom] {
+        line(
+          from: Point(x: x - halfWidth - extra / 2, y: y), to: Point(x: x + halfWidth + extra / 2, y: y), color,
+          width: width)
+      }
+    }
   }
 
   /// A line through the data that stays visible on dark and light ground: dark dashes on a light casing.

@@ -15,34 +15,65 @@ public struct PlotSet: Sendable {
 
   public let plots: [Plot]
 
-  /// A histogram and a scatter plot of each place and mode; both modes side by side where a place has both; and all
-  /// layers of a site on one page where a mode has several.
-  /// - Parameter gradients: all of one unit, each place and mode once, in the order in which they shall appear on the
+  /// A histogram and a scatter plot of each place, quantity and mode; both modes side by side where a place has both; and
+  /// all layers of a site on one page where there are several. Of firing nothing is drawn.
+  /// - Parameter gradients: all of one unit, each place and measure once, in the order in which they shall appear on the
   ///   pages of many layers.
-  public init(_ gradients: [PlaceGradients], _ options: PlotOptions = PlotOptions()) {
+  public init(_ gradients: [PlaceAverages], _ options: PlotOptions = PlotOptions()) {
     var plots: [Plot] = []
     // The pages of many layers take longest: first, they leave no thread waiting at the end.
     for site in Site.allCases {
-      for mode in AveragingMode.allCases {
-        let layers = gradients.filter { $0.place.site == site && $0.mode == mode }
-        guard layers.count > 1 else { continue }
-        plots.append(Plot(name: site.allScattersFile(mode, layers[0].unit)) { .scatters(layers, options) })
-        plots.append(Plot(name: site.allHistogramsFile(mode)) { .histograms(layers, options) })
+      for quantity in Quantity.allCases {
+        plots += Self.allLayers(gradients.filter { $0.place.site == site && $0.measure.quantity == quantity }, options)
       }
     }
     for one in gradients {
-      plots.append(Plot(name: one.place.scatterFile(one.mode, one.unit)) { .scatter(one, options) })
-      plots.append(Plot(name: one.place.histogramFile(one.mode)) { .histogram(one, options) })
-    }
-    for absolute in gradients where absolute.mode == .meanAbsolute {
-      guard let signed = gradients.first(where: { $0.mode == .mean && $0.place == absolute.place }) else { continue }
-      let pair = [signed, absolute]
-      plots.append(Plot(name: absolute.place.combinedScatterFile) { .combinedScatter(pair, options) })
+      guard let quantity = one.measure.quantity else { continue }
       plots.append(
-        Plot(name: absolute.place.combinedHistogramFile) { .combinedHistogram(pair, options) })
+        Plot(name: one.place.scatterFile(quantity, one.mode, one.unit)) { .scatter(one, options) })
+      plots.append(Plot(name: one.place.histogramFile(quantity, one.mode)) { .histogram(one, options) })
+    }
+    for pair in Self.pairs(gradients) {
+      let (place, quantity) = (pair.signed.place, pair.signed.quantity)
+      let both = [pair.signed, pair.absolute]
+      plots.append(Plot(name: place.combinedScatterFile(quantity)) { .combinedScatter(both, options) })
+      plots.append(Plot(name: place.combinedHistogramFile(quantity)) { .combinedHistogram(both, options) })
     }
     precondition(Set(plots.map(\.name)).count == plots.count, "two pictures of one name")
     self.plots = plots
+  }
+
+  /// The pages of one quantity at all layers of a site.
+  private static func allLayers(_ all: [PlaceAverages], _ options: PlotOptions) -> [Plot] {
+    guard let first = all.first else { return [] }
+    let (site, quantity) = (first.place.site, first.quantity)
+    var plots: [Plot] = []
+    for mode in AveragingMode.allCases {
+      let layers = all.filter { $0.mode == mode }
+      if layers.count > 1 {
+        plots.append(Plot(name: site.allScattersFile(quantity, mode, first.unit)) { .scatters(layers, options) })
+        plots.append(Plot(name: site.allHistogramsFile(quantity, mode)) { .histograms(layers, options) })
+      }
+      if options.showsLayerProfile, !layers.isEmpty {
+        plots.append(Plot(name: site.profileFile(quantity, mode)) { .profile(layers, options) })
+      }
+    }
+    let pairs = pairs(all).filter { $0.signed.values.count == $0.absolute.values.count }
+    if options.showsLayerProfile, !pairs.isEmpty {
+      plots.append(Plot(name: site.consistencyFile(quantity)) { .consistency(pairs, options) })
+    }
+    return plots
+  }
+
+  /// Both modes of each place and quantity that has both.
+  private static func pairs(_ all: [PlaceAverages]) -> [(signed: PlaceAverages, absolute: PlaceAverages)] {
+    all.compactMap { absolute in
+      guard absolute.measure.quantity != nil, absolute.mode == .meanAbsolute else { return nil }
+      let signed = all.first {
+        $0.mode == .mean && $0.place == absolute.place && $0.measure.quantity == absolute.measure.quantity
+      }
+      return signed.map { ($0, absolute) }
+    }
   }
 
   /// Writes every picture into `folder`.

@@ -50,11 +50,38 @@ extension GradientUnit {
   var indexLabel: String { self == .feature ? "Feature Index" : "Activation Dimension Index" }
 }
 
-extension PlaceGradients {
+extension Quantity {
+  /// "Gradient"
+  var title: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
+
+  /// "Attribution, nats". That gradients are in nats for each unit of what they belong to goes without saying.
+  var axisLabel: String { self == .attribution ? "\(title), nats" : title }
+
+  /// With the unit, also where it mostly goes without saying.
+  var fullAxisLabel: String { self == .gradient ? "\(title), nats a unit" : axisLabel }
+
+  /// What values below and above zero say.
+  var signs: (below: String, above: String) {
+    switch self {
+    case .gradient: ("increase lowers the loss", "increase raises the loss")
+    case .attribution: ("lowers the loss", "raises the loss")
+    case .activation: ("negative", "positive")
+    }
+  }
+}
+
+extension PlaceAverages {
+  /// Of firing, which has no pictures, what is nearest.
+  var quantity: Quantity { measure.quantity ?? .activation }
+
+  /// Whether signs are told apart: not of what cannot be below zero.
+  var isSigned: Bool { mode == .mean && !(quantity == .activation && statistics.minimum >= 0) }
+
   /// "Max |gradient|: 7.90×10⁻⁴   Mean: 3.47×10⁻⁴   Std: 2.99×10⁻⁵"
   var numbers: String {
     [
-      ("Max |gradient|", statistics.maximumMagnitude), ("Mean", statistics.mean), ("Std", statistics.standardDeviation),
+      ("Max |\(quantity.rawValue)|", statistics.maximumMagnitude), ("Mean", statistics.mean),
+      ("Std", statistics.standardDeviation),
     ].map { "\($0): \(plotNumber($1))" }.joined(separator: "    ")
   }
 

@@ -39,7 +39,7 @@ import Testing
     #expect(facts.count { if case .device = $0 { true } else { false } } == (computes ? 1 : 0))
     // Tables are not made piece by piece.
     let last = facts.last { if case .progress = $0 { true } else { false } }
-    #expect((last != nil) == (filter.program != "grad-plot"), "\(facts)")
+    #expect((last != nil) == (filter.program != "grad-table"), "\(facts)")
     // The words are the same ones.
     for fact in facts {
       switch fact {

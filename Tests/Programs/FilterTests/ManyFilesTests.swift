@@ -11,7 +11,7 @@ import Testing
 
   /// Each program that takes files, in a folder with one that it reads as `good` and a damaged one as `bad`.
   private static let programs = [
-    "wt-tokenize --tokenizer '\(DemoRun.model)'", "grad-aggregate", "stream-info --check", "grad-plot --text",
+    "wt-tokenize --tokenizer '\(DemoRun.model)'", "grad-aggregate", "stream-info --check", "grad-table",
   ]
 
   private func shell(_ command: String) throws -> Program.Outcome {
@@ -23,7 +23,7 @@ import Testing
       try Data("A line that is long enough to be a sample, with a line feed.\n".utf8).write(to: folder.url("good"))
       try Data([0xff, 0x0a]).write(to: folder.url("bad"))
     } else {
-      let stream = program.hasPrefix("grad-plot") ? try DemoRun.aggregates.get() : try DemoRun.gradients.get()
+      let stream = program.hasPrefix("grad-table") ? try DemoRun.aggregates.get() : try DemoRun.gradients.get()
       try stream.write(to: folder.url("good"))
       try stream.dropLast(1).write(to: folder.url("bad"))
     }
@@ -56,13 +56,13 @@ import Testing
     #expect(tokens.status == 0, "\(tokens.errors)")
     let reader = StreamReader(try ReusedFile().opened(with: Array(tokens.output)))
     #expect(try reader.nextSegment(.tokens)?.provenance["samples"] == "150")
-    let averages = try shell("\(limit)grad-aggregate -q *.ts | grad-plot --tsv --top 1")
+    let averages = try shell("\(limit)grad-aggregate -q *.ts | grad-table --top 1")
     #expect(averages.text.contains("75.5"), "\(averages.text) \(averages.errors)")
     let info = try shell("\(limit)stream-info --check *.ts | wc -l")
     #expect(info.text == "150\n", "\(info.errors)")
     expect(try shell("for i in {1..150}; do grad-aggregate -q $i.ts > /dev/null --save $i || exit; done"))
     expect(try shell("for i in {1..150}; do mv $i/layer_0_mean_abs_gradients.npy layer_${i}_mean_gradients.npy; done"))
-    let plot = try shell("\(limit)grad-plot --tsv --top 1 *.npy | wc -l")
+    let plot = try shell("\(limit)grad-table --top 1 *.npy | wc -l")
     #expect(plot.status == 0 && Int(plot.text.dropLast())! >= 150, "\(plot.errors)")
   }
 

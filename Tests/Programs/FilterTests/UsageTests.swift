@@ -31,6 +31,15 @@ import Testing
     ("act-grad --model m a b", "expected no further argument, found 'a', 'b'"),
     ("qwen-capture --model m --loss=3", "--loss: expected no value, found '3'"),
     ("grad-aggregate --mode median", "--mode: expected mean_abs, mean or both, found 'median'"),
+    ("grad-table --format csv", "--format: expected tsv, jsonl or text, found 'csv'"),
+    ("grad-table --top 0 a.ts", "--top: expected a number of at least 1, found 0"),
+    ("grad-table --top 3 --top-overall 3 a.ts", "--top-overall: expected without --top, found both"),
+    (
+      "grad-table --sort size a.ts",
+      "--sort: expected a column such as attribution.mean_abs, gradient.mean, attribution.z, firing or index, found "
+        + "'size'"
+    ),
+    ("grad-table --compare -", "--compare: expected a file, as standard input is read for the averages"),
     ("grad-plot --format gif", "--format: expected png, svg or pdf, found 'gif'"),
     ("wt-tokenize --tokenizer t --padding left", "--padding: expected none or max-length, found 'left'"),
     ("act-grad --model m --device tpu", "--device: expected auto, cpu, cuda or cuda:N, found 'tpu'"),
@@ -69,11 +78,13 @@ import Testing
   }
 
   /// Errors are said whatever is asked not to be said.
-  @Test(arguments: ["wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot"])
+  @Test(arguments: ["wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "grad-table"])
   func quietProgramsSayErrors(_ name: String) throws {
+    let folder = try TemporaryFolder()
     let flags = [
       "wt-tokenize": ["--tokenizer", "\(DemoRun.model)/tokenizer.json"],
-      "sae-grad": DemoRun.modelFlag + ["--sae", "s"], "grad-aggregate": [], "grad-plot": ["--text"],
+      "sae-grad": DemoRun.modelFlag + ["--sae", "s"], "grad-aggregate": [], "grad-plot": ["--output", folder.path],
+      "grad-table": [],
     ]
     // An empty input.
     let outcome = try Program(name).run((flags[name] ?? DemoRun.modelFlag) + ["--quiet"])

@@ -45,6 +45,11 @@ private func width(_ label: String) -> Double { Double(label.count) * 6 }
     let axis = Axis(low: 0.7, high: 98_304, scale: .logarithmic)
     #expect(AxisTicks.decades(on: axis, atMost: 8).labels == ["1", "10", "100", "1,000", "10,000"])
     #expect(AxisTicks.decades(on: axis, atMost: 3).labels == ["1", "100", "10,000"])
+    // Below 1, and where digits would be many, as powers.
+    let small = Axis(low: 2e-4, high: 30, scale: .logarithmic)
+    #expect(AxisTicks.decades(on: small, atMost: 8).labels == ["10⁻³", "10⁻²", "10⁻¹", "1", "10"])
+    let large = Axis(low: 1e9, high: 2e11, scale: .logarithmic)
+    #expect(AxisTicks.decades(on: large, atMost: 8).labels == ["1,000,000,000", "10¹⁰", "10¹¹"])
   }
 
   /// Whatever the data: labels apart, no more than wanted, within the axis, and saying what the tick is.
@@ -78,27 +83,27 @@ private func width(_ label: String) -> Double { Double(label.count) * 6 }
 
 @Suite struct AxisTests {
   @Test func signedGradientsAreCentredOnZero() {
-    let axis = Axis.gradients(minimum: -1, maximum: 4, isCentredOnZero: true, margin: 0.05)
+    let axis = Axis.averages(minimum: -1, maximum: 4, isCentredOnZero: true, margin: 0.05)
     #expect(axis.low == -axis.high && axis.high == 4.2)
     #expect(axis.fraction(of: 0) == 0.5)
   }
 
   @Test func othersHaveAMarginOnBothSides() {
-    let axis = Axis.gradients(minimum: 1, maximum: 3, isCentredOnZero: false, margin: 0.05)
+    let axis = Axis.averages(minimum: 1, maximum: 3, isCentredOnZero: false, margin: 0.05)
     #expect(abs(axis.low - 0.9) < 1e-12 && abs(axis.high - 3.1) < 1e-12)
   }
 
   @Test(arguments: [0, 3.3e-5, -2, 1e300, .leastNonzeroMagnitude, .nan], [true, false]) func constantArraysHaveAnAxis(
     value: Double, isSigned: Bool
   ) {
-    let axis = Axis.gradients(minimum: value, maximum: value, isCentredOnZero: isSigned)
+    let axis = Axis.averages(minimum: value, maximum: value, isCentredOnZero: isSigned)
     #expect(axis.low < axis.high)
     if value.isFinite { #expect((0...1).contains(axis.fraction(of: value))) }
     #expect(!AxisTicks.fitting(axis, length: 400, gap: 8, extent: width).values.isEmpty)
   }
 
   @Test func spansAllOfDouble() {
-    let axis = Axis.gradients(minimum: -1.7e308, maximum: 1.7e308, isCentredOnZero: false)
+    let axis = Axis.averages(minimum: -1.7e308, maximum: 1.7e308, isCentredOnZero: false)
     #expect(axis.fraction(of: 0) == 0.5)
     #expect(AxisTicks.fitting(axis, length: 400, gap: 8, extent: width).exponent == 308)
   }

@@ -24,8 +24,12 @@ import Testing
       [.leastNonzeroMagnitude, 0],
     ]
     let oddSamples = odd.flatMap { values in
-      AveragingMode.allCases.map { PlaceGradients(place: Place(.mlpOut, 7), mode: $0, unit: .feature, values: values) }
+      AveragingMode.allCases.map {
+        PlaceAverages(place: Place(.mlpOut, 7), measure: .average(.gradient, $0), unit: .feature, values: values)
+      }
     }
+    var common = PlotOptions()
+    common.usesCommonScale = true
     var logarithmic = PlotOptions()
     logarithmic.countScale = .logarithmic
     var figures: [(String, Figure)] = []
@@ -38,6 +42,33 @@ import Testing
       let pair = AveragingMode.allCases.map { sampleGradients($0, count: 5000, scale: scale) }
       figures.append(("combined histogram \(index)", .combinedHistogram(pair)))
       figures.append(("combined scatter \(index)", .combinedScatter(pair)))
+    }
+    for quantity in Quantity.allCases {
+      let layers = (0..<5).map { sampleGradients(layer: $0 * 3, .mean, count: 900).of(quantity) }
+      let absolute = (0..<5).map { layer in
+        // A few are a thousand times the others, and some are 0.
+        let values = sampleGradients(layer: layer * 3, .meanAbsolute, count: 900).values.enumerated()
+          .map { $0 % 90 == 0 ? 1000 * $1 : $0 % 3 == 0 ? 0 : $1 }
+        return PlaceAverages(
+          place: Place(.residPost, layer * 3), measure: .average(quantity, .meanAbsolute), unit: .feature,
+          values: values)
+      }
+      for (index, options) in [PlotOptions(), common].enumerated() {
+        figures.append(("\(quantity) scatters \(index)", .scatters(layers, options)))
+        figures.append(("\(quantity) histograms \(index)", .histograms(layers, options)))
+        figures.append(("\(quantity) profile \(index)", .profile(layers, options)))
+        figures.append(("\(quantity) long profile \(index)", .profile(absolute, options)))
+        figures.append(("\(quantity) consistency \(index)", .consistency(Array(zip(layers, absolute)), options)))
+      }
+      figures.append(("\(quantity) scatter", .scatter(layers[0])))
+      figures.append(("\(quantity) combined scatter", .combinedScatter([layers[0], absolute[0]])))
+      figures.append(("\(quantity) profile of one", .profile([absolute[4]])))
+    }
+    for mode in AveragingMode.allCases {
+      let all = (samples + oddSamples).filter { $0.mode == mode }
+      figures.append(("common scatters \(mode)", .scatters(all, common)))
+      figures.append(("common histograms \(mode)", .histograms(all, common)))
+      for one in all { figures.append(("profile", .profile([one]))) }
     }
     for mode in AveragingMode.allCases {
       let layers = (samples + oddSamples).filter { $0.mode == mode }
@@ -67,8 +98,9 @@ import Testing
   }
 
   @Test func titleAndStatisticsStandOnThePage() {
-    let gradients = PlaceGradients(
-      place: Place(.mlpOut, 11), mode: .meanAbsolute, unit: .feature, values: [7.566e-5, 5.8632e-5, 0])
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 11), measure: .average(.gradient, .meanAbsolute), unit: .feature,
+      values: [7.566e-5, 5.8632e-5, 0])
     let texts = Figure.histogram(gradients).texts().map(\.text)
     #expect(texts.contains("Layer 11: SAE Feature Gradient Distribution (Mean Absolute)"))
     #expect(texts.contains("Total Features: 3    Max |gradient|: 7.57×10⁻⁵    Mean: 4.48×10⁻⁵    Std: 3.24×10⁻⁵"))
@@ -99,7 +131,8 @@ import Testing
     for (rank, index) in [17, 4000, 8999].enumerated() { values[index] = 50 + Double(rank) * 20 }
     var options = PlotOptions()
     options.top = 3
-    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: .meanAbsolute, unit: .feature, values: values)
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .meanAbsolute), unit: .feature, values: values)
     let texts = Figure.scatter(gradients, options).texts().map(\.text)
     #expect(["17", "4000", "8999", "Top 3 features"].allSatisfy(texts.contains))
   }
@@ -110,7 +143,8 @@ import Testing
     var options = PlotOptions()
     options.top = 3
     let layers = (0..<3).map {
-      PlaceGradients(place: Place(.mlpOut, $0), mode: .meanAbsolute, unit: .feature, values: values)
+      PlaceAverages(
+        place: Place(.mlpOut, $0), measure: .average(.gradient, .meanAbsolute), unit: .feature, values: values)
     }
     let texts = Figure.scatters(layers, options).texts().map(\.text)
     for index in ["17", "4000", "8999"] { #expect(texts.count { $0 == index } == 3) }
@@ -128,8 +162,9 @@ import Testing
     for count in [1001, 5005] {
       let (signed, absolute) = (AveragingMode.mean, AveragingMode.meanAbsolute)
       let pair = [signed, absolute].map { mode in
-        PlaceGradients(
-          place: Place(.mlpOut, 1), mode: mode, unit: .feature, values: (0..<count).map { values[$0 % values.count] })
+        PlaceAverages(
+          place: Place(.mlpOut, 1), measure: .average(.gradient, mode), unit: .feature,
+          values: (0..<count).map { values[$0 % values.count] })
       }
       for figure in [Figure.histogram(pair[1], options), .scatter(pair[1], options)] {
         let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
@@ -157,7 +192,8 @@ import Testing
     ] as [[Double]], AveragingMode.allCases) func nearlyEqualValuesShowABar(ends: [Double], mode: AveragingMode) throws
   {
     let values = (0..<1000).map { ends[$0 % 2] }
-    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: mode, unit: .feature, values: values)
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, mode), unit: .feature, values: values)
     for figure in [Figure.histogram(gradients), .histograms([gradients, gradients])] {
       let picture = try Colours(png: figure.encoded(as: .png, resolution: 72))
       // Above the legend's swatches nothing is as tall.
@@ -170,24 +206,85 @@ import Testing
     }
   }
 
+  /// Bars of two standard errors, for which the axis has room.
+  @Test func starsHaveErrorBars() throws {
+    let values = [Double](repeating: 1, count: 100) + [50, 70]
+    func figure(_ errors: [Double]?) -> Figure {
+      var options = PlotOptions()
+      options.top = 2
+      let averages = PlaceAverages(
+        place: Place(.mlpOut, 0), measure: .average(.attribution, .meanAbsolute), unit: .feature, values: values,
+        standardErrors: errors)
+      return .scatter(averages, options)
+    }
+    // Left of the plot, where no index stands.
+    func largestTick(_ figure: Figure) -> Double {
+      figure.texts().filter { $0.place.maxX < 70 }.compactMap { Double($0.text) }.max()!
+    }
+    let (with, without) = (figure([Double](repeating: 0, count: 100) + [0, 40]), figure(nil))
+    #expect(with.texts().contains { $0.text == "± 2 SE" } && !without.texts().contains { $0.text.contains("SE") })
+    #expect(largestTick(without) < 80 && largestTick(with) > 120)
+    #expect(with.texts().contains { $0.text == "Mean Absolute Attribution, nats" })
+    // Of an error that is not known there is no bar, and no room is taken for it.
+    #expect(largestTick(figure([Double](repeating: .nan, count: 102))) < 80)
+  }
+
+  @Test func aCommonScaleIsThatOfAllPlots() {
+    let layers = (0..<3).map { layer in
+      PlaceAverages(
+        place: Place(.mlpOut, layer), measure: .average(.gradient, .meanAbsolute), unit: .feature,
+        values: (0..<500).map { Double($0 % 50) * pow10(Double(layer)) })
+    }
+    var options = PlotOptions()
+    options.top = 0
+    func count(_ figure: Figure, _ label: String) -> Int { figure.texts().count { $0.text == label } }
+    for draw in [Figure.scatters, Figure.histograms] {
+      options.usesCommonScale = false
+      #expect(count(draw(layers, options), "4000") <= 1)
+      options.usesCommonScale = true
+      #expect(count(draw(layers, options), "4000") == 3)
+    }
+  }
+
+  @Test func profilesNameLayersAndTheLargest() {
+    let layers = [0, 10, 20].map { layer in
+      var values = (0..<400).map { Double($0 % 40) }
+      values[17 + layer] = 500
+      return PlaceAverages(
+        place: Place(.mlpOut, layer), measure: .average(.attribution, .meanAbsolute), unit: .feature, values: values)
+    }
+    let texts = Figure.profile(layers).texts().map(\.text)
+    for text in [
+      "0", "10", "20", "17", "27", "37", "Layer", "Mean Absolute Attribution, nats", "Median", "Top 20 features",
+      "SAE Feature Attribution by Layer – All Layers (Mean Absolute)",
+    ] {
+      #expect(texts.contains(text), "\(text)")
+    }
+    let gradients = layers.map { $0.of(.gradient) }
+    #expect(Figure.profile(gradients).texts().contains { $0.text == "Mean Absolute Gradient, nats a unit" })
+  }
+
   @Test func whatIsLeftOutIsNamed() {
-    let gradients = PlaceGradients(
-      place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: [1, .nan, -.infinity])
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .mean), unit: .feature, values: [1, .nan, -.infinity])
     for figure in [Figure.histogram(gradients), .scatter(gradients)] {
       #expect(figure.texts().contains { $0.text == "Left out: 1 NaN (at 1), 1 infinite (at 2)" })
     }
-    let empty = PlaceGradients(place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: [.nan])
+    let empty = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .mean), unit: .feature, values: [.nan])
     #expect(Figure.scatter(empty).texts().contains { $0.text == "no finite values" })
   }
 }
 
 @Suite struct PlotSetTests {
-  private func layers(_ range: Range<Int>, _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceGradients] {
+  private func layers(_ range: Range<Int>, _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceAverages] {
     places(range.map { Place(.mlpOut, $0) }, modes, unit)
   }
 
-  private func places(_ places: [Place], _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceGradients] {
-    places.flatMap { place in modes.map { PlaceGradients(place: place, mode: $0, unit: unit, values: [1, 2]) } }
+  private func places(_ places: [Place], _ modes: [AveragingMode], _ unit: GradientUnit) -> [PlaceAverages] {
+    places.flatMap { place in
+      modes.map { PlaceAverages(place: place, measure: .average(.gradient, $0), unit: unit, values: [1, 2]) }
+    }
   }
 
   @Test func hasTheFilesOfThePythonScripts() {
@@ -232,6 +329,37 @@ import Testing
     #expect(
       title("all_layers_resid_post_mean_gradient_histograms")
         == "Activation Gradient Distribution – All Layers at resid_post (Signed Mean)")
+  }
+
+  /// By the names that the scripts would have given them.
+  @Test func quantitiesAreNamed() {
+    let layers = places([Place(.mlpOut, 1), Place(.mlpOut, 2), Place(.attnOut, 2)], [.mean, .meanAbsolute], .feature)
+    let firing = PlaceAverages(place: Place(.mlpOut, 1), measure: .firing, unit: .feature, values: [1, 0])
+    var options = PlotOptions()
+    options.showsLayerProfile = true
+    let names = PlotSet(layers.map { $0.of(.attribution) } + [firing], options).plots.map(\.name)
+    var expected: Set<String> = []
+    for stem in ["layer_1", "layer_2", "layer_2_attn_out"] {
+      expected.formUnion(["\(stem)_attribution_hist_combined", "\(stem)_attribution_scatter_combined"])
+      for mode in ["mean", "mean_abs"] {
+        expected.formUnion(["\(stem)_\(mode)_attribution_hist", "\(stem)_\(mode)_attribution_feature_scatter"])
+      }
+    }
+    for mode in ["mean", "mean_abs"] {
+      expected.formUnion([
+        "all_layers_\(mode)_attribution_histograms", "all_layers_\(mode)_attribution_feature_scatter",
+        "all_layers_\(mode)_attribution_profile", "all_layers_attn_out_\(mode)_attribution_profile",
+      ])
+    }
+    expected.formUnion([
+      "all_layers_attribution_mean_against_mean_abs", "all_layers_attn_out_attribution_mean_against_mean_abs",
+    ])
+    #expect(names.count == expected.count && Set(names) == expected)
+    // Three quantities at once do not get into one another's way.
+    let all = Quantity.allCases.flatMap { quantity in layers.map { $0.of(quantity) } }
+    #expect(PlotSet(all, options).plots.count == 3 * expected.count)
+    let activation = places([Place(.mlpOut, 1)], [.mean], .activation)[0].of(.activation)
+    #expect(Figure.histogram(activation).title == "Layer 1: Activation Distribution (Signed Mean)")
   }
 
   @Test func oneModeOfOneLayerHasTwoFiles() {

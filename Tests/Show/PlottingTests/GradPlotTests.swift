@@ -52,6 +52,41 @@ import Testing
     }
   }
 
+  /// Every quantity that is there, or those that are asked for; firing has no pictures.
+  @Test func drawsWhatIsAveraged() throws {
+    let bytes = try streamBytes { writer in
+      try writer.begin(.aggregates, provenance: ["unit": "feature"])
+      var record = OutputRecord()
+      for name in ["mean_abs", "attribution_mean", "attribution_mean_abs", "firing"] {
+        record.add("\(name).mlp_out.1", [1, -2, 0.5] as [Float])
+        record.add("\(name)_se.mlp_out.1", [0.1, 0.2, 0.1] as [Float])
+      }
+      try writer.write(record, batch: 0)
+      try writer.end()
+    }
+    func names(_ flags: [String]) throws -> [String] {
+      let folder = try TemporaryFolder()
+      let outcome = try program.run(["--dpi", "20", "-q", "--output", folder.path] + flags, input: Data(bytes))
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      return try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    }
+    #expect(try names(["--quantity", "gradient"]).count == 2)
+    let attributions = try names(["--quantity", "attribution", "--layer-profile", "--common-scale"])
+    #expect(
+      attributions == [
+        "all_layers_attribution_mean_against_mean_abs.png", "all_layers_mean_abs_attribution_profile.png",
+        "all_layers_mean_attribution_profile.png", "layer_1_attribution_hist_combined.png",
+        "layer_1_attribution_scatter_combined.png", "layer_1_mean_abs_attribution_feature_scatter.png",
+        "layer_1_mean_abs_attribution_hist.png", "layer_1_mean_attribution_feature_scatter.png",
+        "layer_1_mean_attribution_hist.png",
+      ])
+    #expect(try names([]).count == 8)
+    let outcome = try program.run(
+      ["--output", folder.file("none"), "--quantity", "activation"], input: Data(bytes))
+    #expect(outcome.failed(65, saying: "expected averages of activations to draw, found attribution, firing, gradient"))
+    #expect(!FileManager.default.fileExists(atPath: folder.file("none")))
+  }
+
   @Test func takesArraysAndStreamsTogether() throws {
     try NumPyWriter.write([1e-5, 2e-5], to: folder.file("layer_7_mean_abs_gradients.npy"))
     let outcome = try program.run(
@@ -65,14 +100,6 @@ import Testing
     #expect(try !files("plots").contains { $0.hasPrefix("layer_0") })
   }
 
-  @Test func printsTables() throws {
-    let table = try program.run(["--text", "--top", "1"], input: stream())
-    #expect(table.status == 0 && table.text.hasPrefix("layer 0  mean  3 activations\n"))
-    let tabs = try program.run(["--tsv", "--top", "2", "--layers", "1"], input: stream())
-    #expect(tabs.text.split(separator: "\n").count == 1 + 2 * 2)
-    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["aggregates.ts"])
-  }
-
   /// Their histograms would have one name.
   @Test func refusesTwoUnitsInOneCall() throws {
     let array = folder.file("layer_1_mean_gradients.npy")
@@ -82,11 +109,9 @@ import Testing
       outcome.failed(
         65,
         saying: "grad-plot: expected features or activations, found activations of - and features of "
-          + "\(array): draw them one after the other, into a folder each; --unit says what arrays hold"))
+          + "\(array): take one after the other; --unit says what arrays hold"))
     #expect(!FileManager.default.fileExists(atPath: folder.file("plots")))
-    // A table has both; and one of the two is no trouble.
-    let table = try program.run(["--text", "--top", "1", "-", array], input: stream())
-    #expect(table.status == 0 && table.text.contains("2 features") && table.text.contains("3 activations"))
+    // One of the two is no trouble.
     let one = try program.run(["--output", folder.file("plots"), "--layers", "0", "-", array], input: stream())
     #expect(one.errors.hasPrefix("grad-plot: 6 pictures in "))
     #expect(try files("plots").count == 6)
@@ -95,16 +120,10 @@ import Testing
   @Test func anOutputThatCannotBeWrittenIsRefusedBeforeInputIsRead() throws {
     let outcome = try program.run(["--output", "/proc", "/nonexistent.npy"])
     #expect(outcome.failed(74, saying: "grad-plot: /proc: "), "\(outcome.errors)")
-    // A table goes elsewhere.
-    #expect(try program.run(["--text", "--output", "/proc"], input: stream()).status == 0)
   }
 
   @Test func noStarsAreAsked() throws {
     #expect(try program.run(["--top", "0", "--output", folder.file("plots"), "--quiet"], input: stream()).status == 0)
-    for flag in ["--text", "--tsv"] {
-      let outcome = try program.run([flag, "--top", "0"], input: stream())
-      #expect(outcome.failed(64, saying: "grad-plot: --top: expected at least 1 with \(flag), found 0"))
-    }
   }
 
   @Test func namesValuesThatAreNotFinite() throws {
@@ -137,12 +156,5 @@ import Testing
       #expect(outcome.status == 65, "cut to \(length) bytes")
       #expect(!FileManager.default.fileExists(atPath: folder.file("plots")))
     }
-  }
-
-  @Test func reportsAFullDevice() throws {
-    _ = try stream()
-    let outcome = try Program.shell("grad-plot --tsv \(folder.file("aggregates.ts")) > /dev/full")
-    #expect(outcome.status == 74)
-    #expect(outcome.errors == "grad-plot: standard output: write failed: No space left on device\n")
   }
 }

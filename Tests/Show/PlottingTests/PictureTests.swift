@@ -2,6 +2,7 @@ import Aggregation
 import Glibc
 import Plotting
 import SystemIO
+import TensorStream
 import TestSupport
 import Testing
 
@@ -16,6 +17,14 @@ private let resolution = 72.0
     case "signed-histogram": return .histogram(sampleGradients(.mean, .activation, count: 896))
     case "signed-scatter": return .scatter(sampleGradients(.mean, .activation, count: 896))
     case "cloud": return .scatter(sampleGradients(.meanAbsolute, count: 20_000))
+    case "error-bars":
+      return .combinedScatter([.mean, .meanAbsolute].map { sampleGradients($0, count: 700).of(.attribution) })
+    case "profile": return .profile(heavyTailed(.meanAbsolute))
+    case "consistency":
+      var options = PlotOptions()
+      options.columns = 3
+      options.usesCommonScale = true
+      return .consistency(Array(zip(heavyTailed(.mean), heavyTailed(.meanAbsolute))), options)
     default:
       var options = PlotOptions()
       options.columns = 2
@@ -23,7 +32,21 @@ private let resolution = 72.0
     }
   }
 
-  private static let names = ["signed-histogram", "signed-scatter", "cloud", "all-layers"]
+  /// Attributions as they are: of most features almost nothing, and some of one sign.
+  private static func heavyTailed(_ mode: AveragingMode) -> [PlaceAverages] {
+    (0..<3).map { layer in
+      let magnitudes = sampleGradients(layer: layer, .meanAbsolute, count: 2000, scale: 1).values.enumerated().map {
+        pow10(1.5 * $1 - 8 + Double(layer) / 3) * ($0 % 7 == 0 ? 0 : 1)
+      }
+      let values = magnitudes.enumerated().map { mode == .mean ? $1 * (Double($0 % 11) / 5 - 1) : $1 }
+      return PlaceAverages(
+        place: Place(.mlpOut, layer), measure: .average(.attribution, mode), unit: .feature, values: values)
+    }
+  }
+
+  private static let names = [
+    "signed-histogram", "signed-scatter", "cloud", "all-layers", "error-bars", "profile", "consistency",
+  ]
 
   /// DejaVu Sans is what the reference pictures are lettered in; another font is more than a pixel off.
   private static let hasFont = Figure.histogram(sampleGradients(.mean, .activation, count: 10)).texts()

@@ -9,10 +9,10 @@ private let folder = sharedData + "/python-scripts-run"
 /// The 24 layers of a real run: 65,536 gradients each.
 @Suite(.enabled(if: exists(folder), "the arrays of a real run are not at ../shared/data/python-scripts-run"))
 struct RealArraysTests {
-  private let layers: [PlaceGradients]
+  private let layers: [PlaceAverages]
 
   init() throws {
-    var collection = GradientCollection()
+    var collection = AverageCollection()
     for layer in 0..<24 { try collection.read("\(folder)/layer_\(layer)_gradients.npy") }
     layers = try collection.sorted()
   }
@@ -23,7 +23,7 @@ struct RealArraysTests {
     #expect(layers.allSatisfy { $0.histogram(bins: 100).counts.reduce(0, +) == 65_536 })
   }
 
-  /// Against a sort of everything. (compare_with_numpy.py compares with numpy.)
+  /// Against a sort of everything.
   @Test func haveTheirTopTwenty() {
     for layer in layers {
       let ranked = layer.values.enumerated().sorted { abs($0.element) > abs($1.element) }

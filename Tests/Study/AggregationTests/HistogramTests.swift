@@ -49,7 +49,8 @@ import Testing
     [1, 1.0.nextUp, 1.0.nextUp.nextUp], [3.9491581381352656, 3.9491581381352665], [-1e-5, (-1e-5).nextUp],
     [1e300, 1e300.nextUp], [9_007_199_254_740_992, 9_007_199_254_740_994],
   ]) func nearlyEqualValuesLieInOneBin(values: [Double]) {
-    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: .meanAbsolute, unit: .feature, values: values)
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .meanAbsolute), unit: .feature, values: values)
     let histogram = gradients.histogram(bins: 100)
     #expect(histogram.counts.max() == values.count && histogram.counts[50] == values.count)
     // The bin is a hundredth of the value wide, and the value lies in its middle.
@@ -63,13 +64,15 @@ import Testing
   @Test func closeValuesThatNumPyTakesHaveItsBins() {
     var values = [1.0]
     for _ in 0..<200 { values.append(values.last!.nextUp) }
-    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: values)
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .mean), unit: .feature, values: values)
     #expect(gradients.histogram(bins: 100) == Histogram(values, bins: 100))
     #expect(!gradients.isConstant)
   }
 
   @Test(arguments: [0, 3.7, -2e-5, .leastNonzeroMagnitude]) func constantValuesHaveTheCountsOfNumPy(value: Double) {
-    let gradients = PlaceGradients(place: Place(.mlpOut, 0), mode: .mean, unit: .feature, values: [value, value])
+    let gradients = PlaceAverages(
+      place: Place(.mlpOut, 0), measure: .average(.gradient, .mean), unit: .feature, values: [value, value])
     for bins in [1, 7, 100] {
       #expect(gradients.histogram(bins: bins).counts == Histogram([0, 0], bins: bins).counts, "\(bins) bins")
     }

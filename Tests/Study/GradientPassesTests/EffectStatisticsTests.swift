@@ -12,15 +12,6 @@ import Testing
     #expect(abs(mean.standardError! - (30.0 / 4).squareRoot()) < 1e-6)
   }
 
-  @Test func correlations() throws {
-    #expect(abs(try #require(correlation([1, 2, 3, 5], [2, 1, 4, 4])) - 0.7481900559272088) < 1e-12)
-    #expect(abs(try #require(correlation([1, 2, 3], [-2, -4, -6])) + 1) < 1e-12)
-    // scipy.stats.spearmanr, which gives equal values the mean of their ranks.
-    #expect(abs(try #require(rankCorrelation([1, 2, 2, 9, 3], [5, 6, 7, 8, 7])) - 0.9210526315789475) < 1e-12)
-    #expect(correlation([1], [1]) == nil && correlation([1, 1], [1, 2]) == nil)
-    #expect(correlation([1, .nan], [1, 2]) == nil && rankCorrelation([1, .nan, 3], [1, 2, 3]) == nil)
-  }
-
   /// The nearest in firing, at random, and never the chosen ones or those that never fire.
   @Test func randomFeaturesFireAlike() {
     // Feature i fires i / 10 times: ten of each firing.

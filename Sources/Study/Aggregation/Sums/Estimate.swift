@@ -39,17 +39,9 @@ public struct Reliability: Equatable, Sendable {
 
   /// Nil where there is no correlation, as of halves that do not vary.
   init?(_ even: [Double], _ odd: [Double], units: Int) {
-    func deviations(_ values: [Double]) -> [Double] {
-      let mean = values.reduce(0, +) / Double(values.count)
-      return values.map { $0 - mean }
-    }
-    func product(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
-    let (a, b) = (deviations(even), deviations(odd))
-    let correlation = product(a, b) / (product(a, a) * product(b, b)).squareRoot()
-    guard correlation.isFinite else { return nil }
+    guard let correlation = Aggregation.correlation(even, odd) else { return nil }
     let top = [even, odd].map { Set(indicesOfLargestMagnitudes($0, count: Self.overlapOf)) }
-    self.init(
-      correlation: max(-1, min(1, correlation)), overlap: top[0].intersection(top[1]).count, units: units)
+    self.init(correlation: correlation, overlap: top[0].intersection(top[1]).count, units: units)
   }
 }
 

@@ -4,9 +4,10 @@ import TensorStream
 // A place's sums as tensors of an aggregates record.
 
 extension PlaceValue {
+  /// How many units are complete, and how many of these have an even number.
+  static let units = PlaceValue(rawValue: "units")
   fileprivate static let evenWeight = PlaceValue(rawValue: "even_weight")
   fileprivate static let squaredWeight = PlaceValue(rawValue: "squared_weight")
-  fileprivate static let units = PlaceValue(rawValue: "units")
   fileprivate static let openDocuments = PlaceValue(rawValue: "open_documents")
   fileprivate static let openWeights = PlaceValue(rawValue: "open_weights")
 }

@@ -8,23 +8,33 @@ public enum GradientUnit: String, CaseIterable, Sendable {
   case activation
 }
 
-/// The averaged gradients at one place, and what is said of them.
-public struct PlaceGradients: Sendable {
+/// The averages of one measure at one place, and what is said of them.
+public struct PlaceAverages: Sendable {
   public let place: Place
-  public let mode: AveragingMode
+  public let measure: Measure
   public let unit: GradientUnit
   public let values: [Double]
+  /// Of each of the values; nil where they are not known.
+  public let standardErrors: [Double]?
+  /// How far the ranking can be trusted, where that is known.
+  public let reliability: Reliability?
   /// How the values were stored, in float32 or float64: histogram edges are rounded as numpy rounds them.
   public let areFloat32: Bool
   public let statistics: Statistics
 
+  public var mode: AveragingMode { measure.mode }
+
   public init(
-    place: Place, mode: AveragingMode, unit: GradientUnit, values: [Double], areFloat32: Bool = false
+    place: Place, measure: Measure, unit: GradientUnit, values: [Double], standardErrors: [Double]? = nil,
+    reliability: Reliability? = nil, areFloat32: Bool = false
   ) {
+    precondition(standardErrors.map { $0.count == values.count } ?? true)
     self.place = place
-    self.mode = mode
+    self.measure = measure
     self.unit = unit
     self.values = values
+    self.standardErrors = standardErrors
+    self.reliability = reliability
     self.areFloat32 = areFloat32
     statistics = Statistics(values)
   }

@@ -10,7 +10,8 @@ public func correlation(_ x: [Double], _ y: [Double]) -> Double? {
     xy += (a - meanX) * (b - meanY)
   }
   let result = xy / (xx.squareRoot() * yy.squareRoot())
-  return result.isFinite ? result : nil
+  // Rounding can lead a little beyond ±1.
+  return result.isFinite ? max(-1, min(1, result)) : nil
 }
 
 /// Spearman's: Pearson's correlation of the ranks, of which equal values share their mean.

@@ -1,45 +1,10 @@
 import Aggregation
 import Glibc
-import Plotting
 import SystemIO
 import TensorFiles
 import TensorStream
 import TestSupport
 import Testing
-
-@Suite struct ArrayFileNameTests {
-  @Test(arguments: [
-    ("layer_11_mean_abs_gradients.npy", Place(.mlpOut, 11), AveragingMode.meanAbsolute),
-    ("a/b/layer_0_mean_gradients.npy", Place(.mlpOut, 0), .mean),
-    ("layer_7_gradients.npy", Place(.mlpOut, 7), nil),
-    ("layer_7_attn_z_gradients.npy", Place(.attnZ, 7), nil),
-    ("x/layer_9999_resid_post_mean_abs_gradients.npy", Place(.residPost, 9999), .meanAbsolute),
-  ]) func tellsPlaceAndMode(path: String, place: Place, mode: AveragingMode?) {
-    #expect(ArrayFileName(parsing: path) == ArrayFileName(place, mode))
-    #expect(path.hasSuffix(ArrayFileName(place, mode).description))
-  }
-
-  @Test func everyNameIsReadAgain() {
-    let places = Site.allCases.flatMap { site in [0, 11, 9999].map { Place(site, $0) } }
-    let names = places.flatMap { place in ([nil] + AveragingMode.allCases).map { ArrayFileName(place, $0) } }
-    #expect(Set(names.map(\.description)).count == names.count)
-    for name in names { #expect(ArrayFileName(parsing: "\(name)") == name) }
-  }
-
-  /// Whose files are named without it.
-  @Test func theDefaultSiteMayBeNamed() {
-    #expect(ArrayFileName(parsing: "layer_2_mlp_out_mean_gradients.npy") == ArrayFileName(Place(.mlpOut, 2), .mean))
-  }
-
-  @Test(arguments: [
-    "layer_gradients.npy", "layer_x_gradients.npy", "layer_1_median_gradients.npy", "layer_1mean_gradients.npy",
-    "layer_1_resid_gradients.npy", "layer_1_resid_postmean_gradients.npy", "layer_1_mean_resid_post_gradients.npy",
-    "layer_10000_gradients.npy", "layer_1_gradients.npz", "my_layer_1_gradients.npy",
-    "layer_99999999999999999999_gradients.npy", "",
-  ]) func isNilForOtherNames(path: String) {
-    #expect(ArrayFileName(parsing: path) == nil)
-  }
-}
 
 extension TemporaryFolder {
   func writeStream(
@@ -66,7 +31,7 @@ extension TemporaryFolder {
   }
 }
 
-@Suite struct GradientCollectionTests {
+@Suite struct AverageCollectionTests {
   private let folder: TemporaryFolder
 
   init() throws { folder = try TemporaryFolder() }
@@ -78,7 +43,7 @@ extension TemporaryFolder {
         [("mean.mlp_out.2", [1, -2]), ("mean_abs.mlp_out.2", [1, 2])],
         [("mean_abs.mlp_out.10", [3, 4]), ("mean_abs.mlp_out.x", [0])],
       ])
-    var collection = GradientCollection()
+    var collection = AverageCollection()
     try collection.read(stream)
     let gradients = try collection.sorted()
     #expect(gradients.map(\.place) == [Place(.mlpOut, 2), Place(.mlpOut, 2), Place(.mlpOut, 10)])
@@ -96,7 +61,7 @@ extension TemporaryFolder {
   @Test func readsSeveralSites() throws {
     let names = ["mean.resid_post.2", "mean.mlp_out.2", "mean.attn_z.10", "mean.2", "mean.mlp.2"]
     let stream = try folder.writeStream("aggregates.ts", records: [names.enumerated().map { ($1, [Float($0)]) }])
-    var collection = GradientCollection()
+    var collection = AverageCollection()
     try collection.read(stream)
     let places = [Place(.mlpOut, 2), Place(.residPost, 2), Place(.attnZ, 10)]
     #expect(try collection.sorted().map(\.place) == places)
@@ -107,45 +72,45 @@ extension TemporaryFolder {
   @Test func takesTheUnitFromTheStreamUnlessItIsGiven() throws {
     let stream = try folder.writeStream(
       "aggregates.ts", provenance: ["basis.mlp_out.2": "sae/ae.pt"], records: [[("mean.mlp_out.2", [1, -2])]])
-    var collection = GradientCollection()
+    var collection = AverageCollection()
     try collection.read(stream)
-    #expect(collection.all.map(\.unit) == [.feature])
-    var defaults = GradientCollection.Defaults()
+    #expect(try collection.sorted().map(\.unit) == [.feature])
+    var defaults = AverageCollection.Defaults()
     defaults.unit = .activation
-    collection = GradientCollection(defaults)
+    collection = AverageCollection(defaults)
     try collection.read(stream)
-    #expect(collection.all.map(\.unit) == [.activation])
+    #expect(try collection.sorted().map(\.unit) == [.activation])
   }
 
   @Test func refusesStreamsItCannotUse() throws {
     let cut = try folder.writeStream("aggregates.ts", records: [[("mean.mlp_out.2", [1])]], isWhole: false)
-    var collection = GradientCollection()
+    var collection = AverageCollection()
     #expect(throws: Failure.self) { try collection.read(cut) }
     let gradients = try folder.writeStream("other.ts", kind: .gradients, records: [[("mean.mlp_out.2", [1])]])
-    collection = GradientCollection()
+    collection = AverageCollection()
     #expect(throws: Failure.self) { try collection.read(gradients) }
     let partial = try folder.writeStream("other.ts", records: [[("sum.mlp_out.2", [1])]])
     #expect(
       throws: Failure(
         .malformed,
-        "\(partial): no finished averages: expected tensors mean.PLACE or mean_abs.PLACE, found none; of sums that --partial "
-          + "wrote, grad-aggregate makes them")
+        "\(partial): no finished averages: expected tensors such as mean.PLACE or mean_abs.PLACE, found none; of "
+          + "sums that --partial wrote, grad-aggregate makes them")
     ) { try collection.read(partial) }
   }
 
   /// Layers of two models would share a page.
-  @Test func refusesGradientsOfAnotherModel() throws {
+  @Test func refusesAveragesOfAnotherModel() throws {
     for key in ["model.config.xxh64", "model.weights.xxh64"] {
       let one = try folder.writeStream(
         "one.ts", provenance: [key: "1", "model": "a"], records: [[("mean.mlp_out.0", [1])]])
       let same = try folder.writeStream("same.ts", provenance: [key: "1"], records: [[("mean.mlp_out.1", [1])]])
       let other = try folder.writeStream(
         "other.ts", provenance: [key: "2", "model": "b"], records: [[("mean.mlp_out.2", [1])]])
-      var collection = GradientCollection()
+      var collection = AverageCollection()
       for path in [one, same] { try collection.read(path) }
       let expected =
-        "\(other): gradients of another model: \(key): expected 1 (a) as before, found 2 (b): draw each model into a "
-        + "folder of its own"
+        "\(other): averages of another model: \(key): expected 1 (a) as before, found 2 (b): take one model after the "
+        + "other"
       #expect(throws: Failure(.malformed, expected)) { try collection.read(other) }
     }
   }
@@ -153,7 +118,7 @@ extension TemporaryFolder {
   @Test func refusesAPlaceTwice() throws {
     let stream = try folder.writeStream(
       "aggregates.ts", records: [[("mean.mlp_out.2", [1])], [("mean.mlp_out.2", [2])]])
-    var collection = GradientCollection()
+    var collection = AverageCollection()
     #expect(
       throws: Failure(
         .malformed,
@@ -165,17 +130,73 @@ extension TemporaryFolder {
     let stream = try folder.writeStream("aggregates.ts", records: [[("mean.mlp_out.2", [1])]])
     let array = "\(folder.path)/layer_2_mean_gradients.npy"
     try NumPyWriter.write([3, 4] as [Float], to: array)
-    var collection = GradientCollection()
+    var collection = AverageCollection()
     for path in [stream, array] { try collection.read(path) }
-    let both = try collection.sorted()
-    #expect(both.map(\.unit) == [.activation, .feature])
     let failure = Failure(
       .malformed,
-      "expected features or activations, found activations of \(stream) and features of \(array): draw them one after "
-        + "the other, into a folder each; --unit says what arrays hold")
-    #expect(throws: failure) { try collection.checkUnit(of: both) }
-    for one in both { try collection.checkUnit(of: [one]) }
-    try collection.checkUnit(of: [])
+      "expected features or activations, found activations of \(stream) and features of \(array): take one after the "
+        + "other; --unit says what arrays hold")
+    #expect(throws: failure) { try collection.sorted() }
+    var defaults = AverageCollection.Defaults()
+    defaults.unit = .feature
+    collection = AverageCollection(defaults)
+    for path in [stream, array] { try? collection.read(path) }
+    #expect(try collection.sorted().map(\.unit) == [.feature])
+  }
+
+  /// What a stream has beside its averages: standard errors, and how far the halves agree.
+  @Test func readsWhatIsKnownOfTheAverages() throws {
+    let file = folder.file("aggregates.ts")
+    let writer = StreamWriter(try OutputFile(path: file))
+    try writer.begin(.aggregates, provenance: ["unit": "feature"])
+    var record = OutputRecord()
+    record.add("attribution_mean_abs.mlp_out.2", [1, 2] as [Float])
+    record.add("attribution_mean_abs_se.mlp_out.2", [0.5, 0.25] as [Float])
+    record.add("attribution_mean_abs_halves.mlp_out.2", [0.5, 2.0 / 3, 7, 180] as [Double])
+    record.add("firing.mlp_out.2", [0.5, 0] as [Float])
+    record.add("units.mlp_out.2", [20, 10] as [Int64])
+    try writer.write(record, batch: 0)
+    try writer.end()
+    try writer.finish()
+    var collection = AverageCollection()
+    try collection.read(file)
+    let averages = try collection.sorted()
+    #expect(averages.map(\.measure) == [.average(.attribution, .meanAbsolute), .firing])
+    #expect(averages.map(\.standardErrors) == [[0.5, 0.25], nil])
+    #expect(averages.map(\.reliability) == [Reliability(correlation: 0.5, overlap: 7, units: 20), nil])
+  }
+
+  @Test func standardErrorsOfArraysGoWithTheirAverages() throws {
+    let names = ["layer_3_mean_attributions_se", "layer_3_mean_attributions", "layer_3_firing", "layer_3_firing_se"]
+    var collection = AverageCollection()
+    for (number, name) in names.enumerated() {
+      let path = folder.file("\(name).npy")
+      try NumPyWriter.write([Float(number), 2], to: path)
+      try collection.read(path)
+    }
+    let averages = try collection.sorted()
+    #expect(averages.map(\.measure) == [.average(.attribution, .mean), .firing])
+    #expect(averages.map(\.values) == [[1, 2], [2, 2]] && averages.map(\.standardErrors) == [[0, 2], [3, 2]])
+    // Alone, or of another size.
+    let (errors, values) = (folder.file("layer_4_mean_gradients_se.npy"), folder.file("layer_4_mean_gradients.npy"))
+    try NumPyWriter.write([1, 2] as [Float], to: errors)
+    try NumPyWriter.write([1, 2, 3] as [Float], to: values)
+    try collection.read(errors)
+    let what = "\(errors): standard errors of mean at mlp_out.4: expected"
+    #expect(throws: Failure(.malformed, "\(what) the averages as well, found none")) { try collection.sorted() }
+    try collection.read(values)
+    #expect(throws: Failure(.malformed, "\(what) 3 of them, found 2")) { try collection.sorted() }
+  }
+
+  @Test func choosesSites() throws {
+    let stream = try folder.writeStream(
+      "aggregates.ts", records: [[("mean.mlp_out.2", [1]), ("mean.resid_post.2", [2])]])
+    var collection = AverageCollection()
+    try collection.read(stream)
+    #expect(try collection.sorted(sites: [.residPost]).map(\.values) == [[2]])
+    #expect(
+      throws: Failure(.usage, "--site: attn_z is not in the input, which has mlp_out.2,resid_post.2")
+    ) { try collection.sorted(sites: [.attnZ]) }
   }
 
   @Test func takesArraysByTheirNames() throws {
@@ -184,9 +205,9 @@ extension TemporaryFolder {
     try NumPyWriter.write([1.0, 2], to: "\(folder.path)/layer_5_mean_gradients.npy")
     try NumPyWriter.write([1.0, 2], to: "\(folder.path)/array0.npy")
     try NumPyWriter.write([1.0, 2], to: "\(folder.path)/array1.npy")
-    var defaults = GradientCollection.Defaults()
+    var defaults = AverageCollection.Defaults()
     defaults.nextLayer = 20
-    var collection = GradientCollection(defaults)
+    var collection = AverageCollection(defaults)
     for name in ["array0", "layer_3_gradients", "layer_4_gradients", "layer_5_mean_gradients", "array1"] {
       try collection.read("\(folder.path)/\(name).npy")
     }

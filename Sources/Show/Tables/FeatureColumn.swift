@@ -1,0 +1,69 @@
+import Aggregation
+import SystemIO
+
+/// What a table has of each feature or dimension.
+public enum FeatureColumn: Hashable, Sendable {
+  case average(Measure)
+  case standardError(Measure)
+  /// How many standard errors the signed mean is away from 0.
+  case z(Quantity)
+
+  /// In the order in which they stand in a table.
+  public static let all: [FeatureColumn] =
+    Quantity.allCases.flatMap { quantity -> [FeatureColumn] in
+      let (mean, absolute) = (Measure.average(quantity, .mean), Measure.average(quantity, .meanAbsolute))
+      return [.average(mean), .standardError(mean), .z(quantity), .average(absolute), .standardError(absolute)]
+    } + [.average(.firing), .standardError(.firing)]
+
+  /// Those that rows are sorted by where nothing else is asked, the first one that all places have.
+  static let preferred: [FeatureColumn] =
+    [AveragingMode.meanAbsolute, .mean].flatMap { mode in
+      [Quantity.attribution, .gradient, .activation].map { .average(.average($0, mode)) }
+    } + [.average(.firing)]
+
+  /// `attribution_mean_abs`, `attribution_mean_abs_se`, `attribution_z`, `firing`.
+  public var name: String {
+    switch self {
+    case .average(let measure): measure.quantity.map { "\($0.rawValue)_\(measure.mode.names.flag)" } ?? measure.name
+    case .standardError(let measure): "\(FeatureColumn.average(measure).name)_se"
+    case .z(let quantity): "\(quantity.rawValue)_z"
+    }
+  }
+
+  /// `attribution.mean_abs`, as flags spell it and people read it.
+  public var title: String {
+    let quantity: Quantity? =
+      switch self {
+      case .average(let measure), .standardError(let measure): measure.quantity
+      case .z(let quantity): quantity
+      }
+    return quantity.map { "\($0.rawValue).\(name.dropFirst($0.rawValue.count + 1))" } ?? name
+  }
+
+  /// Reads a name as it stands in the table, or with a dot behind the quantity.
+  public init?(_ text: String) {
+    guard let column = Self.all.first(where: { [$0.name, $0.title].contains(text) }) else { return nil }
+    self = column
+  }
+}
+
+/// What rows are sorted by: a column, the largest magnitude first, or the index.
+public enum TableOrder: Equatable, Sendable {
+  case index
+  case magnitude(FeatureColumn)
+
+  /// - Throws: `Failure` of kind usage that tells what there is.
+  @Sendable public init(_ text: String) throws {
+    guard text != "index" else {
+      self = .index
+      return
+    }
+    guard let column = FeatureColumn(text) else {
+      throw Failure(
+        .usage,
+        "expected a column such as attribution.mean_abs, gradient.mean, attribution.z, firing or index, found '\(text)'"
+      )
+    }
+    self = .magnitude(column)
+  }
+}
