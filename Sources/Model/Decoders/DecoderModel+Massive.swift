@@ -23,28 +23,40 @@ extension DecoderModel {
   }
 
   /// Goes forward and back again over some rows of a pass alone, in Double, once the pass itself has gone back.
+  ///
+  /// Forward from the tokens on: in Float, and rounded to it, what was captured decides too little.
   func backAgain(
     _ later: LaterAttention, of input: ModelInput, from start: Start, at places: Set<Place>,
     record: (Place, PlaceGradient) throws -> Void
   ) rethrows {
+    let model = inDouble!
     let rows = later.rangesInDouble
-    func gathered(_ values: UnsafePointer<Float>, _ columns: Int) -> [Float] {
-      rows.flatMap { Array(UnsafeBufferPointer(start: values + $0.lowerBound * columns, count: $0.count * columns)) }
+    let all = rows.flatMap { $0.map(Int32.init) }
+    let first = ModelInput(input, rows: rows)
+    var shown: (activation: Tensor, rest: Tensor?)?
+    // The embedding, all that could fail, was read when the model was loaded.
+    try! model.capture(first, at: [start.place]) { _, activation, rest in
+      shown = (model.copy(activation), rest.map(model.copy))
     }
-    let activation = gathered(start.activation, description.width(of: start.place.site))
-    let rest = start.rest.map { gathered($0, description.width) }
-    try activation.withUnsafeBufferPointer { activation in
-      try (rest ?? []).withUnsafeBufferPointer { restValues in
-        let start = Start(
-          start.place, activation: activation.baseAddress!, rest: rest == nil ? nil : restValues.baseAddress!)
-        let pass = inDouble!.forward(ModelInput(input, rows: rows), from: start, showing: []) { _, _ in }
-        _ = inDouble!.losses(pass, dResidual: pass.dResidual)
-        try inDouble!.backward(pass.taking(later), at: places) { place, values in
-          let rows = rows.flatMap { $0.map(Int32.init) }
-          try record(place, PlaceGradient(values: values, operations: inDouble!.operations, rows: rows))
-        }
-      }
+    let activation = shown!.activation
+    let columns = activation.columns
+    for (place, row) in all.enumerated() where start.replaced.contains(row) {
+      let values = activation.doubles(row: place)
+      for i in 0..<columns { values[i] = Double(start.activation[Int(row) * columns + i]) }
     }
+    let pass = model.forward(
+      first, from: start.place, activation: { model.operations.copy($0, from: activation) },
+      rest: { model.operations.copy($0, from: shown!.rest!) })
+    _ = model.losses(pass, dResidual: pass.dResidual)
+    try model.backward(pass.taking(later), at: places) { place, values in
+      try record(place, PlaceGradient(values: values, operations: model.operations, rows: all))
+    }
+  }
+
+  private func copy(_ tensor: Tensor) -> Tensor {
+    let copy = operations.makeTensor(rows: tensor.rows, columns: tensor.columns)
+    operations.copy(copy, from: tensor)
+    return copy
   }
 }
 

@@ -39,11 +39,12 @@ public final class DecoderModel {
     for layer in wanted { layers[layer] = try DecoderLayer(layer, weights) }
     self.layers = layers
     output = includingHead ? (try weights.norm(.finalNorm, bias: .finalNormBias), try weights.matrix(.head)) : nil
-    // Without the head there is no way back.
+    // Without the head there is no way back. From the first layer on: see `backAgain`.
+    if includingHead { _ = try checkpoint.tensor(description.weights.name(.embedding)).elements() }
     inDouble =
       arithmetic == .mixed && includingHead
       ? try DecoderModel(
-        checkpoint, layers: wanted, includingHead: true, arithmetic: .float32,
+        checkpoint, layers: 0..<wanted.upperBound, includingHead: true, arithmetic: .float32,
         operations: operations.makeDoubleOperations()) : nil
   }
 
@@ -148,9 +149,14 @@ public final class DecoderModel {
     public let activation: UnsafePointer<Float>
     /// (N,D): what the residual stream is without the activation; nil where the place is the stream itself.
     public let rest: UnsafePointer<Float>?
+    /// Rows whose activation is another than the model's own.
+    public let replaced: [Int32]
 
-    public init(_ place: Place, activation: UnsafePointer<Float>, rest: UnsafePointer<Float>?) {
+    public init(
+      _ place: Place, activation: UnsafePointer<Float>, rest: UnsafePointer<Float>?, replaced: [Int32] = []
+    ) {
       precondition((rest == nil) == place.site.isStream)
+      self.replaced = replaced
       self.place = place
       self.activation = activation
       self.rest = rest
@@ -196,35 +202,45 @@ public final class DecoderModel {
     losses(forward(input, from: start, showing: []) { _, _ in }, dResidual: nil)
   }
 
-  func forward(
+  private func forward(
     _ input: ModelInput, from start: Start, showing places: Set<Place>, _ show: (Place, Tensor) -> Void
   ) -> PassTensors {
-    let pass = memory.pass(input, layers: Self.layers(from: start.place, of: description).count)
-    enter(pass, start)
-    run(pass, from: start.place, through: lastPlace, showing: places) { place, activation, _ in show(place, activation)
-    }
+    forward(
+      input, from: start.place, activation: { operations.upload($0, from: start.activation) },
+      rest: { operations.upload($0, from: start.rest!) }, showing: places, show)
+  }
+
+  /// - Parameters:
+  ///   - activation: puts what is to be at `start` into a tensor.
+  ///   - rest: puts there what the residual stream is without it; not called where the place is the stream itself.
+  func forward(
+    _ input: ModelInput, from start: Place, activation: (Tensor) -> Void, rest: (Tensor) -> Void,
+    showing places: Set<Place> = [], _ show: (Place, Tensor) -> Void = { _, _ in }
+  ) -> PassTensors {
+    let pass = memory.pass(input, layers: Self.layers(from: start, of: description).count)
+    enter(pass, start, activation, rest)
+    run(pass, from: start, through: lastPlace, showing: places) { place, activation, _ in show(place, activation) }
     return pass
   }
 
   /// Puts what is given where the layer that it belongs to looks for it.
-  private func enter(_ pass: PassTensors, _ start: Start) {
-    let (place, workspace) = (start.place, pass.workspace)
+  private func enter(_ pass: PassTensors, _ place: Place, _ activation: (Tensor) -> Void, _ rest: (Tensor) -> Void) {
     func addRest(to sum: Tensor) {
-      operations.upload(sum, from: start.rest!)
-      operations.upload(workspace.mlpOutput, from: start.activation)
-      operations.add(sum, workspace.mlpOutput)
+      rest(sum)
+      activation(pass.workspace.mlpOutput)
+      operations.add(sum, pass.workspace.mlpOutput)
     }
     switch place.site {
-    case .residPre, .residPost: operations.upload(pass.residual, from: start.activation)
+    case .residPre, .residPost: activation(pass.residual)
     case .attnZ:
-      operations.upload(pass.saved(place.layer).input, from: start.rest!)
-      operations.upload(pass.saved(place.layer).attention, from: start.activation)
+      rest(pass.saved(place.layer).input)
+      activation(pass.saved(place.layer).attention)
     case .attnOut:
       switch description.wiring {
       case .sequential: addRest(to: pass.saved(place.layer).middle!)
       case .parallel: addRest(to: pass.residual)
       }
-    case .residMid: operations.upload(pass.saved(place.layer).middle!, from: start.activation)
+    case .residMid: activation(pass.saved(place.layer).middle!)
     case .mlpOut: addRest(to: pass.residual)
     }
   }

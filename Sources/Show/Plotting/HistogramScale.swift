@@ -7,6 +7,8 @@ struct HistogramScale {
   let isCentredOnZero: Bool
   /// What all histograms' bins span; nil where it is one's own.
   private let range: ClosedRange<Double>?
+  /// Of the only one.
+  private let own: Histogram?
 
   init(_ all: [PlaceAverages], bins: Int, countScale: Axis.Scale) {
     let some = all.filter { $0.statistics.count > 0 }
@@ -21,10 +23,11 @@ struct HistogramScale {
       minimum: edges.min() ?? .nan, maximum: edges.max() ?? .nan, isCentredOnZero: isCentredOnZero, margin: 0.03)
     yAxis = Axis.counts(maximum: histograms.compactMap { $0.counts.max() }.max() ?? 0, scale: countScale)
     self.range = range
+    own = all.count == 1 ? histograms.first : nil
   }
 
   func histogram(_ averages: PlaceAverages, bins: Int) -> Histogram {
-    Self.histogram(averages, bins: bins, range: range)
+    own ?? Self.histogram(averages, bins: bins, range: range)
   }
 
   private static func histogram(_ averages: PlaceAverages, bins: Int, range: ClosedRange<Double>?) -> Histogram {

@@ -94,10 +94,11 @@ public final class FeatureGradients: GradientPass {
     let rows = group.rows(of: input.sampleRange)
     let activations = replaced.resize(rows.count * W)
     activations.update(from: group.activation(place) + rows.lowerBound * W, count: rows.count * W)
-    for (index, row) in positions.rowsInPass(of: input.sampleRange).enumerated() {
+    let recorded = positions.rowsInPass(of: input.sampleRange)
+    for (index, row) in recorded.enumerated() {
       (activations + Int(row) * W).update(from: rebuilt.values.baseAddress! + index * W, count: W)
     }
-    let start = group.start(at: place, input.sampleRange, replacement: activations)
+    let start = group.start(at: place, input.sampleRange, replacement: activations, replaced: recorded)
     let losses = model.gradients(input, from: start, at: [place]) { keep($1, $0, input, positions) }
     finish(place, autoencoder, input, positions)
     return losses

@@ -49,14 +49,16 @@ public struct SampleGroup {
 
   /// What a pass over these samples goes on from.
   ///
-  /// - Parameter replacement: another activation than the captured one, of these samples' rows.
+  /// - Parameters:
+  ///   - replacement: another activation than the captured one, of these samples' rows.
+  ///   - replaced: in which of them it is another.
   func start(
-    at place: Place, _ samples: Range<Int>, replacement: UnsafePointer<Float>? = nil
+    at place: Place, _ samples: Range<Int>, replacement: UnsafePointer<Float>? = nil, replaced: [Int32] = []
   ) -> DecoderModel.Start {
     let first = rows(of: samples).lowerBound
     return DecoderModel.Start(
       place, activation: replacement ?? activation(place) + first * description.width(of: place.site),
-      rest: place.site.isStream ? nil : tensor(.rest, place) + first * description.width)
+      rest: place.site.isStream ? nil : tensor(.rest, place) + first * description.width, replaced: replaced)
   }
 
   /// The first by name of the records' tensors that has a NaN or an infinity.

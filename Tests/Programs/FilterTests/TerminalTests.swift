@@ -58,7 +58,7 @@ import Testing
     // Of what was drawn nothing is left.
     let lines = PseudoTerminal.screen(text)
     #expect(lines.last == "")
-    #expect(lines.dropLast().count == 6, "\(lines)")
+    #expect(lines.dropLast().count == 8, "\(lines)")
     for (start, end) in [
       ("qwen-capture: device: ", ""), ("qwen-capture: 30 samples, 12000 tokens in ", " tokens/s)"),
       ("act-grad: device: ", ""), ("act-grad: 30 samples, 12000 tokens in ", " nats a token"),
