@@ -132,7 +132,8 @@ final class SoftmaxSums {
         let z = logits + row * wordTile
         if let softCap { vector_soft_cap(z, slopes, count, softCap) }
         let target = Int(targets[targets.startIndex + row]) - first
-        let newLargest = max(largest[row], vector_maximum(z, count))
+        let tileLargest = vector_maximum(z, count)
+        let newLargest = max(largest[row], tileLargest)
         if target >= 0, target < count {
           self.targets[row] = (z[target], softCap == nil ? 1 : slopes[target])
           z[target] = -.infinity
@@ -148,7 +149,11 @@ final class SoftmaxSums {
           vector_scale(weightedRows + row * width, width, correction)
         }
         largest[row] = newLargest
-        if keepsWords { setAside(prominentAmong: z, count, first: first, of: row) { softCap == nil ? 1 : slopes[$0] } }
+        // Most tiles have none.
+        let likeliest = Glibc.exp(tileLargest - newLargest)
+        if keepsWords, likeliest >= prominentShare, Double(likeliest) >= prominentPart * sums[row] {
+          setAside(prominentAmong: z, count, first: first, of: row) { softCap == nil ? 1 : slopes[$0] }
+        }
         if softCap != nil { vector_multiply(z, slopes, count) }
       }
       guard let weightedRows else { continue }
