@@ -3,8 +3,8 @@ import TensorOperations
 /// What a pass over all rows gives to the same pass in Double over the first rows of some samples, on the way back: later
 /// rows attend to the first ones, and so add to the gradients of their keys and values. Nothing goes the other way.
 ///
-/// A later row that attends to a massive activation hardly attends to anything else, so that its part is a difference of
-/// numbers that are alike: of these samples attention goes back in Double, from the pass's own queries, keys and values.
+/// Of these samples attention goes back anew, from the pass's own queries, keys and values but for the first rows', which
+/// separates what later rows add from the first rows' own part.
 final class LaterAttention {
   /// A sample and how many of its rows are computed in Double.
   typealias FirstRows = (sample: PackedSamples.Sample, count: Int)
