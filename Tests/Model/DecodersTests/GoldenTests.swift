@@ -227,13 +227,16 @@ struct Captured {
   let place: Place
   let activation: [Float]
   let rest: [Float]?
+  /// Rows whose activation is another than the model's own.
+  var replaced: [Int32] = []
 
   private func withStart<Result>(_ body: (DecoderModel.Start) throws -> Result) rethrows -> Result {
     try activation.withUnsafeBufferPointer { activation in
       try (rest ?? []).withUnsafeBufferPointer { rest in
         try body(
           DecoderModel.Start(
-            place, activation: activation.baseAddress!, rest: self.rest == nil ? nil : rest.baseAddress))
+            place, activation: activation.baseAddress!, rest: self.rest == nil ? nil : rest.baseAddress,
+            replaced: replaced))
       }
     }
   }

@@ -28,6 +28,7 @@ import Testing
     let parity = tokens.rows(of: 0).count % 2
     let rule = { (lengths: [[Double]]) in lengths[0].count % 2 == parity ? min(3, lengths[0].count) : 0 }
     mixed.rule = rule
+    plain.rule = rule
     let batch = try ModelInput(tokens, mixed.description)
     let first = (0..<tokens.sampleCount).flatMap { sample -> [Int] in
       let rows = tokens.rows(of: sample)
@@ -61,6 +62,33 @@ import Testing
       }
     }
     #expect(mixed.rowsInDouble == 4 * first.count)
+    #expect(plain.rowsInDouble == 0, "it is left out where float32 was asked for")
+  }
+
+  /// Where all rows of a sample are computed so, nothing is left of Float but the last rounding; also where activations
+  /// among them are replaced.
+  @Test(arguments: ["families/llama", "families/gpt_neox", "families/gemma2"])
+  func wholeSamples(name: String) throws {
+    let golden = try GoldenFile(name)
+    let exact = try loadModel(golden.model, arithmetic: .float32, operations: DoubleOperations(threads: 1))
+    let mixed = try loadModel(golden.model)
+    mixed.rule = { $0[0].count }
+    let batch = try ModelInput(try golden.batches("plain")[0], mixed.description)
+    let start = Place(.residPre, 0)
+    let own = try captured(exact, batch, at: start)
+    let D = mixed.description.width
+    let replaced = Array(stride(from: Int32(0), to: Int32(batch.rowCount), by: 3))
+    var changed = own.activation
+    for row in replaced { for i in 0..<D { changed[Int(row) * D + i] *= 1.5 } }
+    for (activation, rows) in [(own.activation, []), (changed, replaced)] {
+      func gradient(_ model: DecoderModel) -> [Float] {
+        var found: [Float] = []
+        _ = Captured(model: model, batch: batch, place: start, activation: activation, rest: nil, replaced: rows)
+          .gradients([start]) { found = $1 }
+        return found
+      }
+      #expect(relativeL2(gradient(mixed), gradient(exact).map(Double.init)) < 1e-7)
+    }
   }
 
   @Test func whichRowsAreOnTheirWay() {
