@@ -140,6 +140,7 @@ final class Device {
     demand(driver.recordEvent(event, stream), "cuEventRecord")
   }
 
+  /// What is queued on `stream` from now on waits for the event; the work's own queue where that is nil.
   func wait(for event: OpaquePointer?, on stream: OpaquePointer?) {
     demand(driver.waitForEvent(stream, event, 0), "cuStreamWaitEvent")
   }
@@ -153,6 +154,11 @@ final class Device {
     demand(driver.beginCopyToHost(destination, source, bytes, stream), "cuMemcpyDtoHAsync")
   }
 
+  /// - Parameter source: pinned memory.
+  func startCopy(to destination: DevicePointer, from source: UnsafeRawPointer, bytes: Int, on stream: OpaquePointer?) {
+    demand(driver.beginCopyToDevice(destination, source, bytes, stream), "cuMemcpyHtoDAsync")
+  }
+
   // MARK: - Work
 
   enum Argument {
@@ -160,6 +166,7 @@ final class Device {
     case int(Int)
     case long(Int)
     case float(Float)
+    case double(Double)
   }
 
   /// Threads of a block, where the kernel does not want another number.
@@ -193,6 +200,7 @@ final class Device {
       case .int(let value): UInt64(UInt32(bitPattern: Int32(value)))
       case .long(let value): UInt64(bitPattern: Int64(value))
       case .float(let value): UInt64(value.bitPattern)
+      case .double(let value): value.bitPattern
       }
     }
     let status = values.withUnsafeMutableBufferPointer { values in

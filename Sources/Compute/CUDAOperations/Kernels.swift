@@ -3,7 +3,7 @@
 /// Each family's text stands beside the operations that launch it.
 public let kernelSource = [
   blockKernels, elementwiseKernels, normKernels, rotaryEmbeddingKernels, attentionKernels, mlpActivationKernels,
-  crossEntropyKernels, sparseFeatureKernels,
+  crossEntropyKernels, sparseFeatureKernels, rebuiltRowKernels,
 ].joined(separator: "\n")
 
 /// What all threads of a block find together.

@@ -29,8 +29,9 @@ public protocol PassOperations: AnyObject {
   /// A matrix in host memory, in f32, bf16 or f16, on the device. Its memory may go on being used.
   func makeMatrix(_ host: Matrix) -> Matrix
 
-  /// Copies `source` from host memory into `destination`.
-  func upload(_ destination: Tensor, from source: UnsafePointer<Float>)
+  /// Copies those rows of `source`, all where they are nil, from host memory into `destination`, one after another.
+  /// `source` may change when this returns.
+  func upload(_ destination: Tensor, from source: UnsafePointer<Float>, rows: [Int32]?)
 
   /// Copies `source` into host memory.
   func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor)
@@ -93,6 +94,18 @@ public protocol PassOperations: AnyObject {
 }
 
 extension PassOperations {
+  /// Copies `source` from host memory into `destination`.
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
+    upload(destination, from: source, rows: nil)
+  }
+
+  /// A tensor of one row.
+  public func makeRow(_ values: [Float]) -> Tensor {
+    let tensor = makeTensor(rows: 1, columns: values.count)
+    upload(tensor, from: values)
+    return tensor
+  }
+
   /// y(N,out) = x(N,in) · W(out,in)ᵀ + b, or y += x · Wᵀ where `accumulate`. PyTorch: F.linear.
   public func linear(y: Tensor, x: Tensor, weight: Matrix, bias: Tensor? = nil, accumulate: Bool = false) {
     product(y: y, x: x, matrix: weight.transposed, bias: bias, accumulate: accumulate)

@@ -94,9 +94,10 @@ thread_local long currentDevice = -1;
 // Work on the stream of nobody in particular is done at once; a copy on another stream as late as it may be: when
 // somebody waits for an event that was recorded behind it.
 struct Copy {
-  void *destination;
-  unsigned long long source;
+  void *host;
+  unsigned long long device;
   size_t count;
+  bool isUpload;
 };
 
 struct Stream {
@@ -116,6 +117,8 @@ struct Event {
 // Of each thread: tests side by side have the same GPU, and one does not wait for another's work.
 thread_local long begunWork = 0;
 std::map<void *, size_t> pinned;
+// By the start of an allocation: the last piece of work that copied from it.
+thread_local std::map<char *, long> lastCopies;
 
 // MARK: - Kernels
 
@@ -329,6 +332,7 @@ int cuMemAlloc_v2(unsigned long long *address, size_t count) {
   char *start = memory + (pages - count) / 8 * 8;
   allocations[start] = count;
   allocated += count;
+  lastCopies.erase(start);
   *address = (unsigned long long)start | mark;
   return success;
 }
@@ -366,6 +370,7 @@ int cuMemcpyDtoD_v2(unsigned long long destination, unsigned long long source, s
   if (!to || !from) return illegalAddress;
   memmove(to, from, count);
   begunWork++;
+  lastCopies[(--allocations.upper_bound(from))->first] = begunWork;
   return success;
 }
 
@@ -401,24 +406,33 @@ int cuEventRecord(Event *event, Stream *stream) {
   return success;
 }
 
+// Copies what was to be copied before the event.
+static int perform(Event *event) {
+  if (!event->stream) return event->work < 0 ? invalidValue : success;
+  for (size_t &i = event->stream->done; i < event->copies; i++) {
+    Copy copy = event->stream->waiting[i];
+    char *memory = place(copy.device, copy.count);
+    if (!memory) return illegalAddress;
+    if (copy.isUpload)
+      memcpy(memory, copy.host, copy.count);
+    else
+      memcpy(copy.host, memory, copy.count);
+  }
+  return success;
+}
+
 int cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
   ENTER_CONTEXT("cuStreamWaitEvent");
-  // Only the work is ever waited for.
-  if (!stream || event->stream || event->work < 0) return invalidValue;
+  // The work waits for copies, and copies for the work.
+  if (!stream) return event->stream ? perform(event) : invalidValue;
+  if (event->stream || event->work < 0) return invalidValue;
   stream->seen = std::max(stream->seen, event->work);
   return success;
 }
 
 int cuEventSynchronize(Event *event) {
   ENTER_CONTEXT("cuEventSynchronize");
-  if (!event->stream) return event->work < 0 ? invalidValue : success;
-  for (size_t &i = event->stream->done; i < event->copies; i++) {
-    Copy copy = event->stream->waiting[i];
-    char *from = place(copy.source, copy.count);
-    if (!from) return illegalAddress;
-    memcpy(copy.destination, from, copy.count);
-  }
-  return success;
+  return perform(event);
 }
 
 int cuMemcpyDtoHAsync_v2(void *destination, unsigned long long source, size_t count, Stream *stream) {
@@ -427,7 +441,18 @@ int cuMemcpyDtoHAsync_v2(void *destination, unsigned long long source, size_t co
   if (found == pinned.end() || found->second < count || !place(source, count) || !stream) return invalidValue;
   // A copy that has not waited for what makes its source.
   if (stream->seen < begunWork) return launchFailed;
-  stream->waiting.push_back({destination, source, count});
+  stream->waiting.push_back({destination, source, count, false});
+  return success;
+}
+
+int cuMemcpyHtoDAsync_v2(unsigned long long destination, void *source, size_t count, Stream *stream) {
+  ENTER_CONTEXT("cuMemcpyHtoDAsync_v2", " %zu", count);
+  auto found = pinned.find(source);
+  char *to = place(destination, count);
+  if (found == pinned.end() || found->second < count || !to || !stream) return invalidValue;
+  // A copy that has not waited until what is there was taken.
+  if (stream->seen < lastCopies[(--allocations.upper_bound(to))->first]) return launchFailed;
+  stream->waiting.push_back({source, destination, count, true});
   return success;
 }
 
