@@ -121,9 +121,10 @@ public final class AutoencoderOperations {
     return (0..<decoder.columns).map { hostDecoder.floats[element(feature, $0)] * factor }
   }
 
-  /// Where the decoder has a feature's entry at a dimension.
+  /// Where the decoder in host memory has a feature's entry at a dimension.
   private func element(_ feature: Int, _ d: Int) -> Int {
-    decoder.isColumnMajor ? d * decoder.leadingDimension + feature : feature * decoder.leadingDimension + d
+    hostDecoder.isColumnMajor
+      ? d * hostDecoder.leadingDimension + feature : feature * hostDecoder.leadingDimension + d
   }
 
   /// The decoder with its factors, [F, D] by rows: all that aggregation needs of the autoencoder.
