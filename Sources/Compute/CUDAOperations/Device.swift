@@ -217,7 +217,22 @@ final class Device {
     into c: DevicePointer, distance: Int
   ) {
     guard m > 0, n > 0 else { return }
-    let status = products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance)
+    demandProduct(products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance))
+  }
+
+  /// C(m,n) = alpha · A(m,k) · B(k,n), or C += where `accumulate`, of numbers in half precision: see
+  /// `CuBLAS.multiplyHalves`.
+  func multiplyHalves(
+    _ m: Int, _ n: Int, _ k: Int, _ a: CuBLAS.Operand, _ b: CuBLAS.Operand, alpha: DevicePointer, accumulate: Bool,
+    one: DevicePointer, into c: DevicePointer, distance: Int
+  ) {
+    guard m > 0, n > 0 else { return }
+    demandProduct(
+      products.multiplyHalves(
+        m, n, k, a, b, alpha: alpha, accumulate: accumulate, one: one, into: c, distance: distance))
+  }
+
+  private func demandProduct(_ status: Int32) {
     if status != 0 { stop(Failure(.inputOutput, "\(name): cublasGemmEx: status \(status)")) }
   }
 

@@ -18,16 +18,17 @@ final class WeightUploads {
     uploads = Uploads(device)
   }
 
-  /// Leaves a matrix in Float at `address`.
-  func upload(_ host: Matrix, to address: DevicePointer) {
+  /// Leaves a matrix in Float, or in the type that it has, at `address`.
+  func upload(_ host: Matrix, to address: DevicePointer, asFloat isWidened: Bool) {
     let bytes = host.bytes
+    let size = isWidened ? MemoryLayout<Float>.stride : host.type.size
     for first in stride(from: 0, to: bytes.count, by: Self.partBytes) {
       let part = UnsafeRawBufferPointer(rebasing: bytes[first..<min(first + Self.partBytes, bytes.count)])
-      let place = address + DevicePointer(first / host.type.size * MemoryLayout<Float>.stride)
+      let place = address + DevicePointer(first / host.type.size * size)
       uploads.start(bytes: part.count) { pinned in
         read(part, into: pinned)
       } take: { staged in
-        guard host.type != .f32 else { return device.copy(to: place, within: staged, bytes: part.count) }
+        guard size != host.type.size else { return device.copy(to: place, within: staged, bytes: part.count) }
         let count = part.count / host.type.size
         device.run(
           host.type == .bf16 ? "widen_bfloat16" : "widen_float16", elements: count, .address(place), .address(staged),
@@ -47,12 +48,18 @@ final class WeightUploads {
 }
 
 extension CUDAOperations {
+  /// Leaves a matrix in Float, or in the type that it has, at `address`.
+  func uploadWeights(_ host: Matrix, to address: DevicePointer, asFloat: Bool) {
+    if weightUploads == nil { weightUploads = WeightUploads(device) }
+    weightUploads!.upload(host, to: address, asFloat: asFloat)
+    MappedFile.letGo(of: host.bytes)
+  }
+
   public func makeMatrix(_ host: Matrix) -> Matrix {
+    if precision == .split, host.type != .f32 { return makeHalves(host) }
     let count = host.bytes.count / host.type.size
     let memory = DeviceMemory(device, bytes: count * MemoryLayout<Float>.stride)
-    if weightUploads == nil { weightUploads = WeightUploads(device) }
-    weightUploads!.upload(host, to: memory.address)
-    MappedFile.letGo(of: host.bytes)
+    uploadWeights(host, to: memory.address, asFloat: true)
     return Matrix(
       rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor,
       leadingDimension: host.leadingDimension,
