@@ -20,6 +20,8 @@ public final class CUDAOperations: TensorOperations {
 
   var downloads: Downloads?
 
+  private(set) lazy var constants = SplitConstants(device)
+
   /// Opens the driver, cuBLAS and NVRTC, and compiles the kernels where no earlier run has left them.
   ///
   /// - Parameters:
@@ -73,8 +75,9 @@ public final class CUDAOperations: TensorOperations {
 
   /// Half as many rows, and half of those, where so much cannot be had now; what can is kept for the passes.
   public func passRows(bytesPerRow: Int) -> Int {
-    // Logits, and their copy in half the bytes.
-    let held = heldNumbers * (MemoryLayout<Float>.stride + (precision.factors == .bfloat16 ? 2 : 0))
+    // Logits, and their copy in bfloat16 or two halves.
+    let copy = precision == .bf16 ? 2 : precision == .split ? 4 : 0
+    let held = heldNumbers * (MemoryLayout<Float>.stride + copy)
     let wanted = Self.passRows(bytesPerRow: bytesPerRow, total: device.memory.total, used: device.used, held: held)
     var rows = wanted
     while !device.promise(rows * bytesPerRow + held), rows > Self.passRowBounds.lowerBound { rows /= 2 }
@@ -91,6 +94,7 @@ public final class CUDAOperations: TensorOperations {
   }
 
   public func makeMatrix(_ host: Matrix) -> Matrix {
+    if precision == .split, host.type != .f32 { return makeHalves(host) }
     let bytes = host.bytes
     let count = bytes.count / host.type.size
     let memory = DeviceMemory(device, bytes: count * MemoryLayout<Float>.stride)
@@ -134,16 +138,31 @@ public final class CUDAOperations: TensorOperations {
   // MARK: - Products
 
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
+    product(LinearMap(y: y, matrix: matrix, bias: bias), of: x, matrix.isHalf ? split(x) : nil, accumulate)
+  }
+
+  public func products(_ maps: [LinearMap], of x: Tensor) {
+    let parts = maps.contains { $0.matrix.isHalf } ? split(x) : nil
+    for map in maps { product(map, of: x, map.matrix.isHalf ? parts : nil, false) }
+  }
+
+  private func product(_ map: LinearMap, of x: Tensor, _ parts: SplitRows?, _ accumulate: Bool) {
+    let (y, matrix) = (map.y, map.matrix)
     precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
-    precondition(bias.map { $0.count == matrix.columns } ?? true)
-    if let bias {
+    precondition(map.bias.map { $0.count == matrix.columns } ?? true)
+    if let bias = map.bias {
       device.run(
         accumulate ? "add_row" : "repeat_row", elements: y.count, .address(y.device), .address(bias.device),
         .int(y.columns), .long(y.count))
     }
-    device.multiply(
-      x.rows, matrix.columns, matrix.rows, x.operand, matrix.operand, accumulate: accumulate || bias != nil,
-      into: y.device, distance: y.columns)
+    let adds = accumulate || map.bias != nil
+    if let parts {
+      multiply(parts, matrix, accumulate: adds, into: y.device, distance: y.columns)
+    } else {
+      device.multiply(
+        x.rows, matrix.columns, matrix.rows, x.operand, matrix.operand, accumulate: adds, into: y.device,
+        distance: y.columns)
+    }
   }
 
   // MARK: - What operations need beside their operands
@@ -200,6 +219,7 @@ extension Tensor {
 
 extension Matrix {
   var device: DevicePointer { DevicePointer(UInt(bitPattern: address)) }
+  /// Of a matrix of the type that the product takes.
   var operand: CuBLAS.Operand {
     CuBLAS.Operand(address: device, distance: leadingDimension, isTransposed: isColumnMajor)
   }

@@ -5,15 +5,17 @@ import SystemIO
 public enum Precision: String, CaseIterable, Sendable {
   /// As on the processor: 24 bits throughout.
   case float32
+  /// As exact as float32, on tensor cores, where a matrix is exact in half precision: see `SplitProducts`.
+  case split
   /// Factors cut to 11 bits, sums in float32.
   case tf32
   /// Factors rounded to the 8 bits of bfloat16, sums in float32.
   case bf16
 
   /// Before compute capability 8.0 there are no such products.
-  var oldestArchitecture: Int32 { self == .float32 ? 70 : 80 }
+  var oldestArchitecture: Int32 { self == .tf32 || self == .bf16 ? 80 : 70 }
 
-  /// What products are given as factors.
+  /// What products of Float are given as factors.
   var factors: CuBLAS.Factors { self == .bf16 ? .bfloat16 : .float32 }
 }
 
@@ -29,7 +31,17 @@ final class CuBLAS {
   /// cudaDataType_t
   enum Factors: Int32 {
     case float32 = 0
+    case float16 = 2
     case bfloat16 = 14
+
+    /// A small whole number.
+    fileprivate func bytes(_ value: Float) -> [UInt8] {
+      switch self {
+      case .float32: withUnsafeBytes(of: value.bitPattern) { Array($0) }
+      case .float16: withUnsafeBytes(of: Float16(value).bitPattern) { Array($0) }
+      case .bfloat16: withUnsafeBytes(of: UInt16(value.bitPattern >> 16)) { Array($0) }
+      }
+    }
   }
 
   /// CUBLAS_STATUS_ALLOC_FAILED
@@ -42,6 +54,7 @@ final class CuBLAS {
   private let context: Context
   private let precision: Precision
   private let product: Product
+  private let setPointerMode: @convention(c) (OpaquePointer?, Int32) -> Status
   private let destroy: @convention(c) (OpaquePointer?) -> Status
   private var handle: OpaquePointer?
   private var workspace: DevicePointer = 0
@@ -58,7 +71,9 @@ final class CuBLAS {
     let names = versions.map { "libcublas.so.\($0)" } + ["libcublas.so"]
     return try DynamicLibrary.first(names, in: folders) { library throws(Failure) in
       let products = try CuBLAS(library, context, precision)
-      try products.check()
+      for factors in precision == .split ? [.float32, .float16] : [precision.factors] {
+        try products.check(factors)
+      }
       return products
     }
   }
@@ -66,6 +81,7 @@ final class CuBLAS {
   private init(_ library: DynamicLibrary, _ context: Context, _ precision: Precision) throws(Failure) {
     (name, self.context, self.precision) = (library.name, context, precision)
     product = try library.function("cublasGemmEx")
+    setPointerMode = try library.function("cublasSetPointerMode_v2")
     destroy = try library.function("cublasDestroy_v2")
     typealias Create = @convention(c) (UnsafeMutablePointer<OpaquePointer?>) -> Status
     typealias GetProperty = @convention(c) (Int32, UnsafeMutablePointer<Int32>) -> Status
@@ -97,7 +113,7 @@ final class CuBLAS {
   /// Computes a product whose numbers no precision rounds. A library that is too old for the GPU has none.
   ///
   /// - Throws: `Failure` of kind unavailable.
-  private func check() throws(Failure) {
+  private func check(_ factors: Factors) throws(Failure) {
     let (driver, size) = (context.driver, 16)
     let (a, b) = ((0..<size * size).map { Float($0 * 7 % 11 - 5) }, (0..<size * size).map { Float($0 * 5 % 13 - 6) })
     let bytes = a.count * MemoryLayout<Float>.stride
@@ -106,14 +122,12 @@ final class CuBLAS {
     defer { _ = driver.free(memory) }
     let places = (0..<3).map { memory + DevicePointer($0 * bytes) }
     for (place, values) in zip(places, [a, b]) {
-      let halves = values.map { UInt16($0.bitPattern >> 16) }
-      try driver.check(
-        precision.factors == .bfloat16
-          ? driver.copyToDevice(place, halves, bytes / 2) : driver.copyToDevice(place, values, bytes), "cuMemcpyHtoD")
+      let content = values.flatMap(factors.bytes)
+      try driver.check(driver.copyToDevice(place, content, content.count), "cuMemcpyHtoD")
     }
     let status = multiply(
       size, size, size, Operand(address: places[0], distance: size), Operand(address: places[1], distance: size),
-      of: precision.factors, accumulate: false, into: places[2], distance: size)
+      of: factors, accumulate: false, into: places[2], distance: size)
     guard status == 0 else { throw Failure(.unavailable, "\(name): cublasGemmEx: status \(status)") }
     var found = [Float](repeating: .nan, count: a.count)
     try driver.check(driver.copyToHost(&found, places[2], bytes), "\(name): cublasGemmEx")
@@ -138,16 +152,40 @@ final class CuBLAS {
     _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand, of factors: Factors, accumulate: Bool,
     into c: DevicePointer, distance: Int
   ) -> Int32 {
-    // cuBLAS reads by columns, where these are their transposes: Cᵀ = Bᵀ · Aᵀ.
     var alpha: Float = 1
     var beta: Float = accumulate ? 1 : 0
-    let float32 = Factors.float32.rawValue
+    return multiply(m, n, k, a, b, of: factors, &alpha, &beta, into: c, distance: distance)
+  }
+
+  /// C(m,n) = alpha · A(m,k) · B(k,n), or C += where `accumulate`, of numbers in half precision, summed in Float.
+  ///
+  /// - Parameters:
+  ///   - alpha: a number in the GPU's memory.
+  ///   - one: the number 1 there, and 0 behind it.
+  func multiplyHalves(
+    _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand, alpha: DevicePointer, accumulate: Bool,
+    one: DevicePointer, into c: DevicePointer, distance: Int
+  ) -> Int32 {
+    let status = setPointerMode(handle, 1)  // CUBLAS_POINTER_MODE_DEVICE
+    guard status == 0 else { return status }
+    defer { _ = setPointerMode(handle, 0) }
+    let zero = one + DevicePointer(MemoryLayout<Float>.stride)
+    return multiply(
+      m, n, k, a, b, of: .float16, UnsafeRawPointer(bitPattern: UInt(alpha))!,
+      UnsafeRawPointer(bitPattern: UInt(accumulate ? one : zero))!, into: c, distance: distance)
+  }
+
+  private func multiply(
+    _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand, of factors: Factors, _ alpha: UnsafeRawPointer,
+    _ beta: UnsafeRawPointer, into c: DevicePointer, distance: Int
+  ) -> Int32 {
     // CUBLAS_COMPUTE_32F_FAST_TF32 or CUBLAS_COMPUTE_32F
     let computeType: Int32 = factors == .float32 && precision == .tf32 ? 77 : 68
     let anyAlgorithm: Int32 = -1  // CUBLAS_GEMM_DEFAULT
+    // cuBLAS reads by columns, where these are their transposes: Cᵀ = Bᵀ · Aᵀ.
     return product(
-      handle, b.isTransposed ? 1 : 0, a.isTransposed ? 1 : 0, Int32(n), Int32(m), Int32(k), &alpha, b.address,
-      factors.rawValue, Int32(b.distance), a.address, factors.rawValue, Int32(a.distance), &beta, c, float32,
-      Int32(distance), computeType, anyAlgorithm)
+      handle, b.isTransposed ? 1 : 0, a.isTransposed ? 1 : 0, Int32(n), Int32(m), Int32(k), alpha, b.address,
+      factors.rawValue, Int32(b.distance), a.address, factors.rawValue, Int32(a.distance), beta, c,
+      Factors.float32.rawValue, Int32(distance), computeType, anyAlgorithm)
   }
 }

@@ -237,13 +237,27 @@ final class Device {
       a = roundedToBfloat16(a, rows: m, columns: k, slot: 0)
       b = roundedToBfloat16(b, rows: k, columns: n, slot: 1)
     }
-    let status = products.multiply(
-      m, n, k, a, b, of: precision.factors, accumulate: accumulate, into: c, distance: distance)
-    if status != 0 {
-      let isMemory = status == CuBLAS.outOfMemory
-      let words = isMemory ? "out of memory, status" : "status"
-      stop(Failure(isMemory ? .outOfMemory : .inputOutput, "\(name): cublasGemmEx: \(words) \(status)"))
-    }
+    demandProduct(
+      products.multiply(m, n, k, a, b, of: precision.factors, accumulate: accumulate, into: c, distance: distance))
+  }
+
+  /// C(m,n) = alpha · A(m,k) · B(k,n), or C += where `accumulate`, of numbers in half precision: see
+  /// `CuBLAS.multiplyHalves`.
+  func multiplyHalves(
+    _ m: Int, _ n: Int, _ k: Int, _ a: CuBLAS.Operand, _ b: CuBLAS.Operand, alpha: DevicePointer, accumulate: Bool,
+    one: DevicePointer, into c: DevicePointer, distance: Int
+  ) {
+    guard m > 0, n > 0 else { return }
+    demandProduct(
+      products.multiplyHalves(
+        m, n, k, a, b, alpha: alpha, accumulate: accumulate, one: one, into: c, distance: distance))
+  }
+
+  private func demandProduct(_ status: Int32) {
+    guard status != 0 else { return }
+    let isMemory = status == CuBLAS.outOfMemory
+    let words = isMemory ? "out of memory, status" : "status"
+    stop(Failure(isMemory ? .outOfMemory : .inputOutput, "\(name): cublasGemmEx: \(words) \(status)"))
   }
 
   /// A copy in bfloat16, until the next one in that slot.

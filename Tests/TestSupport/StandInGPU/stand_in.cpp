@@ -16,6 +16,7 @@
 //   STAND_IN_TAKEN      bytes of it that other programs have
 //   STAND_IN_MODE       the GPU's compute mode: 3 for exclusive process
 #include <algorithm>
+#include <cmath>
 #include <csetjmp>
 #include <cstdarg>
 #include <cstdio>
@@ -247,6 +248,8 @@ float fromBfloat16(unsigned short half) {
 
 struct Products {
   char *workspace = nullptr;
+  // Whether the factors of sums lie in the GPU's memory.
+  bool factorsOnDevice = false;
 };
 
 std::string readAll(const std::string &path) {
@@ -590,8 +593,36 @@ int cublasSetWorkspace_v2(Products *handle, unsigned long long address, size_t c
   return handle->workspace && address % 256 == 0 ? success : 7;
 }
 
+int cublasSetPointerMode_v2(Products *handle, int mode) {
+  ENTER("cublasSetPointerMode_v2");
+  handle->factorsOnDevice = mode == 1;
+  return success;
+}
+
+// What tensor cores make of products of halves: Hopper adds 16 of them and the sum so far, each cut off 25 bits behind
+// the largest, and cuts the new sum off to 24 bits. An H200's relative errors are this function's to two digits.
+float tensorCoreSum(const double *a, const double *b, int count) {
+  double sum = 0;
+  for (int first = 0; first < count; first += 16) {
+    int last = std::min(first + 16, count);
+    double largest = fabs(sum), terms[16];
+    for (int l = first; l < last; l++) largest = std::max(largest, fabs(terms[l - first] = a[l] * b[l]));
+    if (!std::isfinite(largest)) largest = 0;
+    double unit = largest > 0 ? scalbn(1.0, ilogb(largest) - 25) : 1;
+    double next = largest > 0 ? trunc(sum / unit) * unit : sum;
+    for (int l = first; l < last; l++)
+      next += largest > 0 ? trunc(terms[l - first] / unit) * unit : terms[l - first];
+    if (next != 0 && std::isfinite(next)) {
+      unit = scalbn(1.0, ilogb(next) - 23);
+      next = trunc(next / unit) * unit;
+    }
+    sum = next;
+  }
+  return (float)sum;
+}
+
 // C = alpha · op(A) · op(B) + beta · C by columns, op(A) being (m,k) and op(B) (k,n); C in float32, A and B in that or in
-// bfloat16. Sums are taken in float32, in parts whose number follows from the product's size: a GPU too chooses by it in
+// half precision or bfloat16, of which tensor cores take the sums. Others are taken in float32, in parts whose number follows from the product's size: a GPU too chooses by it in
 // which order it adds, and divides long sums where there are few of them.
 int cublasGemmEx(
     Products *handle, int isATransposed, int isBTransposed, int m, int n, int k, const float *alpha,
@@ -601,9 +632,14 @@ int cublasGemmEx(
   begunWork++;
   // In memory of the GPU's own choice sums would depend on what neighbours leave.
   if (!handle->workspace) return 1;
-  const bool isHalf = typeA == 14;
+  const bool isHalf = typeA == 2 || typeA == 14;
   if (typeA != typeB || (typeA != 0 && !isHalf) || typeC != 0 || m <= 0 || n <= 0 || k < 0) return 7;
   if (computeType != 68 && (computeType != 77 || isHalf)) return 15;
+  if (handle->factorsOnDevice) {
+    alpha = (const float *)place((unsigned long long)alpha, sizeof *alpha);
+    beta = (const float *)place((unsigned long long)beta, sizeof *beta);
+    if (!alpha || !beta) return 7;
+  }
   const int bits = computeType == 77 ? 11 : 24;
   auto check = [](unsigned long long address, long columns, long rows, long distance, size_t size) {
     return distance < rows ? nullptr : place(address, ((columns - 1) * distance + rows) * size);
@@ -613,9 +649,25 @@ int cublasGemmEx(
   char *B = isBTransposed ? check(b, k, n, ldb, size) : check(b, n, k, ldb, size);
   float *C = (float *)check(c, n, m, ldc, sizeof(float));
   if (!A || !B || !C) return 7;
-  auto factor = [&](char *matrix, size_t i) {
+  auto factor = [&](char *matrix, size_t i) -> float {
+    if (typeA == 2) return (float)((_Float16 *)matrix)[i];
     return isHalf ? fromBfloat16(((unsigned short *)matrix)[i]) : cut(((float *)matrix)[i], bits);
   };
+  if (isHalf) {
+    std::vector<double> left((size_t)m * k), right(k);
+    for (int i = 0; i < m; i++)
+      for (int l = 0; l < k; l++)
+        left[(size_t)i * k + l] = factor(A, isATransposed ? (size_t)i * lda + l : (size_t)l * lda + i);
+    for (int j = 0; j < n; j++) {
+      for (int l = 0; l < k; l++) right[l] = factor(B, isBTransposed ? (size_t)l * ldb + j : (size_t)j * ldb + l);
+      for (int i = 0; i < m; i++) {
+        float *place = C + (size_t)j * ldc + i;
+        double sum = tensorCoreSum(&left[(size_t)i * k], right.data(), k);
+        *place = (float)(*alpha * sum + (*beta == 0 ? 0 : *beta * *place));
+      }
+    }
+    return success;
+  }
   // By rows of k, so that the inner loop runs along memory and has a sum for each of its numbers.
   std::vector<float> left((size_t)m * k);
   for (int l = 0; l < k; l++)
