@@ -143,7 +143,7 @@ let package = Package(
       name: "GradientPassesTests",
       dependencies: [
         "GradientPasses", "Decoders", "SparseAutoencoders", "TensorOperations", "CUDAOperations", "Aggregation",
-        "TensorStream", "TensorFiles", "SystemIO", "TestSupport",
+        "TensorStream", "TensorFiles", "JSON", "SystemIO", "TestSupport",
       ], path: "Tests/Study/GradientPassesTests"),
     .testTarget(
       name: "AggregationTests",

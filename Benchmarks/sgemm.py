@@ -12,7 +12,9 @@ not count in the memory of what bench.py measures.
 import argparse
 import ctypes
 import ctypes.util
+import glob
 import os
+import platform
 import random
 import subprocess
 import sys
@@ -64,8 +66,12 @@ def measure(threads, seconds):
 
 
 def measure_gpu(index, seconds, rows):
-    driver = cuda_library("libcuda.so.1")
-    blas = cuda_library("libcublas.so", "libcublas.so.13", "libcublas.so.12", "libcublas.so.11")
+    driver = cuda_library(["libcuda.so.1"], ["", "/usr/lib/wsl/lib"])
+    version = ctypes.c_int()
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    # The newest that the driver is for, as the filters take it.
+    newest = version.value // 1000
+    blas = cuda_library([f"libcublas.so.{major}" for major in range(newest, 10, -1)] + ["libcublas.so"], toolkit_folders())
 
     def demand(status, call):
         if status != 0:
@@ -110,16 +116,34 @@ def measure_gpu(index, seconds, rows):
     return 2 * rows * COLUMNS * INNER * done / (time.monotonic() - start) / 1e9
 
 
-def cuda_library(*names):
-    """The first of these that is where the filters look."""
-    folder = os.environ.get("GRADIENT_FILTERS_CUDA")
-    for place in [folder + "/"] if folder else ["", "/usr/local/cuda/lib64/"]:
+def cuda_library(names, folders):
+    """The first of these that can be opened; "" is wherever the dynamic loader looks."""
+    reason = None
+    for folder in folders:
         for name in names:
             try:
-                return ctypes.CDLL(place + name)
+                return ctypes.CDLL(f"{folder}/{name}" if folder else name)
             except OSError as error:
-                reason = error
+                reason = reason or error
     sys.exit(f"cannot open {names[0]}: {reason}")
+
+
+def toolkit_folders():
+    """Where the filters look for cuBLAS: see LibraryFolders.swift."""
+    def named(*variables):
+        return [os.environ[name] for name in variables if os.environ.get(name)]
+
+    if folders := [folder for value in named("GRADIENT_FILTERS_CUDA") for folder in value.split(":") if folder]:
+        return folders
+    folders = []
+    for environment in named("VIRTUAL_ENV", "CONDA_PREFIX"):
+        folders += sorted(glob.glob(f"{glob.escape(environment)}/lib/python3*/site-packages/nvidia/*/lib"))
+        folders.append(f"{environment}/lib")
+    folders.append("")
+    target = "sbsa" if platform.machine() == "aarch64" else "x86_64"
+    for toolkit in named("CUDA_HOME", "CUDA_PATH") + ["/usr/local/cuda", "/opt/cuda"]:
+        folders += [f"{toolkit}/lib64", f"{toolkit}/targets/{target}-linux/lib"]
+    return folders
 
 
 def random_floats(size):

@@ -11,9 +11,12 @@ public enum StandInGPU {
   /// Why there is none.
   public static let absence = "no clang++ on PATH, or NO_STAND_IN_GPU is set"
 
-  /// What programs need to find it, with settings of its own.
+  /// What programs need to find it, with settings of its own: the driver where the loader looks first, the others where
+  /// the programs are told to look.
   public static func environment(_ settings: [String: String] = [:]) -> [String: String] {
-    settings.merging(["GRADIENT_FILTERS_CUDA": folder ?? "", "XDG_CACHE_HOME": folder ?? ""]) { own, _ in own }
+    let folder = folder ?? ""
+    let own = ["LD_LIBRARY_PATH": folder, "GRADIENT_FILTERS_CUDA": folder, "XDG_CACHE_HOME": folder]
+    return settings.merging(own) { setting, _ in setting }
   }
 
   private static func make() -> String? {

@@ -1,4 +1,3 @@
-import Glibc
 import SystemIO
 import TensorOperations
 
@@ -31,27 +30,29 @@ public final class CUDAOperations: TensorOperations {
   ///
   /// - Parameters:
   ///   - index: which of the GPUs, from 0.
-  ///   - folder: the only folder to look for the libraries in; nil where the system keeps them.
+  ///   - folder: the only folder to look for the libraries in, the driver's own among them; nil where the system keeps
+  ///     them, or those of a toolkit where GRADIENT_FILTERS_CUDA says.
   /// - Throws: `Failure` of kind unavailable that says what is missing.
-  public init(
-    device index: Int = 0, precision: Precision = .float32, folder: String? = CUDAOperations.libraryFolder
-  ) throws(Failure) {
-    device = try Device(index, precision: precision, folder: folder)
+  public init(device index: Int = 0, precision: Precision = .float32, folder: String? = nil) throws(Failure) {
+    device = try Device(
+      index, precision: precision, folders: folder.map(LibraryFolders.init(only:)) ?? LibraryFolders())
     self.precision = precision
   }
 
-  /// The folder that GRADIENT_FILTERS_CUDA names.
-  public static var libraryFolder: String? { getenv("GRADIENT_FILTERS_CUDA").map { String(cString: $0) } }
-
   /// Whether there is a driver, which says that a GPU is to be expected.
-  public static var isDriverThere: Bool { (try? DynamicLibrary(Driver.names, folder: libraryFolder)) != nil }
+  public static var isDriverThere: Bool {
+    (try? DynamicLibrary.first(Driver.names, in: LibraryFolders().driver) { library throws(Failure) in library }) != nil
+  }
 
   /// The device and the card, for people.
   public var description: String {
     "\(device.name), \(device.model), \(device.memory.total >> 20) MiB, products in \(precision.rawValue)"
   }
 
-  public var memoryReport: String? { "\(device.name): at most \(mostUsed >> 20) MiB in use" }
+  public var memoryReport: String? {
+    "\(device.name): at most \(mostUsed >> 20) MiB in use"
+      + (halved.map { ", \($0.rows) rows a pass instead of \($0.wanted), for which other programs left no room" } ?? "")
+  }
 
   /// Bytes that were in use at a time, at most.
   package var mostUsed: Int { device.mostUsed }
@@ -59,12 +60,34 @@ public final class CUDAOperations: TensorOperations {
   /// Rows that a GPU wants at a time, and those that a pass has even where memory seems to be short.
   package static let passRowBounds = 128...8192
 
-  /// Of what is free, a tenth is left to cuBLAS and to what is lost between allocations, and what operations hold of
-  /// the logits.
+  /// Rows of passes, where there were fewer than the card is large enough for.
+  private var halved: (rows: Int, wanted: Int)?
+
+  /// The rows that a pass has on a card, whatever else is on it: cuBLAS chooses by them in which order it sums, and the
+  /// same run is to give the same bits tomorrow. A power of two, so that cards of about the same size agree.
+  ///
+  /// Of what is not in use yet, half is left to other programs: those of a pipeline share a card.
+  ///
+  /// - Parameters:
+  ///   - held: bytes that operations hold beside the rows.
+  package static func passRows(bytesPerRow: Int, total: Int, used: Int, held: Int) -> Int {
+    let room = (total - used) / 2 - held
+    var rows = passRowBounds.upperBound
+    while rows > passRowBounds.lowerBound, rows * bytesPerRow > room { rows /= 2 }
+    return rows
+  }
+
+  /// Half as many rows, and half of those, where so much cannot be had now; what can is kept for the passes.
   public func passRows(bytesPerRow: Int) -> Int {
     weightUploads = nil
-    let free = device.memory.free / 10 * 9 - heldNumbers * MemoryLayout<Float>.stride
-    return min(Self.passRowBounds.upperBound, max(Self.passRowBounds.lowerBound, free / max(bytesPerRow, 1)))
+    // Logits, and their copy in bfloat16 or two halves.
+    let copy = precision == .bf16 ? 2 : precision == .split ? 4 : 0
+    let held = heldNumbers * (MemoryLayout<Float>.stride + copy)
+    let wanted = Self.passRows(bytesPerRow: bytesPerRow, total: device.memory.total, used: device.used, held: held)
+    var rows = wanted
+    while !device.promise(rows * bytesPerRow + held), rows > Self.passRowBounds.lowerBound { rows /= 2 }
+    halved = rows < wanted ? (rows, wanted) : nil
+    return rows
   }
 
   // MARK: - Memory

@@ -8,58 +8,48 @@ import TensorOperations
 final class Device {
   /// `cuda:0`
   let name: String
-  /// The card's own name.
-  let model: String
-  /// As 90 for compute capability 9.0.
-  let architecture: Int32
   let products: CuBLAS
-  private let driver: Driver
-  private let context: OpaquePointer?
-  private var kernels: [String: OpaquePointer] = [:]
-  private var kernelModule: OpaquePointer?
+  let precision: Precision
+  private let context: Context
+  private let kernels: KernelModule
+  private var driver: Driver { context.driver }
   /// Bytes in use, and the most that were.
-  private var used = 0
-  private(set) var mostUsed = 0
+  private(set) var used = CuBLAS.workspaceBytes
+  private(set) var mostUsed = CuBLAS.workspaceBytes
+  /// Memory that was set aside for allocations to come.
+  private var promised: [(address: DevicePointer, bytes: Int)] = []
+  /// Copies of a product's factors.
+  private var rounded: [(address: DevicePointer, capacity: Int)] = [(0, 0), (0, 0)]
 
-  /// - Parameter folder: the only place where the libraries are looked for; nil where the system keeps them.
+  /// - Parameter folders: where the libraries are looked for.
   /// - Throws: `Failure` of kind unavailable that says what is missing.
-  init(_ index: Int, precision: Precision, folder: String?) throws(Failure) {
+  init(_ index: Int, precision asked: Precision, folders: LibraryFolders) throws(Failure) {
     name = "cuda:\(index)"
-    driver = try Driver(folder: folder)
-    var count: Int32 = 0
-    try driver.check(driver.countDevices(&count), "cuDeviceGetCount")
-    guard index < Int(count) else {
-      throw Failure(.unavailable, "\(name): expected a device below \(count), which is how many there are")
+    context = try Context(Driver(folders: folders.driver), index, name: name)
+    let precision = asked == .auto ? Precision.measuredBest(architecture: context.architecture) : asked
+    self.precision = precision
+    guard context.architecture >= precision.oldestArchitecture else {
+      throw Failure(
+        .unavailable,
+        "\(name): products in \(precision.rawValue): expected a GPU of compute capability 8.0 or later, found "
+          + KernelCompiler.capability(context.architecture))
     }
-    var device: Int32 = 0
-    try driver.check(driver.getDevice(&device, Int32(index)), "cuDeviceGet")
-    var text = [CChar](repeating: 0, count: 256)
-    try driver.check(driver.getName(&text, 255, device), "cuDeviceGetName")
-    model = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    var (major, minor): (Int32, Int32) = (0, 0)
-    try driver.check(driver.getAttribute(&major, 75, device), "cuDeviceGetAttribute")
-    try driver.check(driver.getAttribute(&minor, 76, device), "cuDeviceGetAttribute")
-    architecture = 10 * major + minor
-    var context: OpaquePointer?
-    try driver.check(driver.retainContext(&context, device), "cuDevicePrimaryCtxRetain")
-    self.context = context
-    try driver.check(driver.setContext(context), "cuCtxSetCurrent")
-    products = try CuBLAS(folder: folder, precision: precision)
-    kernelModule = try loadKernels(KernelCompiler(folder: folder))
+    products = try CuBLAS.open(context, precision: precision, folders: folders.toolkit)
+    kernels = try KernelModule(context, folders: folders.toolkit)
   }
 
-  private func loadKernels(_ compiler: KernelCompiler) throws(Failure) -> OpaquePointer? {
-    let source = kernelSource
-    let cache = KernelCache(
-      key: "\(compiler.version.major).\(compiler.version.minor) sm_\(architecture) \(compiler.name)\n\(source)")
-    var module: OpaquePointer?
-    if let code = cache.read(), driver.loadModule(&module, code) == 0 { return module }
-    // PTX is text, which ends with a zero.
-    let code = try compiler.code(source, for: architecture) + [0]
-    try driver.check(driver.loadModule(&module, code), "cuModuleLoadData")
-    cache.write(code)
-    return module
+  deinit {
+    context.giveBack {
+      for (address, _) in rounded where address != 0 { _ = driver.free(address) }
+      for (address, _) in promised { _ = driver.free(address) }
+    }
   }
+
+  /// Where a trace is being written.
+  private(set) lazy var trace = Trace.current.map { DeviceTrace(self, $0) }
+
+  /// The card's own name.
+  var model: String { context.model }
 
   // MARK: - Memory
 
@@ -72,7 +62,17 @@ final class Device {
 
   func allocate(_ bytes: Int) -> DevicePointer {
     var address: DevicePointer = 0
-    let status = driver.allocate(&address, max(bytes, 1))
+    // What was promised makes room for what it was promised to.
+    var released = 0
+    while released < bytes, let next = promised.popLast() {
+      demand(driver.free(next.address), "cuMemFree")
+      released += next.bytes
+    }
+    var status = driver.allocate(&address, max(bytes, 1))
+    if status == Driver.outOfMemory, !promised.isEmpty {
+      breakPromises()
+      status = driver.allocate(&address, max(bytes, 1))
+    }
     if status == Driver.outOfMemory {
       let (free, total) = memory
       stop(
@@ -87,17 +87,46 @@ final class Device {
     return address
   }
 
+  /// Sets memory aside for allocations to come, so that no neighbour takes it before; in place of what was set aside
+  /// earlier. They find it whatever their sizes are: a GPU's memory is one of pages.
+  ///
+  /// - Returns: whether there is as much.
+  func promise(_ bytes: Int) -> Bool {
+    breakPromises()
+    let piece = (bytes + 15) / 16
+    for _ in 0..<16 where piece > 0 {
+      var address: DevicePointer = 0
+      let status = driver.allocate(&address, piece)
+      if status == Driver.outOfMemory {
+        breakPromises()
+        return false
+      }
+      demand(status, "cuMemAlloc")
+      promised.append((address, piece))
+    }
+    return true
+  }
+
+  private func breakPromises() {
+    for (address, _) in promised { demand(driver.free(address), "cuMemFree") }
+    promised = []
+  }
+
   func release(_ address: DevicePointer, _ bytes: Int) {
     demand(driver.free(address), "cuMemFree")
     used -= bytes
   }
 
   func copy(to destination: DevicePointer, from source: UnsafeRawPointer, bytes: Int) {
-    if bytes > 0 { demand(driver.copyToDevice(destination, source, bytes), "cuMemcpyHtoD") }
+    if bytes > 0 {
+      Trace.span("copy up") { demand(driver.copyToDevice(destination, source, bytes), "cuMemcpyHtoD") }
+    }
   }
 
   func copy(to destination: UnsafeMutableRawPointer, from source: DevicePointer, bytes: Int) {
-    if bytes > 0 { demand(driver.copyToHost(destination, source, bytes), "cuMemcpyDtoH") }
+    if bytes > 0 {
+      Trace.span("copy down") { demand(driver.copyToHost(destination, source, bytes), "cuMemcpyDtoH") }
+    }
   }
 
   func copy(to destination: DevicePointer, within source: DevicePointer, bytes: Int) {
@@ -135,6 +164,24 @@ final class Device {
     return event
   }
 
+  func destroyStream(_ stream: OpaquePointer?) { demand(driver.destroyStream(stream), "cuStreamDestroy") }
+
+  func destroyEvent(_ event: OpaquePointer?) { demand(driver.destroyEvent(event), "cuEventDestroy") }
+
+  /// One that tells when it happened.
+  func makeTimedEvent() -> OpaquePointer? {
+    var event: OpaquePointer?
+    demand(driver.createEvent(&event, 0), "cuEventCreate")  // CU_EVENT_DEFAULT
+    return event
+  }
+
+  /// Seconds from one event to another, both of which have happened.
+  func seconds(from begin: OpaquePointer?, to end: OpaquePointer?) -> Double {
+    var milliseconds: Float = 0
+    demand(driver.getElapsedTime(&milliseconds, begin, end), "cuEventElapsedTime")
+    return Double(milliseconds) / 1000
+  }
+
   /// The event happens when what is queued so far is done; on the work's own queue where none is given.
   func record(_ event: OpaquePointer?, on stream: OpaquePointer? = nil) {
     demand(driver.recordEvent(event, stream), "cuEventRecord")
@@ -145,18 +192,24 @@ final class Device {
     demand(driver.waitForEvent(stream, event, 0), "cuStreamWaitEvent")
   }
 
-  func wait(for event: OpaquePointer?) { demand(driver.synchronizeEvent(event), "cuEventSynchronize") }
+  func wait(for event: OpaquePointer?) {
+    Trace.span("wait for \(name)") { demand(driver.synchronizeEvent(event), "cuEventSynchronize") }
+  }
 
   /// - Parameter destination: pinned memory.
   func startCopy(
     to destination: UnsafeMutableRawPointer, from source: DevicePointer, bytes: Int, on stream: OpaquePointer?
   ) {
-    demand(driver.beginCopyToHost(destination, source, bytes, stream), "cuMemcpyDtoHAsync")
+    traced("copy down", on: stream) {
+      demand(driver.beginCopyToHost(destination, source, bytes, stream), "cuMemcpyDtoHAsync")
+    }
   }
 
   /// - Parameter source: pinned memory.
   func startCopy(to destination: DevicePointer, from source: UnsafeRawPointer, bytes: Int, on stream: OpaquePointer?) {
-    demand(driver.beginCopyToDevice(destination, source, bytes, stream), "cuMemcpyHtoDAsync")
+    traced("copy up", on: stream) {
+      demand(driver.beginCopyToDevice(destination, source, bytes, stream), "cuMemcpyHtoDAsync")
+    }
   }
 
   // MARK: - Work
@@ -188,11 +241,9 @@ final class Device {
 
   func run(_ kernel: String, blocks: (x: Int, y: Int), threads: Int, _ arguments: [Argument]) {
     guard blocks.x > 0, blocks.y > 0 else { return }
-    if kernels[kernel] == nil {
-      var function: OpaquePointer?
-      demand(driver.getFunction(&function, kernelModule, kernel), "cuModuleGetFunction(\(kernel))")
-      kernels[kernel] = function
-    }
+    var status: Driver.Status = 0
+    let function = kernels.kernel(kernel, &status)
+    demand(status, "cuModuleGetFunction(\(kernel))")
     // Each in eight bytes of its own, of which the kernel reads as many as its parameter has.
     var values = arguments.map { argument in
       switch argument {
@@ -203,10 +254,12 @@ final class Device {
       case .double(let value): value.bitPattern
       }
     }
-    let status = values.withUnsafeMutableBufferPointer { values in
+    values.withUnsafeMutableBufferPointer { values in
       var places = values.indices.map { UnsafeMutableRawPointer?(values.baseAddress! + $0) }
-      return driver.launch(
-        kernels[kernel]!, UInt32(blocks.x), UInt32(blocks.y), 1, UInt32(threads), 1, 1, 0, nil, &places, nil)
+      traced(kernel) {
+        status = driver.launch(
+          function, UInt32(blocks.x), UInt32(blocks.y), 1, UInt32(threads), 1, 1, 0, nil, &places, nil)
+      }
     }
     demand(status, kernel)
   }
@@ -217,7 +270,15 @@ final class Device {
     into c: DevicePointer, distance: Int
   ) {
     guard m > 0, n > 0 else { return }
-    demandProduct(products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance))
+    var (a, b) = (a, b)
+    if precision.factors == .bfloat16 {
+      a = roundedToBfloat16(a, rows: m, columns: k, slot: 0)
+      b = roundedToBfloat16(b, rows: k, columns: n, slot: 1)
+    }
+    traced("product \(m)x\(n)x\(k)") {
+      demandProduct(
+        products.multiply(m, n, k, a, b, of: precision.factors, accumulate: accumulate, into: c, distance: distance))
+    }
   }
 
   /// C(m,n) = alpha · A(m,k) · B(k,n), or C += where `accumulate`, of numbers in half precision: see
@@ -227,17 +288,44 @@ final class Device {
     one: DevicePointer, into c: DevicePointer, distance: Int
   ) {
     guard m > 0, n > 0 else { return }
-    demandProduct(
-      products.multiplyHalves(
-        m, n, k, a, b, alpha: alpha, accumulate: accumulate, one: one, into: c, distance: distance))
+    traced("product of halves \(m)x\(n)x\(k)") {
+      demandProduct(
+        products.multiplyHalves(
+          m, n, k, a, b, alpha: alpha, accumulate: accumulate, one: one, into: c, distance: distance))
+    }
   }
 
   private func demandProduct(_ status: Int32) {
-    if status != 0 { stop(Failure(.inputOutput, "\(name): cublasGemmEx: status \(status)")) }
+    guard status != 0 else { return }
+    let isMemory = status == CuBLAS.outOfMemory
+    let words = isMemory ? "out of memory, status" : "status"
+    stop(Failure(isMemory ? .outOfMemory : .inputOutput, "\(name): cublasGemmEx: \(words) \(status)"))
+  }
+
+  /// A copy in bfloat16, until the next one in that slot.
+  private func roundedToBfloat16(
+    _ operand: CuBLAS.Operand, rows: Int, columns: Int, slot: Int
+  ) -> CuBLAS.Operand {
+    let (rows, columns) = operand.isTransposed ? (columns, rows) : (rows, columns)
+    // Tensor cores want rows at 16 bytes.
+    let distance = (columns + 7) / 8 * 8
+    let bytes = rows * distance * MemoryLayout<UInt16>.stride
+    if bytes > rounded[slot].capacity {
+      if rounded[slot].address != 0 { release(rounded[slot].address, rounded[slot].capacity) }
+      rounded[slot] = (0, 0)
+      rounded[slot] = (allocate(bytes), bytes)
+    }
+    run(
+      "round_to_bfloat16", elements: rows * columns, .address(rounded[slot].address), .address(operand.address),
+      .int(columns), .int(distance), .int(operand.distance), .long(rows * columns))
+    return CuBLAS.Operand(
+      address: rounded[slot].address, distance: distance, isTransposed: operand.isTransposed)
   }
 
   private func demand(_ status: Driver.Status, _ call: String) {
-    if status != 0 { stop(Failure(.inputOutput, "\(name): \(call): \(driver.message(status))")) }
+    guard status != 0 else { return }
+    let kind = status == Driver.outOfMemory ? Failure.Kind.outOfMemory : .inputOutput
+    stop(Failure(kind, "\(name): \(call): \(driver.message(status))"))
   }
 }
 

@@ -33,6 +33,11 @@ final class Downloads {
     }
   }
 
+  deinit {
+    for slot in slots { [slot.isGathered, slot.isCopied].forEach(device.destroyEvent) }
+    device.destroyStream(stream)
+  }
+
   /// Begins to bring `bytes` bytes to `destination`, once `gather` has queued the work that brings them together.
   func start(_ destination: UnsafeMutableRawPointer, bytes: Int, gather: (DevicePointer) -> Void) {
     guard bytes > 0 else { return }

@@ -1,30 +1,42 @@
 import Glibc
 import SystemIO
 
-/// A library that is opened while the program runs, by whichever of its names is there.
+/// A library that is opened while the program runs.
 struct DynamicLibrary {
   /// The name under which it was found.
   let name: String
   private let handle: UnsafeMutableRawPointer
 
-  /// Opens the first of `names` that is in `folder`, or where there is none, where the dynamic loader looks and in the
-  /// folders of CUDA's own installers.
+  /// Opens one library after another, of each folder all names, until `take` can use one.
   ///
-  /// - Throws: `Failure` of kind unavailable that says what was looked for.
-  init(_ names: [String], folder: String?) throws(Failure) {
-    let folders = folder.map { [$0 + "/"] } ?? ["", "/usr/local/cuda/lib64/"]
-    var reason: String?
-    for name in folders.flatMap({ folder in names.map { folder + $0 } }) {
-      if let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL) {
-        self.name = name
-        self.handle = handle
-        return
+  /// - Parameters:
+  ///   - folders: "" is wherever the dynamic loader looks.
+  ///   - take: throws where the library does not fit, and the next one is tried.
+  /// - Throws: `Failure` of kind unavailable: why the first did not fit, else why one that is there cannot be opened, else
+  ///   what was looked for; or what `take` throws of another kind.
+  static func first<Use>(
+    _ names: [String], in folders: [String], take: (DynamicLibrary) throws(Failure) -> Use
+  ) throws(Failure) -> Use {
+    var (unfit, unopened, missing): (Failure?, String?, String?)
+    for folder in folders {
+      for name in names.map({ folder.isEmpty ? $0 : "\(folder)/\($0)" }) {
+        guard let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL) else {
+          let reason = dlerror().map { String(cString: $0) } ?? "not found"
+          // One that needs a library which is not there speaks of that library.
+          if reason.hasPrefix("\(name):") && reason.contains("No such file") {
+            missing = missing ?? reason
+          } else {
+            unopened = unopened ?? (reason.hasPrefix(name) ? reason : "\(name) needs \(reason)")
+          }
+          continue
+        }
+        do { return try take(DynamicLibrary(name: name, handle: handle)) } catch {
+          guard error.kind == .unavailable else { throw error }
+          unfit = unfit ?? error
+        }
       }
-      let message = dlerror().map { String(cString: $0) }
-      // One that is there and cannot be opened says more than those that are not.
-      if reason == nil || message?.contains("No such file") == false { reason = message }
     }
-    throw Failure(.unavailable, "cannot open \(names[0]): \(reason ?? "not found")")
+    throw unfit ?? Failure(.unavailable, "cannot open \(names[0]): \(unopened ?? missing ?? "no folder to look in")")
   }
 
   /// The function of that name, as the type that the caller says it has.

@@ -42,6 +42,8 @@ final class FeatureDownloads {
     isCopied = device.makeEvent()
   }
 
+  deinit { [isFound, isCopied].forEach(device.destroyEvent) }
+
   func start(_ features: CUDAFeatures, _ take: @escaping (ActiveFeatures) -> Void) {
     settle()
     let bytes = (features.rowCount + 1) * MemoryLayout<Int64>.stride

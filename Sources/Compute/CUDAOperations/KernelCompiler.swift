@@ -25,11 +25,37 @@ public struct KernelCompiler {
   private let getAssemblySize: @convention(c) (Program?, UnsafeMutablePointer<Int>) -> Status
   private let getAssembly: @convention(c) (Program?, UnsafeMutablePointer<CChar>) -> Status
 
-  /// - Parameter folder: where the library is; nil where the system keeps it.
+  /// What the first compiler makes that does.
+  ///
+  /// - Parameters:
+  ///   - versions: the major versions of CUDA that may be taken, the best first.
+  ///   - use: throws where the compiler does not serve, and the next one is tried.
+  /// - Throws: `Failure` of kind unavailable, or what `use` throws of another kind.
+  static func first<Use>(
+    _ versions: [Int32], in folders: [String], use: (KernelCompiler) throws(Failure) -> Use
+  ) throws(Failure) -> Use {
+    // That of CUDA 11 is named for the first that it is compatible with.
+    let names = versions.map { $0 == 11 ? "libnvrtc.so.11.2" : "libnvrtc.so.\($0)" } + ["libnvrtc.so"]
+    return try DynamicLibrary.first(names, in: folders) { library throws(Failure) in
+      let compiler = try KernelCompiler(library)
+      guard versions.contains(compiler.version.major) else {
+        throw Failure(
+          .unavailable,
+          "\(compiler.name): expected NVRTC of CUDA \(versions[0]) or earlier, which is the driver's, found "
+            + "\(compiler.version.major).\(compiler.version.minor)")
+      }
+      return try use(compiler)
+    }
+  }
+
+  /// The newest of that folder.
+  ///
   /// - Throws: `Failure` of kind unavailable.
-  public init(folder: String?) throws(Failure) {
-    let library = try DynamicLibrary(
-      ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"], folder: folder)
+  public init(folder: String) throws(Failure) {
+    self = try Self.first([13, 12, 11], in: [folder]) { compiler throws(Failure) in compiler }
+  }
+
+  private init(_ library: DynamicLibrary) throws(Failure) {
     name = library.name
     create = try library.function("nvrtcCreateProgram")
     destroy = try library.function("nvrtcDestroyProgram")
@@ -57,8 +83,8 @@ public struct KernelCompiler {
   /// The kernels as code for GPUs of that architecture, or, where this NVRTC is older than the GPU, as PTX that the
   /// driver compiles further.
   ///
-  /// - Throws: `Failure` of kind unavailable where the GPU is older than all that is supported; a bug where the
-  ///   kernels do not compile.
+  /// - Throws: `Failure` of kind unavailable where the GPU is older than all that is supported, or the compiler lacks what
+  ///   it needs; a bug where the kernels do not compile.
   public func code(_ source: String, for architecture: Int32) throws(Failure) -> [UInt8] {
     guard let target = architectures.last(where: { $0 <= architecture }) else {
       throw Failure(
@@ -76,8 +102,15 @@ public struct KernelCompiler {
     let copies = flags.map { strdup($0) }
     defer { for copy in copies { Glibc.free(copy) } }
     var arguments = copies.map { UnsafePointer($0) }
-    guard compile(program, Int32(arguments.count), &arguments) == 0 else {
-      throw Failure(.bug, "\(name): the kernels do not compile for \(flags[0]): \(log(program))")
+    let status = compile(program, Int32(arguments.count), &arguments)
+    guard status == 0 else {
+      // NVRTC_ERROR_COMPILATION, which blames the kernels. All others are of the machine, such as a missing
+      // libnvrtc-builtins.
+      let isOurs = status == 6
+      throw Failure(
+        isOurs ? .bug : .unavailable,
+        "\(name): \(isOurs ? "the kernels do not compile" : "cannot compile, status \(status),") for \(flags[0]): "
+          + log(program))
     }
     let (size, get) = isExact ? (getBinarySize, getBinary) : (getAssemblySize, getAssembly)
     var count = 0
@@ -94,6 +127,7 @@ public struct KernelCompiler {
     guard getLogSize(program, &count) == 0, count > 1 else { return "no reason given" }
     var text = [CChar](repeating: 0, count: count)
     _ = getLog(program, &text)
-    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let lines = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return lines.split(separator: "\n").joined(separator: " ")
   }
 }

@@ -92,6 +92,17 @@ let elementwiseKernels = #"""
     FOR_THIS_ELEMENT(i, count) y[i] = x[(long long)rows[i / columns] * columns + i % columns];
   }
 
+  /// To the nearest bfloat16, of two that are as near the even one; a NaN stays one. Rows of x and y at distances of
+  /// their own.
+  extern "C" __global__ void round_to_bfloat16(
+      unsigned short *y, const float *x, int columns, int distance, int distanceOfX, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      unsigned bits = __float_as_uint(x[i / columns * distanceOfX + i % columns]);
+      bool isNaN = (bits & 0x7fffffffu) > 0x7f800000u;
+      y[i / columns * distance + i % columns] = isNaN ? bits >> 16 | 64 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    }
+  }
+
   extern "C" __global__ void widen_bfloat16(float *y, const unsigned short *x, long long count) {
     FOR_THIS_ELEMENT(i, count) y[i] = __uint_as_float((unsigned)x[i] << 16);
   }

@@ -33,7 +33,13 @@ final class Uploads {
   }
 
   /// Whose memory goes when nothing uses it any more.
-  deinit { for slot in slots where slot.wasUsed { device.wait(for: slot.isTaken) } }
+  deinit {
+    for slot in slots {
+      if slot.wasUsed { device.wait(for: slot.isTaken) }
+      [slot.isCopied, slot.isTaken].forEach(device.destroyEvent)
+    }
+    device.destroyStream(stream)
+  }
 
   /// Begins to bring `bytes` bytes up, which `fill` puts into host memory, and has `take` queue the work that uses them.
   func start(bytes: Int, fill: (UnsafeMutableRawPointer) -> Void, take: (DevicePointer) -> Void) {

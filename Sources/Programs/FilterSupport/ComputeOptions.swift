@@ -50,10 +50,10 @@ public struct ComputeOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How a GPU multiplies: float32; split, as exact, on tensor cores where weights are bf16 or f16; or rounding "
-        + "factors to tf32 or bf16, which is faster.",
+      "How a GPU multiplies: float32; split, as exact, on tensor cores where weights are bf16 or f16; auto (split "
+        + "where it was measured to be faster, else float32); or rounding factors to tf32 or bf16.",
       valueName: "precision"))
-  public var precision: Precision = .float32
+  public var precision: Precision = .auto
 
   @Option(help: "Threads to compute with. (default: the cores this process may use)")
   public var threads: Int?
@@ -61,14 +61,20 @@ public struct ComputeOptions: ParsableArguments {
   @Flag(help: "Go on when a number is NaN or infinite, instead of naming its place and failing.")
   public var allowNonfinite = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Write there what threads and the GPU did when, for ui.perfetto.dev.", valueName: "file"),
+    completion: .file())
+  public var trace: String?
+
   public init() {}
 
   public func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads: expected a number from 1 to 1024, found \(threads)")
     }
-    if device == .cpu, precision != .float32 {
-      throw ValidationError("--precision: expected float32 with --device cpu, found \(precision.rawValue)")
+    if device == .cpu, !isForProcessors {
+      throw ValidationError("--precision: expected auto or float32 with --device cpu, found \(precision.rawValue)")
     }
   }
 
@@ -79,6 +85,7 @@ public struct ComputeOptions: ParsableArguments {
   ///
   /// - Throws: `Failure` of kind unavailable that says what is missing of the device asked for.
   public func makeOperations(_ messages: MessageOptions) throws -> any TensorOperations {
+    if let trace { try Trace.begin(path: trace) }
     let (operations, reason) = try chosenOperations()
     let words = operations.description + (reason.map { " (no GPU: \($0))" } ?? "")
     if !messages.quiet { complain("device: \(words)") }
@@ -92,7 +99,7 @@ public struct ComputeOptions: ParsableArguments {
   /// - Throws: as `makeOperations` does.
   public func resolvedDevice() throws -> (flag: String, identity: String) {
     // What needs no look at a GPU takes none, which would be a second.
-    if device == .cpu || device == .auto && precision == .float32 && !CUDAOperations.isDriverThere {
+    if device == .cpu || device == .auto && isForProcessors && !CUDAOperations.isDriverThere {
       return ("cpu", "cpu")
     }
     let operations = try chosenOperations().0
@@ -106,7 +113,7 @@ public struct ComputeOptions: ParsableArguments {
   /// - Throws: `Failure` of kind usage for a precision that only GPUs have, without one.
   public func deviceElsewhere() throws(Failure) -> (flag: String, identity: String) {
     if case .cuda = device { return (device.flag, "cuda") }
-    guard precision == .float32 else {
+    guard isForProcessors else {
       throw Failure(.usage, "--precision: expected with --device cuda, found \(precision.rawValue)")
     }
     return ("cpu", "cpu")
@@ -122,20 +129,25 @@ public struct ComputeOptions: ParsableArguments {
       }
     case .auto:
       do { return (try CUDAOperations(precision: precision), nil) } catch {
-        guard precision == .float32 else { throw error.at("--precision \(precision.rawValue)") }
+        guard isForProcessors else { throw error.at("--precision \(precision.rawValue)") }
         let reason = CUDAOperations.isDriverThere ? error.description : nil
         return (try CPUOperations(threads: threadCount), reason)
       }
     }
   }
 
-  /// Says how much memory of a GPU was in use at most.
-  public func reportMemory(_ operations: (any TensorOperations)?, _ messages: MessageOptions) {
-    if let report = operations?.memoryReport { messages.note(report) }
-  }
-
   /// What goes into a stream's provenance: nothing, where numbers are those of the processor but for rounding.
   public var provenance: [String: String] {
-    [.float32, .split].contains(precision) ? [:] : ["precision": precision.rawValue]
+    [.auto, .float32, .split].contains(precision) ? [:] : ["precision": precision.rawValue]
+  }
+
+  /// Whether a processor computes so, too.
+  private var isForProcessors: Bool { [.auto, .float32].contains(precision) }
+
+  /// Ends what was begun with the device: says how much of a GPU's memory was in use at most, and ends the trace.
+  public func finish(_ operations: (any TensorOperations)?, _ messages: MessageOptions) throws {
+    if let report = operations?.memoryReport { messages.note(report) }
+    (operations as? CUDAOperations)?.finishTrace()
+    try Trace.finish()
   }
 }

@@ -61,10 +61,10 @@ public func writeGradients(
     let finiteNumbers = FiniteNumbers(work.model, isWaived: compute.allowNonfinite)
     let groups = SampleGroupReader(
       reader, checkpoint.description, places: work.pass.neededPlaces, passRows: work.pass.passRows)
-    while let group = try groups.next() {
-      let records = work.pass.records(group)
-      try finiteNumbers.check(records, of: group)
-      try output.write(records, of: group)
+    while let group = try Trace.span("read", { try groups.next() }) {
+      let records = Trace.span("passes") { work.pass.records(group) }
+      try Trace.span("check") { try finiteNumbers.check(records, of: group) }
+      try Trace.span("write") { try output.write(records, of: group) }
       progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
     }
     try output.end()
@@ -74,7 +74,7 @@ public func writeGradients(
     progress.finish(report.closing)
   }
   try output.finish()
-  compute.reportMemory(operations, messages)
+  try compute.finish(operations, messages)
 }
 
 extension DecoderModel {

@@ -165,7 +165,7 @@ struct GradAggregate: Filter {
     let provenance = agreement.joined!.merging(operations == nil ? [:] : compute.provenance) { _, own in own }
     try finish(all, of: agreement.texts, provenance: provenance, to: output)
     progress.finish()
-    compute.reportMemory(operations, messages)
+    try compute.finish(operations, messages)
   }
 
   /// The choices of the flags, where aggregates are merged those that made them.

@@ -84,7 +84,7 @@ struct QwenCapture: Filter {
       progress.finish(lossReport(capture))
     }
     for output in outputs { try output.writer.finish() }
-    compute.reportMemory(operations, messages)
+    try compute.finish(operations, messages)
   }
 
   /// Of all samples so far: the end of the closing line, and a fact.

@@ -128,7 +128,7 @@ struct SAEEffect: Filter {
     var chosen = named.map { ChosenFeature(name: $0, isRandom: false) }
     chosen = study.addingRandom(random, to: chosen, seed: seed)
     try write(chosen, earlier, &study)
-    compute.reportMemory(operations, messages)
+    try compute.finish(operations, messages)
   }
 
   private func refusePipes(_ files: [InputFile], _ flag: String) throws {

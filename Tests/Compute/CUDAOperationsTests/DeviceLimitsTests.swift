@@ -9,25 +9,78 @@ import Testing
 struct DeviceLimitsTests {
   private func makeOperations() throws -> CUDAOperations { try CUDAOperations(folder: StandInGPU.folder) }
 
-  /// Of 8 GiB a tenth and 256 MiB are left alone.
+  /// A power of two, from what the card has and the process uses: half of the rest, but for what is held of the logits.
   @Test func rowsFollowFromMemory() throws {
-    let operations = try makeOperations()
-    let free = (8 << 30) / 10 * 9 - 256 << 20
-    for bytes in [2 << 20, 3_000_000, 50 << 20] {
-      // The stand-in's memory is that of all tests which run at the time.
-      let most = free / bytes
-      #expect((most * 3 / 4...most).contains(operations.passRows(bytesPerRow: bytes)), "\(bytes)")
+    func rows(_ bytesPerRow: Int, used: Int = 0, held: Int = 0, total: Int = 8 << 30) -> Int {
+      CUDAOperations.passRows(bytesPerRow: bytesPerRow, total: total, used: used, held: held)
     }
-    #expect(operations.passRows(bytesPerRow: 1000) == 8192)
-    #expect(operations.passRows(bytesPerRow: 0) == 8192)
-    #expect(operations.passRows(bytesPerRow: 1 << 30) == 128)
-    // What is in use is not free.
-    let tensor = operations.makeTensor(rows: 1 << 20, columns: 512)
-    #expect(operations.passRows(bytesPerRow: 3_000_000) <= (free - tensor.count * 4 / 10 * 9) / 3_000_000)
-    // And what operations hold of the logits neither: 256 MiB are 85 rows more.
-    let before = operations.passRows(bytesPerRow: 3_000_000)
+    #expect(rows(1 << 20) == 4096)
+    #expect(rows(1 << 20, held: 1) == 2048)
+    #expect(rows(1 << 20, used: 2 << 30) == 2048)
+    #expect(rows(1 << 20, used: 2 << 30, total: 10 << 30) == 4096)
+    #expect(rows(1_040_000, held: 1) == 4096)
+    #expect(rows(0) == 8192 && rows(1000) == 8192)
+    // Even where memory seems to be short.
+    #expect(rows(1 << 30) == 128 && rows(1000, used: 9 << 30) == 128)
+  }
+
+  /// What is held of the logits is left out, and what other devices' objects use is not this one's.
+  @Test func rowsOfADevice() throws {
+    let operations = try makeOperations()
+    let room = ((8 << 30) - operations.mostUsed) / 2
+    #expect(operations.passRows(bytesPerRow: room / 8192) == 4096)
     operations.heldNumbers = 0
-    #expect(operations.passRows(bytesPerRow: 3_000_000) > before)
+    #expect(operations.passRows(bytesPerRow: room / 8192) == 8192)
+    let neighbour = try makeOperations()
+    let tensor = neighbour.makeTensor(rows: 1 << 10, columns: 1 << 10)
+    #expect(operations.passRows(bytesPerRow: room / 8192) == 8192)
+    let own = operations.makeTensor(rows: 1 << 10, columns: 1 << 10)
+    #expect(operations.passRows(bytesPerRow: room / 8192) == 4096)
+    #expect(own.count == tensor.count)
+  }
+
+  /// In every precision whose factors a GPU may have: what a product makes of numbers that need no rounding.
+  @Test(arguments: Precision.allCases) func productsOfEveryPrecision(_ precision: Precision) throws {
+    let operations = try CUDAOperations(precision: precision, folder: StandInGPU.folder)
+    let (N, I, O) = (5, 13, 9)
+    let (x, w) = ((0..<N * I).map { Float($0 % 7 - 3) }, (0..<O * I).map { Float($0 % 5 - 2) })
+    let (X, W, Y) = (
+      operations.makeTensor(rows: N, columns: I), operations.makeTensor(rows: O, columns: I),
+      operations.makeTensor(rows: N, columns: O)
+    )
+    operations.upload(X, from: x)
+    operations.upload(W, from: w)
+    var found = [Float](repeating: .nan, count: N * O)
+    for accumulate in [false, true] {
+      operations.linear(y: Y, x: X, weight: Matrix(W), accumulate: accumulate)
+      operations.download(&found, from: Y)
+      let expected = (0..<N * O).map { i in (0..<I).reduce(0) { $0 + x[i / O * I + $1] * w[i % O * I + $1] } }
+      #expect(found == expected.map { accumulate ? 2 * $0 : $0 })
+    }
+    // 8 bits to the nearest, of two that are as near the even one, and nothing of a NaN is lost; 11 bits cut off.
+    let factors: [(value: Float, tf32: Float, bf16: Float)] = [
+      (1 + 0x1p-8, 1 + 0x1p-8, 1), (1 + 0x1p-8 + 0x1p-20, 1 + 0x1p-8, 1 + 0x1p-7),
+      (1 + 0x1.8p-7, 1 + 0x1.8p-7, 1 + 0x1p-6), (-1 - 0x1.ffp-11, -1, -1), (.infinity, .infinity, .infinity),
+      (Float(bitPattern: 0x7f80_0001), .nan, .nan), (0x1p-140, 0, 0),
+    ]
+    let row = operations.makeTensor(rows: factors.count, columns: 1)
+    operations.upload(row, from: factors.map(\.value))
+    let one = operations.makeTensor(rows: 1, columns: 1)
+    operations.upload(one, from: [1])
+    let y = operations.makeTensor(rows: factors.count, columns: 1)
+    operations.linear(y: y, x: row, weight: Matrix(one))
+    var products = [Float](repeating: 0, count: factors.count)
+    operations.download(&products, from: y)
+    for (product, factor) in zip(products, factors) {
+      let expected: Float =
+        switch precision {
+        // Split are factors of weights in half precision, which these are not.
+        case .float32, .split: factor.value
+        case .tf32: factor.tf32
+        case .bf16: factor.bf16
+        }
+      #expect(product == expected || product.isNaN && expected.isNaN, "\(factor.value)")
+    }
   }
 
   @Test func theProcessorTakesWhatItsProductsWant() throws {

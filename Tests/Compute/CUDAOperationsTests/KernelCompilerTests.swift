@@ -9,7 +9,7 @@ import Testing
 
   @Test(.enabled(if: folder != nil, "NVRTC_FOLDER names no folder with libnvrtc"))
   func kernelsCompileForEveryArchitecture() throws {
-    let compiler = try KernelCompiler(folder: Self.folder)
+    let compiler = try KernelCompiler(folder: try #require(Self.folder))
     // Those of 7.0 and later: Volta's threads are the oldest that wait for one another one by one.
     let architectures = compiler.architectures.filter { $0 >= 70 }
     #expect(architectures.contains(90))

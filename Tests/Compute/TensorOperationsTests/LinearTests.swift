@@ -15,27 +15,32 @@ import Testing
     var numbers = SeededNumbers(seed: UInt64(N * 1000 + I))
     let (x, w, b, earlier) = (numbers.floats(N * I), numbers.floats(O * I), numbers.floats(O), numbers.floats(N * O))
     let ops = try device.makeOperations()
-    let (X, W, B) = (GuardedTensor(ops, N, I, x), GuardedTensor(ops, O, I, w), GuardedTensor(ops, 1, O, b))
     let product = Oracle.linear(doubles(x), doubles(w), inputs: I, outputs: O)
-
-    let plain = GuardedTensor(ops, N, O)
-    ops.linear(y: plain.tensor, x: X.tensor, weight: Matrix(W.tensor))
-    // Sums of up to 200 products in Float: their rounding adds up to some 1e-7.
-    #expect(relativeL2(plain.values(), product) < 1e-6)
-
-    let biased = GuardedTensor(ops, N, O)
-    ops.linear(y: biased.tensor, x: X.tensor, weight: Matrix(W.tensor), bias: B.tensor)
-    #expect(relativeL2(biased.values(), product.enumerated().map { $1 + Double(b[$0 % O]) }) < 1e-6)
-
-    for bias in [nil, B] {
-      let accumulated = GuardedTensor(ops, N, O, earlier)
-      ops.linear(y: accumulated.tensor, x: X.tensor, weight: Matrix(W.tensor), bias: bias?.tensor, accumulate: true)
-      let sum = zip(product, earlier).enumerated().map { i, terms in
-        terms.0 + Double(terms.1) + (bias == nil ? 0 : Double(b[i % O]))
+    for margin in GuardedTensor.margins {
+      func guarded(_ rows: Int, _ columns: Int, _ values: [Float]? = nil) -> GuardedTensor {
+        GuardedTensor(ops, rows, columns, values, margin: margin)
       }
-      #expect(relativeL2(accumulated.values(), sum) < 1e-6)
+      let (X, W, B) = (guarded(N, I, x), guarded(O, I, w), guarded(1, O, b))
+
+      let plain = guarded(N, O)
+      ops.linear(y: plain.tensor, x: X.tensor, weight: Matrix(W.tensor))
+      // Sums of up to 200 products in Float: their rounding adds up to some 1e-7.
+      #expect(relativeL2(plain.values(), product) < 1e-6)
+
+      let biased = guarded(N, O)
+      ops.linear(y: biased.tensor, x: X.tensor, weight: Matrix(W.tensor), bias: B.tensor)
+      #expect(relativeL2(biased.values(), product.enumerated().map { $1 + Double(b[$0 % O]) }) < 1e-6)
+
+      for bias in [nil, B] {
+        let accumulated = guarded(N, O, earlier)
+        ops.linear(y: accumulated.tensor, x: X.tensor, weight: Matrix(W.tensor), bias: bias?.tensor, accumulate: true)
+        let sum = zip(product, earlier).enumerated().map { i, terms in
+          terms.0 + Double(terms.1) + (bias == nil ? 0 : Double(b[i % O]))
+        }
+        #expect(relativeL2(accumulated.values(), sum) < 1e-6)
+      }
+      for (tensor, values) in [(X, x), (W, w), (B, b)] { expectUnchanged(tensor, values) }
     }
-    for (tensor, values) in [(X, x), (W, w), (B, b)] { expectUnchanged(tensor, values) }
   }
 
   @Test(arguments: shapes, TestDevice.all)
@@ -46,20 +51,22 @@ import Testing
     var numbers = SeededNumbers(seed: UInt64(N * 2000 + I))
     let (dy, w, earlier) = (numbers.floats(N * O), numbers.floats(O * I), numbers.floats(N * I))
     let ops = try device.makeOperations()
-    let (DY, W) = (GuardedTensor(ops, N, O, dy), GuardedTensor(ops, O, I, w))
-    let DX = GuardedTensor(ops, N, I)
-    ops.linearBackward(dx: DX.tensor, dy: DY.tensor, weight: Matrix(W.tensor))
-    let accumulated = GuardedTensor(ops, N, I, earlier)
-    ops.linearBackward(dx: accumulated.tensor, dy: DY.tensor, weight: Matrix(W.tensor), accumulate: true)
-
-    let sum = zip(DX.values(), earlier).map { Double($0) + Double($1) }
-    #expect(relativeL2(accumulated.values(), sum) < 1e-6)
     // The function is linear: where x is does not matter. Each element, where that is quick.
     let at = doubles(numbers.floats(N * I))
     let loss = { (x: [Double]) in dot(Oracle.linear(x, doubles(w), inputs: I, outputs: O), doubles(dy)) }
-    if N * I < 100 { #expect(relativeL2(DX.values(), finiteDifferences(at: at, loss)) < 1e-6) }
-    #expect(directionalError(of: DX.values(), at: at, loss) < 1e-6)
-    for (tensor, values) in [(DY, dy), (W, w)] { expectUnchanged(tensor, values) }
+    for margin in GuardedTensor.margins {
+      let (DY, W) = (GuardedTensor(ops, N, O, dy, margin: margin), GuardedTensor(ops, O, I, w, margin: margin))
+      let DX = GuardedTensor(ops, N, I, margin: margin)
+      ops.linearBackward(dx: DX.tensor, dy: DY.tensor, weight: Matrix(W.tensor))
+      let accumulated = GuardedTensor(ops, N, I, earlier, margin: margin)
+      ops.linearBackward(dx: accumulated.tensor, dy: DY.tensor, weight: Matrix(W.tensor), accumulate: true)
+
+      let sum = zip(DX.values(), earlier).map { Double($0) + Double($1) }
+      #expect(relativeL2(accumulated.values(), sum) < 1e-6)
+      if N * I < 100 { #expect(relativeL2(DX.values(), finiteDifferences(at: at, loss)) < 1e-6) }
+      #expect(directionalError(of: DX.values(), at: at, loss) < 1e-6)
+      for (tensor, values) in [(DY, dy), (W, w)] { expectUnchanged(tensor, values) }
+    }
   }
 
   /// Inputs beyond the 1,024 that are widened at a time, outputs beyond the 640 of a task; bf16 and f16 at an odd address.

@@ -62,36 +62,94 @@ struct GPUTests {
     }
   }
 
-  /// Factors of 11 and 8 bits: errors of about 2⁻¹² and 2⁻⁹, which the stream tells.
-  @Test(arguments: [("tf32", 1e-5...2e-3), ("bf16", 1e-4...2e-2)])
-  func lowerPrecisionIsTold(_ precision: (name: String, error: ClosedRange<Double>)) throws {
+  /// Factors cut to 11 bits and rounded to 8: errors of about 2⁻¹¹ and 2⁻⁹, which the stream tells.
+  @Test(arguments: [("tf32", "0 77", 1e-5...2e-3), ("bf16", "14 68", 1e-4...2e-2)])
+  func lowerPrecisionIsTold(_ precision: (name: String, product: String, error: ClosedRange<Double>)) throws {
+    let folder = try TemporaryFolder()
     let flags = DemoRun.modelFlag + ["--device", "cuda"]
     let activations = try DemoRun.activations.get()
     let exact = try output("act-grad", flags, activations)
-    let rounded = try output("act-grad", flags + ["--precision", precision.name], activations)
+    let lower = try run(
+      "act-grad", flags + ["--precision", precision.name, "--quiet"], activations, ["STAND_IN_LOG": folder.file("log")])
+    #expect(lower.status == 0, "\(lower.errors)")
     let (found, expected) = try (
-      averages(output("grad-aggregate", [], rounded)), averages(output("grad-aggregate", [], exact))
+      averages(output("grad-aggregate", [], lower.output)), averages(output("grad-aggregate", [], exact))
     )
     #expect(precision.error.contains(relativeL2(found["mean_abs.mlp_out.2"]!, expected["mean_abs.mlp_out.2"]!)))
-    let together = try run("grad-aggregate", [], exact + rounded)
+    let together = try run("grad-aggregate", [], exact + lower.output)
     #expect(together.failed(65, saying: "precision: expected none as before, found \(precision.name)"))
+    // What cuBLAS is given, and what it is asked to do with it.
+    let products = try String(contentsOf: folder.url("log"), encoding: .utf8).split(separator: "\n").filter {
+      $0.hasPrefix("cublasGemmEx ")
+    }
+    #expect(products.count > 20 && products.allSatisfy { $0.hasSuffix(" \(precision.product)") })
   }
+
+  /// Neither does a GPU before compute capability 8.0 have.
+  @Test(arguments: ["tf32", "bf16"]) func lowerPrecisionNeedsItsGPU(_ precision: String) throws {
+    let words = "cuda:0: products in \(precision): expected a GPU of compute capability 8.0 or later, found 7.5"
+    for (device, flag) in [("cuda", "--device cuda"), ("auto", "--precision \(precision)")] {
+      let outcome = try run(
+        "act-grad", DemoRun.modelFlag + ["--device", device, "--precision", precision],
+        try DemoRun.activations.get(), ["STAND_IN_CAPABILITY": "75"])
+      #expect(outcome.failed(69, saying: "\(flag): \(words)"), "\(outcome.errors)")
+    }
+  }
+
+  /// Settings of the environment that change how cuBLAS multiplies are gone before it is opened.
+  @Test func theEnvironmentDoesNotChangeProducts() throws {
+    let folder = try TemporaryFolder()
+    let settings = [
+      "NVIDIA_TF32_OVERRIDE": "1", "CUBLAS_EMULATE_SINGLE_PRECISION": "1", "STAND_IN_LOG": folder.file("log"),
+    ]
+    let flags = DemoRun.modelFlag + ["--layers", "0", "--device", "cuda", "--quiet"]
+    let outcome = try run("qwen-capture", flags, try DemoRun.tokens(0..<1), settings)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let lines = try String(contentsOf: folder.url("log"), encoding: .utf8).split(separator: "\n")
+    #expect(lines.contains("cublasCreate_v2 unset unset"))
+  }
+
+  private static let exclusive = ["STAND_IN_FAIL": "cuDevicePrimaryCtxRetain:1:46", "STAND_IN_MODE": "3"]
+  /// What is in use before anything is loaded.
+  private static let workspace = 32 << 20
 
   @Test(
     arguments: [
       ([:], "cuda:2", 69, "--device cuda: cuda:2: expected a device below 2"),
       (["STAND_IN_DEVICES": "0"], "cuda", 69, "--device cuda: cuda:0: expected a device below 0"),
-      (["GRADIENT_FILTERS_CUDA": "/nonexistent"], "cuda", 69, "--device cuda: cannot open libcuda.so.1: "),
+      (
+        ["GRADIENT_FILTERS_CUDA": "/nonexistent"], "cuda", 69,
+        "--device cuda: cannot open libcublas.so.12: /nonexistent/libcublas.so.12: "
+      ),
       (["STAND_IN_DRIVER": "11040"], "cuda", 69, "expected a driver for CUDA 11.8 or later, found one for 11.4"),
+      (
+        ["STAND_IN_TOOLKIT": "13000"], "cuda", 69,
+        "libcublas.so: expected cuBLAS 11 to 12, which is the driver's CUDA, found version 13"
+      ),
       (["STAND_IN_FAIL": "cuInit:1:999"], "cuda", 69, "--device cuda: cuInit: error 999"),
       (["STAND_IN_FAIL": "cuDevicePrimaryCtxRetain:1:2"], "cuda", 69, "cuDevicePrimaryCtxRetain: out of memory"),
+      (
+        exclusive, "cuda", 69, "cuda:0: another process has it, and its compute mode, exclusive process, lets no second"
+      ),
       (["STAND_IN_FAIL": "cublasCreate_v2:1:3"], "cuda", 69, "libcublas.so: cublasCreate: status 3"),
+      (["STAND_IN_FAIL": "cublasSetWorkspace_v2:1:7"], "cuda", 69, "libcublas.so: cublasSetWorkspace: status 7"),
+      (["STAND_IN_FAIL": "cublasGemmEx:1:15"], "cuda", 69, "libcublas.so: cublasGemmEx: status 15"),
+      (["STAND_IN_CAPABILITY": "50"], "cuda", 69, "expected a GPU of compute capability 7.0 or later, found 5.0"),
       (["STAND_IN_CAPABILITY": "61"], "cuda", 69, "expected a GPU of compute capability 7.0 or later, found 6.1"),
       (["STAND_IN_FAIL": "cuModuleLoadData:1:200", "XDG_CACHE_HOME": "/nonexistent"], "cuda", 69, "cuModuleLoadData"),
+      (
+        ["STAND_IN_FAIL": "nvrtcCompileProgram:1:7", "XDG_CACHE_HOME": "/nonexistent"], "cuda", 69,
+        "libnvrtc.so: cannot compile, status 7, for --gpu-architecture=sm_90"
+      ),
       (["STAND_IN_FAIL": "cuLaunchKernel:40:719"], "cuda", 74, "cuda:0: attention_64: unspecified launch failure"),
+      (["STAND_IN_FAIL": "cuLaunchKernel:5:2"], "cuda", 71, ": out of memory"),
       (["STAND_IN_FAIL": "cublasGemmEx:9:13"], "cuda", 74, "cuda:0: cublasGemmEx: status 13"),
-      (["STAND_IN_FAIL": "cuMemcpyDtoH_v2:1:700"], "cuda", 74, "cuMemcpyDtoH: an illegal memory access"),
-      (["STAND_IN_MEMORY": "8000000"], "cuda", 71, " bytes more were needed: "),
+      (["STAND_IN_FAIL": "cublasGemmEx:3:3"], "cuda", 71, "cuda:0: cublasGemmEx: out of memory, status 3"),
+      (["STAND_IN_FAIL": "cuMemcpyDtoH_v2:2:700"], "cuda", 74, "cuMemcpyDtoH: an illegal memory access"),
+      (
+        ["STAND_IN_MEMORY": "\(workspace + 8_000_000)"], "cuda", 71,
+        "cuda:0: out of memory: 196608 bytes more were needed: "
+      ),
     ] as [([String: String], String, Int32, String)])
   func whatIsMissingIsNamed(
     _ failure: (settings: [String: String], device: String, status: Int32, words: String)
@@ -99,26 +157,6 @@ struct GPUTests {
     let arguments = DemoRun.modelFlag + ["--device", failure.device]
     let outcome = try run("act-grad", arguments, try DemoRun.activations.get(), failure.settings)
     #expect(outcome.failed(failure.status, saying: failure.words), "\(outcome.status): \(outcome.errors)")
-  }
-
-  @Test func librariesThatAreMissing() throws {
-    let folder = try TemporaryFolder()
-    for library in ["libcuda.so.1", "libcublas.so", "libnvrtc.so"] {
-      let outcome = try run(
-        "act-grad", DemoRun.modelFlag + ["--device", "cuda"], try DemoRun.activations.get(),
-        ["GRADIENT_FILTERS_CUDA": folder.path])
-      #expect(outcome.failed(69, saying: "--device cuda: cannot open \(library): "), "\(outcome.errors)")
-      try FileManager.default.copyItem(atPath: StandInGPU.folder! + "/stand_in.so", toPath: folder.file(library))
-    }
-    // A library that is none, and one that lacks a function.
-    try Data("nonsense".utf8).write(to: folder.url("libcublas.so"))
-    let flags = DemoRun.modelFlag + ["--device", "cuda"]
-    let settings = ["GRADIENT_FILTERS_CUDA": folder.path]
-    let nonsense = try run("act-grad", flags, try DemoRun.activations.get(), settings)
-    #expect(nonsense.failed(69, saying: "libcublas.so"), "\(nonsense.errors)")
-    _ = try Program.shell("cd '\(folder.path)' && echo 'int other;' | clang -shared -x c - -o libcublas.so")
-    let lacking = try run("act-grad", flags, try DemoRun.activations.get(), settings)
-    #expect(lacking.failed(69, saying: "libcublas.so: expected cublasGemmEx in it, found none"), "\(lacking.errors)")
   }
 
   /// auto takes a GPU that works; of one that does not work it says why; where there is none it says nothing.
@@ -130,9 +168,16 @@ struct GPUTests {
       return String(outcome.errors.split(separator: "\n")[0])
     }
     #expect(try device([:]) == "act-grad: device: cuda:0, stand-in 0, 8192 MiB, products in float32")
-    let old = try device(["STAND_IN_DRIVER": "11040"])
-    #expect(old.hasPrefix("act-grad: device: cpu, threads: 1 (no GPU: ") && old.contains("found one for 11.4"))
-    #expect(try device(["GRADIENT_FILTERS_CUDA": "/nonexistent"]) == "act-grad: device: cpu, threads: 1")
+    for (settings, words) in [
+      (["STAND_IN_DRIVER": "11040"], "found one for 11.4"), (["STAND_IN_CAPABILITY": "61"], "found 6.1"),
+      (["STAND_IN_FAIL": "cublasGemmEx:1:15"], "cublasGemmEx: status 15"), (Self.exclusive, "exclusive process"),
+    ] {
+      let line = try device(settings)
+      #expect(line.hasPrefix("act-grad: device: cpu, threads: 1 (no GPU: ") && line.contains(words), "\(line)")
+    }
+    let folder = try TemporaryFolder()
+    try Data("no driver".utf8).write(to: folder.url("libcuda.so.1"))
+    #expect(try device(["LD_LIBRARY_PATH": folder.path]) == "act-grad: device: cpu, threads: 1")
     let rounded = try run(
       "act-grad", DemoRun.modelFlag + ["--precision", "tf32"], activations, ["STAND_IN_DEVICES": "0"])
     #expect(rounded.failed(69, saying: "--precision tf32: cuda:0: expected a device below 0"), "\(rounded.errors)")
@@ -144,7 +189,7 @@ struct GPUTests {
   @Test func aggregatingActivationGradientsNeedsNoGPU() throws {
     let flags = ["--device", "cuda", "--precision", "tf32"]
     let outcome = try run(
-      "grad-aggregate", flags, try DemoRun.gradients.get(), ["GRADIENT_FILTERS_CUDA": "/nonexistent"])
+      "grad-aggregate", flags, try DemoRun.gradients.get(), ["STAND_IN_DEVICES": "0"])
     #expect(outcome.status == 0, "\(outcome.errors)")
     // What nobody rounded is not said to be.
     let reader = StreamReader(try ReusedFile().opened(with: Array(outcome.output)))
@@ -182,11 +227,14 @@ struct GPUTests {
   }
 
   /// Passes of few rows where there is no room for more, with the same result.
-  @Test(arguments: [("act-grad", DemoRun.modelFlag, "12000000"), ("sae-grad", saeFlags, "16000000")])
-  func littleMemoryMakesSmallPasses(_ run: (program: String, flags: [String], memory: String)) throws {
+  @Test(
+    arguments: [
+      ("act-grad", DemoRun.modelFlag, workspace + 12_000_000), ("sae-grad", saeFlags, workspace + 16_000_000),
+    ])
+  func littleMemoryMakesSmallPasses(_ run: (program: String, flags: [String], memory: Int)) throws {
     let flags = run.flags + ["--device", "cuda"]
     let activations = try DemoRun.activations.get()
-    let outcome = try self.run(run.program, flags, activations, ["STAND_IN_MEMORY": run.memory])
+    let outcome = try self.run(run.program, flags, activations, ["STAND_IN_MEMORY": "\(run.memory)"])
     #expect(outcome.status == 0, "\(outcome.errors)")
     let (found, expected) = try (
       averages(output("grad-aggregate", [], outcome.output)),
@@ -221,5 +269,85 @@ struct GPUTests {
     #expect(few.allocations == many.allocations)
     // What goes up with a pass: its embeddings, 512 rows of 256 numbers, and lists.
     #expect(many.bytesUp - few.bytesUp < 4 * 512 * (256 + 8) * 4)
+  }
+
+  /// 6 samples of 128 tokens through two layers and back.
+  private func manyRows(_ settings: [String: String]) throws -> Program.Outcome {
+    let outcome = try run(
+      "act-grad", DemoRun.modelFlag + ["--layers", "1,2", "--device", "cuda"], try Self.manyActivations.get(), settings)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    return outcome
+  }
+
+  private static let manyActivations = Result {
+    let samples = (0..<6).map { sample in (0..<128).map { Int32(sample * 131 + $0 * 17) % 4096 } }
+    let tokens = Data(try tokenStream(samples.map { [$0] }, firstSample: 0))
+    return try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--layers", "1"], tokens)
+  }
+
+  /// A card on which those passes have 512 rows, and what they take of it.
+  private static let card = Result {
+    let folder = try TemporaryFolder()
+    _ = try Program("act-grad").run(
+      DemoRun.modelFlag + ["--layers", "1,2", "--device", "cuda"], input: try manyActivations.get(),
+      environment: StandInGPU.environment(["STAND_IN_LOG": folder.file("log")]))
+    let log = try String(contentsOf: folder.url("log"), encoding: .utf8).split(separator: "\n")
+    let sizes = log.filter { $0.hasPrefix("cuMemAlloc_v2 ") }.map { Int($0.split(separator: " ")[1])! }
+    // 16 pieces are set aside for 8,192 rows and the logits, when all weights are there.
+    let first = try #require(sizes.indices.dropLast(15).first { Set(sizes[$0..<$0 + 16]).count == 1 })
+    let (held, used) = (256 << 20, sizes[..<first].reduce(0, +))
+    let bytesPerRow = (16 * sizes[first] - held) / 8192
+    return (
+      bytes: used + 2 * (700 * bytesPerRow + held), free: used + 512 * bytesPerRow + held, bytesPerRow: bytesPerRow
+    )
+  }
+
+  /// How many rows a pass has decides in which order a product sums; what neighbours on the card have does not.
+  @Test func neighboursChangeNoBit() throws {
+    let card = try Self.card.get()
+    let alone = try manyRows(["STAND_IN_MEMORY": "\(card.bytes)"])
+    // As little is left as the passes take.
+    for taken in [card.bytes / 4, card.bytes - card.free - 100_000] {
+      let beside = try manyRows(["STAND_IN_MEMORY": "\(card.bytes)", "STAND_IN_TAKEN": "\(taken)"])
+      #expect(beside.output == alone.output && !beside.errors.contains("rows a pass"), "\(beside.errors)")
+    }
+    #expect(try manyRows(["STAND_IN_MEMORY": "\(card.bytes + 500 * card.bytesPerRow)"]).output == alone.output)
+    // On a card of quite another size the stand-in's sums are other ones, as a GPU's may be.
+    #expect(try manyRows([:]).output != alone.output)
+  }
+
+  /// Where neighbours leave less than the passes were to have, they have half of that, and the run says so.
+  @Test func rowsAreHalvedWhereMemoryIsTaken() throws {
+    let card = try Self.card.get()
+    let taken = card.bytes - card.free + 128 * card.bytesPerRow
+    let outcome = try manyRows(["STAND_IN_MEMORY": "\(card.bytes)", "STAND_IN_TAKEN": "\(taken)"])
+    let words = "256 rows a pass instead of 512, for which other programs left no room"
+    #expect(outcome.errors.contains(words), "\(outcome.errors)")
+    let (found, expected) = try (
+      averages(output("grad-aggregate", [], outcome.output)),
+      averages(output("grad-aggregate", [], manyRows([:]).output))
+    )
+    #expect(found.keys.sorted() == expected.keys.sorted() && !found.isEmpty)
+    for (name, values) in found { #expect(relativeL2(values, expected[name]!) < 2e-6, "\(name)") }
+  }
+
+  /// Whatever a process makes on a GPU it gives back.
+  @Test(arguments: [("act-grad", DemoRun.modelFlag), ("sae-grad", saeFlags)])
+  func everythingIsGivenBack(_ program: (name: String, flags: [String])) throws {
+    let folder = try TemporaryFolder()
+    let outcome = try run(
+      program.name, program.flags + ["--device", "cuda"], try DemoRun.activations.get(),
+      ["STAND_IN_LOG": folder.file("log")])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let lines = try String(contentsOf: folder.url("log"), encoding: .utf8).split(separator: "\n")
+    let calls = Dictionary(lines.map { ($0.split(separator: " ")[0], 1) }, uniquingKeysWith: +)
+    for (made, gone) in [
+      ("cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2"), ("cublasCreate_v2", "cublasDestroy_v2"),
+      ("cuModuleLoadData", "cuModuleUnload"), ("cuStreamCreate", "cuStreamDestroy_v2"),
+      ("cuEventCreate", "cuEventDestroy_v2"), ("cuMemAlloc_v2", "cuMemFree_v2"), ("cuMemAllocHost_v2", "cuMemFreeHost"),
+      ("cuCtxPushCurrent_v2", "cuCtxPopCurrent_v2"),
+    ] as [(Substring, Substring)] {
+      #expect(calls[made] ?? 0 > 0 && calls[made] == calls[gone], "\(made): \(calls[made] ?? 0), \(calls[gone] ?? 0)")
+    }
   }
 }

@@ -2,6 +2,7 @@ import CUDAOperations
 import Decoders
 import Foundation
 import GradientPasses
+import JSON
 import SparseAutoencoders
 import TensorFiles
 import TensorOperations
@@ -43,6 +44,43 @@ struct PassMemoryTests {
     let description = model.description
     #expect(description.bytesPerRow(keptLayers: 3) > description.bytesPerRow(keptLayers: 2))
     #expect(description.bytesPerRow(keptLayers: 0) == description.bytesPerRow(keptLayers: 1))
+  }
+
+  /// The Qwen2.5 models on cards of several sizes: beside the weights, as Float, there is room for a pass over all layers
+  /// and for as much again of other programs, unless a pass has as few rows as there can be.
+  @Test func rowsOfModelsOnCards() throws {
+    let shapes = [
+      (896, 4864, 24, 14, 2, true), (1536, 8960, 28, 12, 2, true), (2048, 11_008, 36, 16, 2, true),
+      (3584, 18_944, 28, 28, 4, false), (5120, 13_824, 48, 40, 8, false),
+    ]
+    let held = 256 << 20
+    var bytesPerRow: [Int] = []
+    for (width, inner, layers, heads, keyValueHeads, tiesHead) in shapes {
+      let description = try DecoderDescription(
+        JSON(
+          parsing: Array(
+            """
+            {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": \(width),
+             "intermediate_size": \(inner), "num_hidden_layers": \(layers), "num_attention_heads": \(heads),
+             "num_key_value_heads": \(keyValueHeads), "vocab_size": 152064, "tie_word_embeddings": \(tiesHead)}
+            """.utf8)))
+      bytesPerRow.append(description.bytesPerRow(keptLayers: layers))
+      let perLayer = 2 * width * width * (heads + keyValueHeads) / heads + 3 * width * inner
+      let weights = (layers * perLayer + 152_064 * width) * MemoryLayout<Float>.stride
+      var fewer = 128
+      for gigabytes in [8, 12, 16, 24, 40, 48, 80, 141] where weights < gigabytes * 800_000_000 {
+        let total = gigabytes * 1_000_000_000
+        let rows = CUDAOperations.passRows(bytesPerRow: bytesPerRow.last!, total: total, used: weights, held: held)
+        let taken = rows * bytesPerRow.last! + held
+        #expect(taken <= (total - weights) / 2 || rows == 128, "\(width) on \(gigabytes) GB: \(rows)")
+        #expect(taken <= total - weights, "\(width) on \(gigabytes) GB: \(rows)")
+        #expect(rows >= fewer)
+        fewer = rows
+      }
+      #expect(fewer > 1024)
+    }
+    // More than 2 MiB from 1.5B on.
+    #expect(bytesPerRow == bytesPerRow.sorted() && bytesPerRow[0] < 2 << 20 && bytesPerRow[1] > 2 << 20)
   }
 
   /// With all features active, which is the most that there can be.

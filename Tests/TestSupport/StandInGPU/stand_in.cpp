@@ -9,9 +9,12 @@
 //   STAND_IN_LOG        a file that calls are appended to, one a line
 //   STAND_IN_FAIL       name:n:status: the n-th call of that name fails (from 1)
 //   STAND_IN_DRIVER     the version of CUDA that the driver is for, e.g. 12040
+//   STAND_IN_TOOLKIT    the version of CUDA that cuBLAS and NVRTC are of, e.g. 12040
 //   STAND_IN_DEVICES    how many GPUs there are; those of odd number run threads and blocks in reverse
 //   STAND_IN_CAPABILITY compute capability, e.g. 90
 //   STAND_IN_MEMORY     bytes of memory of a GPU
+//   STAND_IN_TAKEN      bytes of it that other programs have
+//   STAND_IN_MODE       the GPU's compute mode: 3 for exclusive process
 #include <algorithm>
 #include <cmath>
 #include <csetjmp>
@@ -78,6 +81,11 @@ size_t allocated = 0;
 
 size_t totalMemory() { return setting("STAND_IN_MEMORY", 8l << 30); }
 
+size_t freeMemory() {
+  size_t gone = allocated + setting("STAND_IN_TAKEN", 0), total = totalMemory();
+  return gone < total ? total - gone : 0;
+}
+
 // The place in this process, or null where [address, address + count) is not within one allocation.
 char *place(unsigned long long address, size_t count) {
   char *start = (char *)(address & ~mark);
@@ -90,7 +98,24 @@ char *place(unsigned long long address, size_t count) {
 const size_t page = sysconf(_SC_PAGESIZE);
 size_t wholePages(size_t count) { return (count + page - 1) / page * page; }
 
+// What was never written to is NaN. Of much memory, most of which may never be touched, what is read is one file's pages.
+void fillWithNaN(char *memory, size_t bytes) {
+  const size_t most = 4 << 20;
+  if (bytes <= most) return (void)memset(memory, 0xff, bytes);
+  static int file = [] {
+    std::vector<char> pattern(4 << 20, (char)0xff);
+    int file = memfd_create("untouched", 0);
+    if (write(file, pattern.data(), pattern.size()) != (ssize_t)pattern.size()) abort();
+    return file;
+  }();
+  for (size_t at = 0; at < bytes; at += most)
+    if (mmap(memory + at, std::min(most, bytes - at), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, 0) ==
+        MAP_FAILED)
+      abort();
+}
+
 thread_local long currentDevice = -1;
+thread_local std::vector<long> formerDevices;
 
 // Work on the stream of nobody in particular is done at once; a copy on another stream as late as it may be: when
 // somebody waits for an event that was recorded behind it.
@@ -129,6 +154,7 @@ struct Index {
 
 struct Module {
   void *library;
+  int file;
   Index *threadIdx, *blockIdx, *blockDim, *gridDim;
 };
 
@@ -207,16 +233,27 @@ bool runBlock() {
   return isComplete;
 }
 
-float rounded(float value, int bits) {
+// A factor as the hardware reads it, which cuts off bits and does not round.
+float cut(float value, int bits) {
   unsigned word;
   memcpy(&word, &value, sizeof word);
-  if (bits < 24 && (word & 0x7f800000) != 0x7f800000) {
-    unsigned half = 1u << (23 - bits);
-    word = (word + half - 1 + (word >> (24 - bits) & 1)) & ~(2 * half - 1);
-  }
-  memcpy(&value, &word, sizeof word);
+  if ((word & 0x7f800000) != 0x7f800000) word &= ~0u << (24 - bits);
+  memcpy(&value, &word, sizeof value);
   return value;
 }
+
+float fromBfloat16(unsigned short half) {
+  unsigned word = (unsigned)half << 16;
+  float value;
+  memcpy(&value, &word, sizeof value);
+  return value;
+}
+
+struct Products {
+  char *workspace = nullptr;
+  // Whether the factors of sums lie in the GPU's memory.
+  bool factorsOnDevice = false;
+};
 
 std::string readAll(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
@@ -292,14 +329,38 @@ int cuDeviceGetName(char *name, int size, int device) {
 int cuDeviceGetAttribute(int *value, int attribute, int) {
   ENTER("cuDeviceGetAttribute", " %d", attribute);
   int capability = setting("STAND_IN_CAPABILITY", 90);
-  if (attribute != 75 && attribute != 76) return invalidValue;
-  *value = attribute == 75 ? capability / 10 : capability % 10;
-  return success;
+  switch (attribute) {
+    case 20: *value = setting("STAND_IN_MODE", 0); return success;
+    case 75: *value = capability / 10; return success;
+    case 76: *value = capability % 10; return success;
+  }
+  return invalidValue;
 }
 
 int cuDevicePrimaryCtxRetain(void **context, int device) {
   ENTER("cuDevicePrimaryCtxRetain");
   *context = (void *)(long)(device + 1);
+  return success;
+}
+
+int cuDevicePrimaryCtxRelease_v2(int) {
+  ENTER("cuDevicePrimaryCtxRelease_v2");
+  return success;
+}
+
+int cuCtxPushCurrent_v2(void *context) {
+  ENTER("cuCtxPushCurrent_v2");
+  formerDevices.push_back(currentDevice);
+  currentDevice = (long)context - 1;
+  return success;
+}
+
+int cuCtxPopCurrent_v2(void **context) {
+  ENTER("cuCtxPopCurrent_v2");
+  if (formerDevices.empty()) return invalidContext;
+  *context = (void *)(currentDevice + 1);
+  currentDevice = formerDevices.back();
+  formerDevices.pop_back();
   return success;
 }
 
@@ -316,20 +377,19 @@ int cuCtxSetCurrent(void *context) {
 int cuMemGetInfo_v2(size_t *free, size_t *total) {
   ENTER_CONTEXT("cuMemGetInfo_v2");
   *total = totalMemory();
-  *free = *total - allocated;
+  *free = freeMemory();
   return success;
 }
 
 int cuMemAlloc_v2(unsigned long long *address, size_t count) {
   ENTER_CONTEXT("cuMemAlloc_v2", " %zu", count);
   if (count == 0) return invalidValue;
-  if (allocated + count > totalMemory()) return outOfMemory;
+  if (count > freeMemory()) return outOfMemory;
   size_t pages = wholePages(count);
   char *memory = (char *)mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return outOfMemory;
   mprotect(memory + pages, page, PROT_NONE);
-  // What was never written to is NaN.
-  memset(memory, 0xff, pages);
+  fillWithNaN(memory, pages);
   char *start = memory + (pages - count) / 8 * 8;
   allocations[start] = count;
   allocated += count;
@@ -395,6 +455,18 @@ int cuStreamCreate(void **stream, unsigned flags) {
   return flags == 1 ? success : invalidValue;
 }
 
+int cuStreamDestroy_v2(Stream *stream) {
+  ENTER_CONTEXT("cuStreamDestroy_v2");
+  delete stream;
+  return success;
+}
+
+int cuEventDestroy_v2(Event *event) {
+  ENTER_CONTEXT("cuEventDestroy_v2");
+  delete event;
+  return success;
+}
+
 int cuEventCreate(void **event, unsigned flags) {
   ENTER_CONTEXT("cuEventCreate");
   *event = new Event;
@@ -428,6 +500,13 @@ int cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
   if (!stream) return event->stream ? perform(event) : invalidValue;
   if (event->stream || event->work < 0) return invalidValue;
   stream->seen = std::max(stream->seen, event->work);
+  return success;
+}
+
+// Work takes no time.
+int cuEventElapsedTime(float *milliseconds, Event *, Event *) {
+  ENTER_CONTEXT("cuEventElapsedTime");
+  *milliseconds = 0;
   return success;
 }
 
@@ -478,7 +557,15 @@ int cuModuleLoadData(void **module, const void *image) {
   if (!library) return invalidImage;
   auto found = [&](const char *name) { return (Index *)dlsym(library, name); };
   *(void (**)())dlsym(library, "wait_for_block") = leave;
-  *module = new Module{library, found("threadIdx"), found("blockIdx"), found("blockDim"), found("gridDim")};
+  *module = new Module{library, file, found("threadIdx"), found("blockIdx"), found("blockDim"), found("gridDim")};
+  return success;
+}
+
+int cuModuleUnload(Module *module) {
+  ENTER_CONTEXT("cuModuleUnload");
+  dlclose(module->library);
+  close(module->file);
+  delete module;
   return success;
 }
 
@@ -513,15 +600,29 @@ int cuLaunchKernel(
 
 // MARK: - libcublas
 
-struct Products {
-  // Whether the factors of sums lie in the GPU's memory.
-  bool factorsOnDevice = false;
-};
+int cublasGetProperty(int property, int *value) {
+  ENTER("cublasGetProperty");
+  *value = setting("STAND_IN_TOOLKIT", 12040) / 1000;
+  return property == 0 ? success : 7;
+}
 
 int cublasCreate_v2(Products **handle) {
-  ENTER("cublasCreate_v2");
+  auto known = [](const char *name) { return getenv(name) ? getenv(name) : "unset"; };
+  ENTER("cublasCreate_v2", " %s %s", known("NVIDIA_TF32_OVERRIDE"), known("CUBLAS_EMULATE_SINGLE_PRECISION"));
   *handle = new Products;
   return success;
+}
+
+int cublasDestroy_v2(Products *handle) {
+  ENTER_CONTEXT("cublasDestroy_v2");
+  delete handle;
+  return success;
+}
+
+int cublasSetWorkspace_v2(Products *handle, unsigned long long address, size_t count) {
+  ENTER_CONTEXT("cublasSetWorkspace_v2", " %zu", count);
+  handle->workspace = place(address, count);
+  return handle->workspace && address % 256 == 0 ? success : 7;
 }
 
 int cublasSetPointerMode_v2(Products *handle, int mode) {
@@ -552,56 +653,73 @@ float tensorCoreSum(const double *a, const double *b, int count) {
   return (float)sum;
 }
 
-int cublasGetVersion_v2(void *, int *version) {
-  ENTER("cublasGetVersion_v2");
-  *version = 120400;
-  return success;
-}
-
-// C = alpha · op(A) · op(B) + beta · C by columns, op(A) being (m,k) and op(B) (k,n): of Float summed in double, of halves
-// as tensor cores sum.
+// C = alpha · op(A) · op(B) + beta · C by columns, op(A) being (m,k) and op(B) (k,n); C in float32, A and B in that or in
+// half precision or bfloat16, of which tensor cores take the sums. Others are taken in float32, in parts whose number follows from the product's size: a GPU too chooses by it in
+// which order it adds, and divides long sums where there are few of them.
 int cublasGemmEx(
-    Products *handle, int isATransposed, int isBTransposed, int m, int n, int k, const float *alpha, unsigned long long a,
-    int typeA, int lda, unsigned long long b, int typeB, int ldb, const float *beta, unsigned long long c, int typeC,
-    int ldc, int computeType, int) {
-  ENTER_CONTEXT("cublasGemmEx", " %d %d %d %d", m, n, k, computeType);
+    Products *handle, int isATransposed, int isBTransposed, int m, int n, int k, const float *alpha,
+    unsigned long long a, int typeA, int lda, unsigned long long b, int typeB, int ldb, const float *beta,
+    unsigned long long c, int typeC, int ldc, int computeType, int) {
+  ENTER_CONTEXT("cublasGemmEx", " %d %d %d %d %d", m, n, k, typeA, computeType);
   begunWork++;
-  bool areHalves = typeA == 2;
-  if ((typeA != 0 && !areHalves) || typeB != typeA || typeC != 0 || m <= 0 || n <= 0 || k < 0) return 7;
+  // In memory of the GPU's own choice sums would depend on what neighbours leave.
+  if (!handle->workspace) return 1;
+  const bool isHalf = typeA == 2 || typeA == 14;
+  if (typeA != typeB || (typeA != 0 && !isHalf) || typeC != 0 || m <= 0 || n <= 0 || k < 0) return 7;
+  if (computeType != 68 && (computeType != 77 || isHalf)) return 15;
   if (handle->factorsOnDevice) {
     alpha = (const float *)place((unsigned long long)alpha, sizeof *alpha);
     beta = (const float *)place((unsigned long long)beta, sizeof *beta);
     if (!alpha || !beta) return 7;
   }
-  int bits = computeType == 68 ? 24 : computeType == 77 ? 11 : computeType == 75 ? 8 : 0;
-  if (bits == 0 || (areHalves && bits != 24)) return 7;
-  auto check = [](unsigned long long address, long columns, long rows, long distance, size_t size) -> char * {
+  const int bits = computeType == 77 ? 11 : 24;
+  auto check = [](unsigned long long address, long columns, long rows, long distance, size_t size) {
     return distance < rows ? nullptr : place(address, ((columns - 1) * distance + rows) * size);
   };
-  size_t size = areHalves ? sizeof(_Float16) : sizeof(float);
+  const size_t size = isHalf ? 2 : 4;
   char *A = isATransposed ? check(a, m, k, lda, size) : check(a, k, m, lda, size);
   char *B = isBTransposed ? check(b, k, n, ldb, size) : check(b, n, k, ldb, size);
   float *C = (float *)check(c, n, m, ldc, sizeof(float));
   if (!A || !B || !C) return 7;
-  auto number = [&](const char *matrix, size_t at) -> double {
-    return areHalves ? (double)((const _Float16 *)matrix)[at] : rounded(((const float *)matrix)[at], bits);
+  auto factor = [&](char *matrix, size_t i) -> float {
+    if (typeA == 2) return (float)((_Float16 *)matrix)[i];
+    return isHalf ? fromBfloat16(((unsigned short *)matrix)[i]) : cut(((float *)matrix)[i], bits);
   };
-  // By columns of k, so that the inner loop runs along memory.
-  std::vector<double> left((size_t)m * k);
-  for (int i = 0; i < m; i++)
-    for (int l = 0; l < k; l++)
-      left[(size_t)i * k + l] = number(A, isATransposed ? (size_t)i * lda + l : (size_t)l * lda + i);
-  std::vector<double> right(k);
+  if (isHalf) {
+    std::vector<double> left((size_t)m * k), right(k);
+    for (int i = 0; i < m; i++)
+      for (int l = 0; l < k; l++)
+        left[(size_t)i * k + l] = factor(A, isATransposed ? (size_t)i * lda + l : (size_t)l * lda + i);
+    for (int j = 0; j < n; j++) {
+      for (int l = 0; l < k; l++) right[l] = factor(B, isBTransposed ? (size_t)l * ldb + j : (size_t)j * ldb + l);
+      for (int i = 0; i < m; i++) {
+        float *place = C + (size_t)j * ldc + i;
+        double sum = tensorCoreSum(&left[(size_t)i * k], right.data(), k);
+        *place = (float)(*alpha * sum + (*beta == 0 ? 0 : *beta * *place));
+      }
+    }
+    return success;
+  }
+  // By rows of k, so that the inner loop runs along memory and has a sum for each of its numbers.
+  std::vector<float> left((size_t)m * k);
+  for (int l = 0; l < k; l++)
+    for (int i = 0; i < m; i++)
+      left[(size_t)l * m + i] = factor(A, isATransposed ? (size_t)i * lda + l : (size_t)l * lda + i);
+  const int parts = n > 512 ? 4 : n > 256 ? 2 : std::max(1, (k + 1023) / 1024);
+  std::vector<float> sums((size_t)parts * m);
   for (int j = 0; j < n; j++) {
-    for (int l = 0; l < k; l++) right[l] = number(B, isBTransposed ? (size_t)l * ldb + j : (size_t)j * ldb + l);
+    std::fill(sums.begin(), sums.end(), 0.0f);
+    for (int l = 0; l < k; l++) {
+      const float right = factor(B, isBTransposed ? (size_t)l * ldb + j : (size_t)j * ldb + l);
+      const float *column = left.data() + (size_t)l * m;
+      float *sum = sums.data() + (size_t)(l % parts) * m;
+      for (int i = 0; i < m; i++) sum[i] += column[i] * right;
+    }
     for (int i = 0; i < m; i++) {
-      double sum = 0;
-      if (areHalves)
-        sum = tensorCoreSum(&left[(size_t)i * k], right.data(), k);
-      else
-        for (int l = 0; l < k; l++) sum += left[(size_t)i * k + l] * right[l];
+      float sum = sums[i];
+      for (int part = 1; part < parts; part++) sum += sums[(size_t)part * m + i];
       float *place = C + (size_t)j * ldc + i;
-      *place = (float)(*alpha * sum + (*beta == 0 ? 0 : *beta * *place));
+      *place = *alpha * sum + (*beta == 0 ? 0 : *beta * *place);
     }
   }
   return success;
@@ -611,20 +729,20 @@ int cublasGemmEx(
 
 int nvrtcVersion(int *major, int *minor) {
   ENTER("nvrtcVersion");
-  *major = 12;
-  *minor = 4;
+  *major = setting("STAND_IN_TOOLKIT", 12040) / 1000;
+  *minor = setting("STAND_IN_TOOLKIT", 12040) % 1000 / 10;
   return success;
 }
 
 int nvrtcGetNumSupportedArchs(int *count) {
   ENTER("nvrtcGetNumSupportedArchs");
-  *count = 3;
+  *count = 5;
   return success;
 }
 
 int nvrtcGetSupportedArchs(int *architectures) {
   ENTER("nvrtcGetSupportedArchs");
-  for (int architecture : {90, 70, 80}) *architectures++ = architecture;
+  for (int architecture : {90, 50, 61, 70, 80}) *architectures++ = architecture;
   return success;
 }
 

@@ -37,7 +37,7 @@ public struct Study: Equatable, Sendable {
   public var averageFlags: [String] = []
   /// Where to compute, as flags have it.
   public var device = "auto"
-  public var precision = "float32"
+  public var precision = "auto"
   public var arithmetic = "mixed"
   /// Numbers that are NaN or infinite stop no program.
   public var allowsNonfinite = false
@@ -116,7 +116,7 @@ extension Study {
   private var arithmeticFlags: [String] { arithmetic == "mixed" ? [] : ["--arithmetic", arithmetic] }
 
   private var compute: [String] {
-    ["--device", device] + (precision == "float32" ? [] : ["--precision", precision])
+    ["--device", device] + (precision == "auto" ? [] : ["--precision", precision])
       + (allowsNonfinite ? ["--allow-nonfinite"] : [])
   }
 }
