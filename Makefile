@@ -93,6 +93,7 @@ $(CATALOGUE): | venv
 
 # Where the environment cannot be had, what needs it is skipped. BENCHFLAGS: see Benchmarks/bench.py --help.
 bench bench-quick: build
+	BENCHMARKS=1 $(SWIFT) build -c release --product stream-pipe
 	@$(MAKE) --no-print-directory $(VENV)/bench-ready || echo "no virtual environment: not compared with PyTorch"
 	$(PYTHON) Benchmarks/bench.py $(if $(filter bench-quick,$@),--quick) --programs $(PROGRAMS) $(BENCHFLAGS)
 

@@ -185,3 +185,11 @@ if Context.environment["FUZZING"] != nil {
       path: "Tests/Fuzzing", exclude: ["run"])
   ]
 }
+
+// Only for make bench.
+if Context.environment["BENCHMARKS"] != nil {
+  package.targets += [
+    .executableTarget(
+      name: "stream-pipe", dependencies: ["TensorStream", "SystemIO"], path: "Benchmarks/stream-pipe")
+  ]
+}

@@ -253,13 +253,33 @@ def growth(bench):
     bench.ratio(f"samples of {length} for 128 tokens: time a token", time["long"] / time["short"], at_most=1.3)
 
 
+def pipe(bench):
+    """How fast a stream goes from a writer through a pipe to a reader that verifies it, with nothing computed."""
+    if not (bench.options.programs / "stream-pipe").exists():
+        print("no stream-pipe: BENCHMARKS=1 swift build -c release --product stream-pipe")
+        return
+    cores = len(os.sched_getaffinity(0))
+    total = 200 if bench.options.quick else 8000
+    for megabytes in [1, 50, 1000]:
+        if megabytes > total:
+            continue
+        run = measure.run(
+            [bench.program("stream-pipe"), total // megabytes, megabytes], [bench.program("stream-info"), "--check"])
+        rate = total // megabytes * megabytes / 1000 / run.seconds
+        bench.add(Row(
+            f"stream, records of {megabytes} MB: write | read", run.seconds, peak=run.peak, cores=run.cores,
+            note=f"{rate:.2f} GB/s on {cores} cores"))
+        if cores >= 8 and not bench.options.quick:
+            bench.goal(f"stream through a pipe, records of {megabytes} MB", rate, "GB/s", at_least=3)
+
+
 GROUPS = {
     "tokenize": tokenize, "activations": activations, "beside": beside, "features": features, "error-term": error_term,
     "aggregate": aggregate, "plot": plot, "start": start, "side-by-side": side_by_side, "growth": growth,
-    "analyses": analyses,
+    "analyses": analyses, "pipe": pipe,
 }
 # Goals of the others are the processor's, and a whole analysis of features takes it long.
-ON_GPU = ["analyses", "start"]
+ON_GPU = ["analyses", "start", "pipe"]
 ON_PROCESSOR = [name for name in GROUPS if name != "analyses"]
 
 

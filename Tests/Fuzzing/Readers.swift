@@ -114,7 +114,7 @@ extension Reader {
   private static let scratch = try! ScratchFiles()
 
   private static func frames(_ bytes: UnsafeRawBufferPointer) throws {
-    try read(StreamReader(try InputFile(path: scratch.file("stream", bytes))))
+    try read(StreamReader(try InputFile(path: scratch.file("stream", bytes)), isThreaded: false))
   }
 
   /// Records in frames that are as they should be.
@@ -130,7 +130,9 @@ extension Reader {
         ]))
     }
     let stream = contents.flatMap { HandmadeFrame($0).bytes }
-    try stream.withUnsafeBytes { try read(StreamReader(try InputFile(path: scratch.file("stream", $0)))) }
+    try stream.withUnsafeBytes {
+      try read(StreamReader(try InputFile(path: scratch.file("stream", $0)), isThreaded: false))
+    }
   }
 
   /// All that the programs make of a stream's records.

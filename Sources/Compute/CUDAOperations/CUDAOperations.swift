@@ -36,7 +36,7 @@ public final class CUDAOperations: TensorOperations {
   public init(device index: Int = 0, precision: Precision = .float32, folder: String? = nil) throws(Failure) {
     device = try Device(
       index, precision: precision, folders: folder.map(LibraryFolders.init(only:)) ?? LibraryFolders())
-    self.precision = precision
+    self.precision = device.precision
   }
 
   /// Whether there is a driver, which says that a GPU is to be expected.

@@ -13,10 +13,15 @@ public struct ContentHash {
     XXH64_update(&state, bytes.baseAddress, bytes.count)
   }
 
+  /// Of what has come so far.
+  package var value: UInt64 {
+    var state = state
+    return XXH64_digest(&state)
+  }
+
   /// 16 hexadecimal digits of what has come so far.
   public var hexadecimal: String {
-    var state = state
-    let digits = String(XXH64_digest(&state), radix: 16)
+    let digits = String(value, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
   }
 

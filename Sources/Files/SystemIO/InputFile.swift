@@ -98,6 +98,11 @@ public final class InputFile {
     state = .ended
   }
 
+  /// Where it is a pipe, has it hold more than pipes do at first.
+  package func widenPipe() {
+    if case .open(let descriptor) = state { SystemIO.widenPipe(descriptor) }
+  }
+
   /// Reads what is there, at most `buffer.count` bytes. 0 means end of file.
   public func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
     let descriptor: Int32

@@ -1,6 +1,8 @@
+import Glibc
+
 /// What the machine has, or a cgroup lets this process have of it. Beyond it the kernel kills without a word, so that
 /// who takes much asks first.
-struct MemoryLimit {
+public struct MemoryLimit: Sendable {
   let bytes: Int
   /// In words.
   let reason: String
@@ -10,6 +12,18 @@ struct MemoryLimit {
     let group = ofGroup.map { MemoryLimit(bytes: $0, reason: "the limit of the cgroup is \($0)") }
     let machine = ofMachine.map { MemoryLimit(bytes: $0, reason: "the machine has \($0)") }
     return [group, machine].compactMap { $0 }.min { $0.bytes < $1.bytes }
+  }()
+
+  /// What a stream may hold on its way between threads, beside the record that is at work: 1/256 of it all, but at least
+  /// 64 MB and at most 1 GB; and never more than an eighth of what `ulimit` leaves to the process.
+  public static let ofTransit: Int = {
+    let share = min(max((smallest?.bytes ?? 0) / 256, 64 << 20), 1 << 30)
+    let limits = [RLIMIT_AS, RLIMIT_DATA].compactMap { resource -> Int? in
+      var limit = rlimit()
+      guard getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0, limit.rlim_cur < 1 << 62 else { return nil }
+      return Int(limit.rlim_cur) / 8
+    }
+    return min(share, limits.min() ?? .max)
   }()
 
   /// Memory and swap space.

@@ -56,13 +56,39 @@ public final class OutputFile {
     var rest = bytes
     while !rest.isEmpty {
       let count = retryingOnInterrupt { Glibc.write(descriptor, rest.baseAddress, rest.count) }
-      guard count >= 0 else {
-        if errno == EPIPE { throw Failure(.brokenPipe, "\(name): the reader is gone") }
-        throw Failure.inputOutput(name, "write")
-      }
+      guard count >= 0 else { throw writeFailure() }
       rest = .init(rebasing: rest[count...])
     }
   }
+
+  /// Writes all of `pieces`, end to end.
+  package func write(gathering pieces: [UnsafeRawBufferPointer]) throws {
+    var vectors = pieces.map { iovec(iov_base: UnsafeMutableRawPointer(mutating: $0.baseAddress), iov_len: $0.count) }
+    var first = 0
+    while first < vectors.count {
+      let count = vectors[first...].withUnsafeBufferPointer { vectors in
+        retryingOnInterrupt { writev(descriptor, vectors.baseAddress, Int32(vectors.count)) }
+      }
+      guard count >= 0 else { throw writeFailure() }
+      var written = count
+      while first < vectors.count, written >= vectors[first].iov_len {
+        written -= vectors[first].iov_len
+        first += 1
+      }
+      if written > 0 {
+        vectors[first].iov_base += written
+        vectors[first].iov_len -= written
+      }
+    }
+  }
+
+  private func writeFailure() -> Failure {
+    if errno == EPIPE { return Failure(.brokenPipe, "\(name): the reader is gone") }
+    return Failure.inputOutput(name, "write")
+  }
+
+  /// Where it is a pipe, has it hold more than pipes do at first.
+  package func widenPipe() { SystemIO.widenPipe(descriptor) }
 
   public func write(_ bytes: [UInt8]) throws {
     try bytes.withUnsafeBytes { try write($0) }

@@ -10,21 +10,29 @@ final class FrameReader {
   /// The largest window a frame may ask for, 8 MB: what levels up to 19 use, and all the memory a hostile frame gets.
   static let maximumWindow = 1 << maximumWindowLog
   private static let maximumWindowLog: Int32 = 23
+  /// Memory follows what is really there: a frame of a few bytes may promise gigabytes.
+  private static let firstReserve = 4 << 20
 
   /// What zstd takes before it knows of any window, about.
   private static let contextSize = 1 << 18
 
-  private let file: InputFile
+  private let source: ChunkSource
+  private let pool: ChunkPool
+  private let hash: StreamHash
+  private let memory: FrameMemory
   private let context: OpaquePointer
-  private let input = AlignedBuffer(capacity: 1 << 20)
-  /// The bytes of `input` that were read and not used yet.
+  /// Of the frames so far.
+  private var count = 0
+  /// The chunk that is being used, and its bytes that were read and not used yet: from below 0 where they began in the
+  /// chunk before.
+  private var chunk: Chunk
   private var pending = 0..<0
-  private var contents = AlignedBuffer(capacity: 1 << 16)
-  /// Of the compressed bytes of all frames since `startHashing()`.
-  private(set) var hash = ContentHash()
+  /// Where the bytes begin that `hash` has not been given.
+  private var unhashed = 0
 
-  init(_ file: InputFile) {
-    self.file = file
+  init(_ source: ChunkSource, _ pool: ChunkPool, _ hash: StreamHash, _ memory: FrameMemory) {
+    (self.source, self.pool, self.hash, self.memory) = (source, pool, hash, memory)
+    chunk = pool.take()
     guard let context = ZSTD_createDCtx() else { stop(.outOfMemory(Self.contextSize)) }
     self.context = context
     ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Self.maximumWindowLog)
@@ -32,44 +40,112 @@ final class FrameReader {
 
   deinit { ZSTD_freeDCtx(context) }
 
-  func startHashing() { hash = ContentHash() }
-
-  /// The contents of the next frame, valid until the next call; nil at the end of the file.
-  func next() throws -> UnsafeRawBufferPointer? {
+  /// The next frame; nil at the end of the file.
+  func next() throws -> Frame? {
     guard try fill(atLeast: 1) else { return nil }
-    let declared = try frameHeader()
-    ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
-    // Memory follows what is really there: a frame of a few bytes may promise gigabytes.
-    contents.reserve(min(declared, 4 << 20))
-    var produced = 0
-    while true {
-      if produced == contents.capacity, produced < declared {
-        contents.reserve(min(declared, contents.capacity * 2), preserving: produced)
-      }
-      var output = ZSTD_outBuffer(dst: contents.address, size: min(contents.capacity, declared), pos: produced)
-      var source = ZSTD_inBuffer(src: input.address + pending.lowerBound, size: pending.count, pos: 0)
-      let rest = ZSTD_decompressStream(context, &output, &source)
-      if ZSTD_isError(rest) != 0 {
-        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { throw Failure.outOfMemory(Self.maximumWindow) }
-        throw Failure(.malformed, "damaged zstd frame: \(String(cString: ZSTD_getErrorName(rest)))")
-      }
-      hash.update(UnsafeRawBufferPointer(start: source.src, count: source.pos))
-      pending = pending.lowerBound + source.pos..<pending.upperBound
-      produced = output.pos
-      if rest == 0 { break }
-      if pending.isEmpty, produced == declared || produced < contents.capacity, try !fill(atLeast: 1) {
-        throw Failure(.malformed, "truncated: the stream ends inside a zstd frame")
-      }
-    }
-    // zstd itself refuses a frame that holds more or less than it declares.
-    return UnsafeRawBufferPointer(start: contents.address, count: produced)
+    let frame = try frameHeader()
+    hash.start(frame)
+    use(frame.header.count)
+    if try !readStoredBlocks(of: frame) { try decompress(frame) }
+    handHashed()
+    return frame
   }
 
-  /// Checks the frame header (RFC 8878, 3.1.1.1) and returns the content size that it declares.
-  private func frameHeader() throws -> Int {
+  /// Copies blocks that hold their bytes as they are, and checks the checksum behind the last one.
+  ///
+  /// - Returns: false before anything that is not such a block, or is none that may come here: zstd has a word for it.
+  private func readStoredBlocks(of frame: Frame) throws -> Bool {
+    var contentHash = ContentHash()
+    while true {
+      guard try fill(atLeast: StoredFrame.blockHeaderSize) else { throw Self.truncated }
+      let bytes = start.assumingMemoryBound(to: UInt8.self)
+      let header = Int(bytes[0]) | Int(bytes[1]) << 8 | Int(bytes[2]) << 16
+      let (isLast, type, size) = (header & 1 == 1, header >> 1 & 3, header >> 3)
+      let end = frame.produced + size
+      guard type == 0, size <= frame.blockSize, isLast ? end == frame.declared : end <= frame.declared else {
+        return false
+      }
+      use(StoredFrame.blockHeaderSize)
+      while frame.produced < end {
+        guard try fill(atLeast: 1) else { throw Self.truncated }
+        let count = min(pending.count, end - frame.produced)
+        try reserve(frame.produced + count, in: frame)
+        (frame.contents.address + frame.produced).copyMemory(from: start, byteCount: count)
+        contentHash.update(UnsafeRawBufferPointer(start: start, count: count))
+        frame.produced += count
+        use(count)
+      }
+      guard isLast else { continue }
+      guard try fill(atLeast: StoredFrame.checksumSize) else { throw Self.truncated }
+      guard
+        UnsafeRawBufferPointer(start: start, count: StoredFrame.checksumSize)
+          .elementsEqual(StoredFrame.checksum(contentHash))
+      else { throw Self.damaged(ZSTD_getErrorString(ZSTD_error_checksum_wrong)) }
+      use(StoredFrame.checksumSize)
+      return true
+    }
+  }
+
+  /// Reads on by zstd, which is shown first what was copied without it.
+  private func decompress(_ frame: Frame) throws {
+    ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
+    try reserve(min(frame.declared, Self.firstReserve), in: frame)
+    let copied = frame.produced
+    frame.produced = 0
+    _ = try frame.header.withUnsafeBytes { try decompress($0, into: frame) }
+    if copied > 0 {
+      let block = AlignedBuffer(capacity: frame.blockSize)
+      while frame.produced < copied {
+        let size = min(frame.blockSize, copied - frame.produced)
+        block.address.copyMemory(from: frame.contents.address + frame.produced, byteCount: size)
+        _ = try StoredFrame.blockHeader(size: size, isLast: false).withUnsafeBytes { try decompress($0, into: frame) }
+        _ = try decompress(UnsafeRawBufferPointer(start: block.address, count: size), into: frame)
+      }
+    }
+    while true {
+      if frame.produced == frame.contents.capacity, frame.produced < frame.declared {
+        try reserve(frame.produced + 1, in: frame)
+      }
+      let (used, rest) = try decompress(UnsafeRawBufferPointer(start: start, count: pending.count), into: frame)
+      use(used)
+      if rest == 0 { return }
+      let isDrained = frame.produced == frame.declared || frame.produced < frame.contents.capacity
+      if pending.isEmpty, isDrained, try !fill(atLeast: 1) { throw Self.truncated }
+    }
+    // zstd itself refuses a frame that holds more or less than it declares.
+  }
+
+  /// - Returns: how many of the bytes were used, and what `ZSTD_decompressStream` returns.
+  private func decompress(_ bytes: UnsafeRawBufferPointer, into frame: Frame) throws -> (used: Int, rest: Int) {
+    var output = ZSTD_outBuffer(
+      dst: frame.contents.address, size: min(frame.contents.capacity, frame.declared), pos: frame.produced)
+    var source = ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
+    let rest = ZSTD_decompressStream(context, &output, &source)
+    if ZSTD_isError(rest) != 0 {
+      if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { throw Failure.outOfMemory(Self.maximumWindow) }
+      throw Self.damaged(ZSTD_getErrorName(rest))
+    }
+    frame.produced = output.pos
+    return (source.pos, rest)
+  }
+
+  private static let truncated = Failure(.malformed, "truncated: the stream ends inside a zstd frame")
+
+  private static func damaged(_ reason: UnsafePointer<CChar>) -> Failure {
+    Failure(.malformed, "damaged zstd frame: \(String(cString: reason))")
+  }
+
+  /// Memory for `count` bytes of the frame, doubled where it grows.
+  private func reserve(_ count: Int, in frame: Frame) throws {
+    guard count > frame.claimed else { return }
+    let wanted = min(frame.declared, max(count, 2 * max(frame.claimed, frame.produced), Self.firstReserve))
+    try memory.claim(wanted, for: frame)
+  }
+
+  /// Checks the frame header (RFC 8878, 3.1.1.1) and returns the frame, of which nothing else has been used.
+  private func frameHeader() throws -> Frame {
     let truncated = Failure(.malformed, "truncated: the stream ends inside a zstd frame header")
     guard try fill(atLeast: 5) else { throw truncated }
-    var start = input.address + pending.lowerBound
     let magic = UInt32(littleEndian: start.loadUnaligned(as: UInt32.self))
     guard magic == ZSTD_MAGICNUMBER else {
       let found = otherContent(UnsafeRawBufferPointer(start: start, count: pending.count))
@@ -92,17 +168,21 @@ final class FrameReader {
     }
     let length = 5 + (isSingleSegment ? 0 : 1) + [1, 2, 4, 8][sizeFlag]
     guard try fill(atLeast: length) else { throw truncated }
-    start = input.address + pending.lowerBound
     // zstd refuses too large a window only where the frame does not lie in memory as a whole, which depends on how the
     // bytes happen to arrive.
-    if !isSingleSegment { try checkWindow(windowSize(start.load(fromByteOffset: 5, as: UInt8.self))) }
+    var window = isSingleSegment ? 0 : windowSize(start.load(fromByteOffset: 5, as: UInt8.self))
+    try checkWindow(window)
     let declared = ZSTD_getFrameContentSize(start, length)
     guard declared <= UInt64(Self.maximumContent) else {
       throw Failure(
         .malformed, "zstd frame too large: expected at most \(Self.maximumContent) bytes, found \(declared)")
     }
-    if isSingleSegment { try checkWindow(Int(declared)) }
-    return Int(declared)
+    if isSingleSegment { window = Int(declared) }
+    try checkWindow(window)
+    defer { count += 1 }
+    return Frame(
+      number: count, header: Array(UnsafeRawBufferPointer(start: start, count: length)), declared: Int(declared),
+      blockSize: min(window, StoredFrame.blockSize), memory.spareBuffer(for: Int(declared)))
   }
 
   private func checkWindow(_ size: Int) throws {
@@ -118,19 +198,31 @@ final class FrameReader {
     return base + base / 8 * Int(descriptor & 7)
   }
 
-  /// Reads until `count` bytes are pending; false when the file ends before.
+  private var start: UnsafeMutableRawPointer { chunk.address + pending.lowerBound }
+
+  private func use(_ count: Int) { pending = pending.lowerBound + count..<pending.upperBound }
+
+  private func handHashed() {
+    if unhashed < pending.lowerBound { hash.add(chunk, unhashed..<pending.lowerBound) }
+    unhashed = pending.lowerBound
+  }
+
+  /// Reads until `count` bytes are pending, at most the margin of a chunk; false when the file ends before.
   private func fill(atLeast count: Int) throws -> Bool {
-    if pending.isEmpty { pending = 0..<0 }
-    if pending.lowerBound + count > input.capacity {
-      input.address.copyMemory(from: input.address + pending.lowerBound, byteCount: pending.count)
-      pending = 0..<pending.count
-    }
     while pending.count < count {
-      let room = UnsafeMutableRawBufferPointer(
-        start: input.address + pending.upperBound, count: input.capacity - pending.upperBound)
-      let count = try file.read(into: room)
-      if count == 0 { return false }
-      pending = pending.lowerBound..<pending.upperBound + count
+      let next = try source.next()
+      if next.count == 0 {
+        pool.release(next)
+        return false
+      }
+      handHashed()
+      // What is left lies before the next bytes, so that a header is in one piece.
+      let left = pending.count
+      (next.address - left).copyMemory(from: start, byteCount: left)
+      pool.release(chunk)
+      chunk = next
+      pending = -left..<next.count
+      unhashed = -left
     }
     return true
   }

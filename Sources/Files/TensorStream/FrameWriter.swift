@@ -1,59 +1,161 @@
-import CZstd
 import SystemIO
 
-/// Writes each record as one zstd frame, with its content size in the header and a checksum behind it.
+/// Writes each record as one zstd frame, with its content size in the header and a checksum behind it. Packing, hashing
+/// and writing each have a thread where the system grants one; what goes wrong there comes up at a later call.
+///
+/// Contents that hardly compress are stored as they are: nothing is won by more, and a pipe would be ten times slower.
 final class FrameWriter {
-  /// What zstd takes for level 1, about.
-  private static let contextSize = 1 << 20
-
   private let file: OutputFile
-  private let context: OpaquePointer
-  private let compressionLevel: Int32
-  private let output = AlignedBuffer(capacity: 1 << 20)
-  /// Of the compressed bytes of all frames since `startHashing()`.
-  private(set) var hash = ContentHash()
+  private let pool = ChunkPool()
+  private let outcome = Outcome()
+  private let packer: FramePacker
+  private let packers: Int
+  private var isStarted = false
+  private let packing: Stage<FramePacker.Item>
+  private let writing: Stage<WriteItem>
+  private let hashing: Stage<HashItem>
+  private let sample: CompressionSample
 
-  init(_ file: OutputFile, compressionLevel: Int32) {
-    self.file = file
-    self.compressionLevel = compressionLevel
-    guard let context = ZSTD_createCCtx() else { stop(.outOfMemory(Self.contextSize)) }
-    self.context = context
-    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
-    ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1)
+  private enum WriteItem {
+    case piece(WirePiece)
+    case answer(Handover<Void>)
   }
 
-  deinit { ZSTD_freeCCtx(context) }
+  private enum HashItem {
+    case piece(WirePiece)
+    case restart
+    case digest(Handover<String>)
+  }
 
-  func startHashing() { hash = ContentHash() }
+  /// - Parameter memory: bytes of records that may wait to be written.
+  init(_ file: OutputFile, compressionLevel: Int32, memory: Int, packers: Int) {
+    self.file = file
+    file.widenPipe()
+    sample = CompressionSample(compressionLevel: compressionLevel)
+    let (pool, outcome) = (pool, outcome)
+    writing = Stage(capacity: 8) { item in
+      switch item {
+      case .piece(let piece):
+        outcome.doUnlessFailed { try file.write(gathering: piece.parts) }
+        pool.release(piece.chunk)
+      case .answer(let answer): answer.put(())
+      }
+    }
+    let hash = HashState()
+    hashing = Stage(capacity: 8) { item in
+      switch item {
+      case .piece(let piece):
+        for part in piece.parts { hash.value.update(part) }
+        pool.release(piece.chunk)
+      case .restart: hash.value = ContentHash()
+      case .digest(let answer): answer.put(hash.value.hexadecimal)
+      }
+    }
+    let (writing, hashing) = (writing, hashing)
+    let packer = FramePacker(pool, compressionLevel: compressionLevel) { piece in
+      pool.retain(piece.chunk)
+      hashing.put(.piece(piece))
+      writing.put(.piece(piece))
+    }
+    self.packer = packer
+    packing = Stage(capacity: max(memory / Chunk.size, 2)) { item in
+      if case .meanwhile(let body) = item { return body() }
+      outcome.doUnlessFailed { try packer.add(item) }
+      if case .contents(let chunk, _) = item { pool.release(chunk) }
+    }
+    self.packers = packers
+  }
 
-  /// One frame of all `pieces`, end to end, none of them copied.
+  deinit { finishStages() }
+
+  private func finishStages() {
+    packing.finish()
+    hashing.finish()
+    writing.finish()
+  }
+
+  private func start() {
+    guard !isStarted else { return }
+    isStarted = true
+    hashing.start()
+    writing.start()
+    packer.workers = packing.start() ? packers : 0
+  }
+
+  func startHashing() {
+    start()
+    let hashing = hashing
+    packing.put(.meanwhile { hashing.put(.restart) })
+  }
+
+  /// Of the compressed bytes of all frames since `startHashing()`.
+  func hash() throws -> String {
+    let answer = Handover<String>(capacity: 1)
+    let hashing = hashing
+    packing.put(.meanwhile { hashing.put(.digest(answer)) })
+    let digest = answer.take()!
+    try outcome.check()
+    return digest
+  }
+
+  /// Waits until all is written that was given so far.
+  func flush() throws {
+    let answer = Handover<Void>(capacity: 1)
+    let writing = writing
+    packing.put(.meanwhile { writing.put(.answer(answer)) })
+    answer.take()
+    try outcome.check()
+  }
+
+  /// One frame of all `pieces`, end to end, of which none is needed any more when this returns.
   ///
   /// - Parameter stored: keeps the contents as they are. Some bits of a compressed block have no meaning, and a flip
   ///   of one goes unnoticed; of a stored block every bit counts.
   func write(_ pieces: [UnsafeRawBufferPointer], stored: Bool = false) throws {
-    ZSTD_CCtx_reset(context, ZSTD_reset_session_only)
-    // The fastest level looks for a match once in 131,072 bytes: it finds none, and zstd then stores the block.
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, stored ? ZSTD_minCLevel() : compressionLevel)
-    ZSTD_CCtx_setPledgedSrcSize(context, UInt64(pieces.reduce(0) { $0 + $1.count }))
-    for piece in pieces.dropLast() { try compress(piece, ZSTD_e_continue) }
-    try compress(pieces.last ?? .init(start: nil, count: 0), ZSTD_e_end)
-  }
-
-  private func compress(_ piece: UnsafeRawBufferPointer, _ directive: ZSTD_EndDirective) throws {
-    var source = ZSTD_inBuffer(src: piece.baseAddress, size: piece.count, pos: 0)
-    while true {
-      var target = ZSTD_outBuffer(dst: output.address, size: output.capacity, pos: 0)
-      let rest = ZSTD_compressStream2(context, &target, &source, directive)
-      if ZSTD_isError(rest) != 0 {
-        if ZSTD_getErrorCode(rest) == ZSTD_error_memory_allocation { throw Failure.outOfMemory(Self.contextSize) }
-        throw Failure(.bug, "zstd compression: \(String(cString: ZSTD_getErrorName(rest)))")
+    try outcome.check()
+    let total = pieces.reduce(0) { $0 + $1.count }
+    packing.put(.frame(size: total, isStored: try stored || !sample.compresses(pieces)))
+    var chunk = pool.take()
+    var left = total
+    for piece in pieces {
+      var rest = piece[...]
+      while !rest.isEmpty {
+        let count = min(rest.count, Chunk.size - chunk.count)
+        (chunk.address + chunk.count).copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: rest).baseAddress!, byteCount: count)
+        rest = rest.dropFirst(count)
+        chunk.count += count
+        left -= count
+        guard chunk.count == Chunk.size, left > 0 else { continue }
+        packing.put(.contents(chunk, isLast: false))
+        try outcome.check()
+        chunk = pool.take()
       }
-      let bytes = UnsafeRawBufferPointer(start: target.dst, count: target.pos)
-      hash.update(bytes)
-      try file.write(bytes)
-      if directive == ZSTD_e_end ? rest == 0 : source.pos == source.size { return }
     }
+    packing.put(.contents(chunk, isLast: true))
   }
 
-  func finish() throws { try file.finish() }
+  func finish() throws {
+    finishStages()
+    try outcome.check()
+    try file.finish()
+  }
+}
+
+private final class HashState: @unchecked Sendable {
+  var value = ContentHash()
+}
+
+/// The first failure of what threads do.
+private final class Outcome: @unchecked Sendable {
+  private let monitor = Monitor()
+  private var failure: (any Error)?
+
+  func check() throws { if let failure = monitor.locked({ failure }) { throw failure } }
+
+  /// After a failure nothing more is done.
+  func doUnlessFailed(_ body: () throws -> Void) {
+    guard monitor.locked({ failure }) == nil else { return }
+    do { try body() } catch { monitor.locked { failure = failure ?? error } }
+  }
 }

@@ -6,17 +6,29 @@ public struct Record {
   /// Counted from 0 over the whole stream, begin and end records included.
   public let number: Int
   public let header: SafetensorsHeader
-  /// The safetensors buffer.
+  /// The safetensors buffer; empty where the record was not read.
   public let bytes: UnsafeRawBufferPointer
+  /// What a record that was not read is made of, and where its tensors stand in it.
+  private let made: (record: OutputRecord, indices: [String: Int])?
 
   public var metadata: [String: String] { header.metadata }
 
   init(number: Int, parsing bytes: UnsafeRawBufferPointer) throws {
     self.number = number
     self.bytes = bytes
+    made = nil
     do { header = try SafetensorsHeader(parsing: bytes, limit: StreamFormat.maximumHeader) } catch {
       throw Failure(.malformed, String(describing: error))
     }
+  }
+
+  /// What would be read where `record` was written, without a copy.
+  public init(number: Int, handingOn record: OutputRecord, batch: Int) {
+    self.number = number
+    bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+    header = SafetensorsHeader(metadata: ["record": "data", "batch": String(batch)], layingOut: record.tensors)
+    let names = record.tensors.enumerated().map { ($1.name, $0) }
+    made = (record, Dictionary(uniqueKeysWithValues: names))
   }
 
   /// The batch's number, as its metadata has it.
@@ -32,6 +44,7 @@ public struct Record {
   public func has(_ name: String) -> Bool { header[name] != nil }
 
   public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer {
+    if let made { return made.record.contents[made.indices[tensor.name]!] }
     let start = header.dataOffset + tensor.byteRange.lowerBound
     return UnsafeRawBufferPointer(rebasing: bytes[start..<start + tensor.byteRange.count])
   }

@@ -6,6 +6,10 @@ public struct Segment: Sendable {
   public let kind: StreamKind
   /// All metadata of the begin record, without `record`, `format` and `kind`.
   public let provenance: [String: String]
+
+  public init(kind: StreamKind, provenance: [String: String]) {
+    (self.kind, self.provenance) = (kind, provenance)
+  }
 }
 
 /// Reads the segments of a stream and their data records.
@@ -15,10 +19,11 @@ public struct Segment: Sendable {
 ///     }
 ///
 /// `nextRecord` returns nil only after an end record that agrees with what was read, `nextSegment` only at the end of
-/// the file after one, so a loop that ends has seen everything that was written.
+/// the file after one, so a loop that ends has seen everything that was written. Records are read, unpacked and checked
+/// ahead on threads of their own; what is wrong with one comes up when it is its turn.
 public final class StreamReader {
   public let name: String
-  private let frames: FrameReader
+  private let frames: FramesAhead
   /// The number of the next record.
   public private(set) var recordNumber = 0
   /// Of the stream's segments so far, which are all of one kind.
@@ -27,15 +32,17 @@ public final class StreamReader {
   private var dataRecords = 0
   private var dataBytes = 0
 
-  public init(_ file: InputFile) {
+  /// - Parameters:
+  ///   - memoryAhead: bytes of records that are read before they are asked for, beside the one that came last.
+  ///   - isThreaded: false reads a record when it is asked for, and takes no threads.
+  public init(_ file: InputFile, memoryAhead: Int = MemoryLimit.ofTransit, isThreaded: Bool = true) {
     name = file.name
-    frames = FrameReader(file)
+    frames = FramesAhead(file, memoryAhead: memoryAhead, isThreaded: isThreaded)
   }
 
   /// The next segment, which must be of `kind` where one is given; nil at the end of the stream.
   public func nextSegment(_ kind: StreamKind? = nil) throws -> Segment? {
     precondition(!isInsideSegment, "the previous segment has records left")
-    frames.startHashing()
     guard let record = try readRecord() else {
       guard self.kind != nil else { throw Failure(.malformed, "empty input: expected a tensor stream").at(name) }
       return nil
@@ -64,6 +71,7 @@ public final class StreamReader {
       isInsideSegment = true
       dataRecords = 0
       dataBytes = 0
+      frames.judge(endsSegment: false)
       return Segment(
         kind: foundKind, provenance: record.metadata.filter { !StreamFormat.beginKeys.contains($0.key) })
     }
@@ -72,7 +80,6 @@ public final class StreamReader {
   /// The next data record of the segment; nil after its end record.
   public func nextRecord() throws -> Record? {
     precondition(isInsideSegment, "no segment is open")
-    let hash = frames.hash
     guard let record = try readRecord() else {
       throw Failure(.malformed, "record \(recordNumber): truncated: expected a data or end record, found the end").at(
         name)
@@ -82,6 +89,7 @@ public final class StreamReader {
       case "data":
         dataRecords += 1
         dataBytes += record.bytes.count
+        frames.judge(endsSegment: false)
         return record
       case "end":
         guard record.header.tensors.isEmpty else {
@@ -89,7 +97,8 @@ public final class StreamReader {
         }
         try check(record, "records", String(dataRecords))
         try check(record, "bytes", String(dataBytes))
-        if record.metadata["xxh64"] != nil { try check(record, "xxh64", hash.hexadecimal) }
+        if record.metadata["xxh64"] != nil { try check(record, "xxh64", frames.hashBefore().hexadecimal) }
+        frames.judge(endsSegment: true)
         isInsideSegment = false
         return nil
       default:

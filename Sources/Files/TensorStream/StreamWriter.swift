@@ -35,17 +35,27 @@ public struct OutputRecord {
 /// Writes segments: `begin`, any number of `write`, `end`; at last `finish`.
 ///
 /// A program that fails writes neither `end` nor `finish`, and whoever reads the stream sees that it is truncated.
+/// Records are packed and written on threads of their own, in order: what fails there is thrown by a later call, at the
+/// latest by `finish`. A writer that is dropped writes what it was given first.
 public final class StreamWriter {
-  /// Gradients and activations barely compress; the levels above cost time and win almost nothing.
+  /// For records that compress at all; the levels above cost time and win almost nothing.
   public static let defaultCompressionLevel: Int32 = 1
+  /// At most four: a record of 4 MB has four jobs.
+  public static let defaultPackers = min(availableCores(), 4)
 
   private let frames: FrameWriter
   private var dataRecords = 0
   private var dataBytes = 0
   private var isInsideSegment = false
 
-  public init(_ file: OutputFile, compressionLevel: Int32 = StreamWriter.defaultCompressionLevel) {
-    frames = FrameWriter(file, compressionLevel: compressionLevel)
+  /// - Parameters:
+  ///   - memory: bytes of records that may wait to be written, so that who computes goes on meanwhile.
+  ///   - packers: threads that compress a large record that is worth it. The bytes are the same for any number.
+  public init(
+    _ file: OutputFile, compressionLevel: Int32 = StreamWriter.defaultCompressionLevel,
+    memory: Int = MemoryLimit.ofTransit, packers: Int = StreamWriter.defaultPackers
+  ) {
+    frames = FrameWriter(file, compressionLevel: compressionLevel, memory: memory, packers: packers)
   }
 
   public func begin(_ kind: StreamKind, provenance: [String: String]) throws {
@@ -74,10 +84,12 @@ public final class StreamWriter {
     try MappedFile.checkUnchanged()
     isInsideSegment = false
     let totals = [
-      "record": "end", "records": String(dataRecords), "bytes": String(dataBytes), "xxh64": frames.hash.hexadecimal,
+      "record": "end", "records": String(dataRecords), "bytes": String(dataBytes), "xxh64": try frames.hash(),
     ]
     // The hash covers every frame but this one.
     try write(totals, OutputRecord(), stored: true)
+    // What could not be written of the segment comes up here, before anything is made of its end.
+    try frames.flush()
   }
 
   /// Closes the file and, where it has a name, gives it that name.

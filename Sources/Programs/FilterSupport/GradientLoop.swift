@@ -38,11 +38,11 @@ public struct GradientSegment {
   }
 }
 
-/// Reads activations from standard input and writes gradients to standard output.
+/// Reads activations from standard input and writes gradients, or sums of them, to standard output.
 ///
 /// - Parameter open: says what is done with a segment, of which it is given the captured places.
 public func writeGradients(
-  of modelName: String, _ compute: ComputeOptions, _ messages: MessageOptions,
+  of modelName: String, _ sumsOptions: SumsOptions, _ compute: ComputeOptions, _ messages: MessageOptions,
   open: (Checkpoint, PlaceList, any TensorOperations) throws -> GradientSegment
 ) throws {
   let checkpoint = try Checkpoint(modelName)
@@ -50,31 +50,47 @@ public func writeGradients(
   let output = try StreamWriter.toStandardOutput()
   let operations = try compute.makeOperations(messages)
   let reader = StreamReader(try .standardInput())
+  let sums = sumsOptions.sums ? SegmentSums(sumsOptions.aggregation, compute) { operations } : nil
   while let segment = try reader.nextSegment(.activations) {
     try segment.check(identity: checkpoint.identity)
     let captured = try segment.places(of: checkpoint.description)
     let work = try open(checkpoint, captured, operations)
     let own = checkpoint.identity.merging(compute.provenance) { $1 }.merging(work.provenance) { $1 }
     let progress = Progress(unit: "samples", total: segment.count("samples"), messages)
-    try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
-    for record in work.firstRecords { try output.write(record, batch: nil) }
+    if let sums {
+      try sums.begin(Segment(kind: .gradients, provenance: segment.provenance.merging(own) { $1 }))
+    } else {
+      try output.begin(.gradients, provenance: Provenance.extending(segment.provenance, with: own))
+      for record in work.firstRecords { try output.write(record, batch: nil) }
+    }
     let finiteNumbers = FiniteNumbers(work.model, isWaived: compute.allowNonfinite)
     let groups = SampleGroupReader(
       reader, checkpoint.description, places: work.pass.neededPlaces, passRows: work.pass.passRows)
     while let group = try Trace.span("read", { try groups.next() }) {
       let records = Trace.span("passes") { work.pass.records(group) }
       try Trace.span("check") { try finiteNumbers.check(records, of: group) }
-      try Trace.span("write") { try output.write(records, of: group) }
+      try Trace.span("write") {
+        if let sums { try sums.add(records, of: group) } else { try output.write(records, of: group) }
+      }
       progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
     }
-    try output.end()
+    if sums == nil { try output.end() }
     let report = work.report()
     report.facts.forEach(FactWriter.write)
     report.lines.forEach(messages.note)
     progress.finish(report.closing)
   }
-  try output.finish()
+  if let sums { try sums.write(sums.finish().record, to: output) } else { try output.finish() }
   try compute.finish(operations, messages)
+}
+
+extension SegmentSums {
+  /// Adds what was made of each of the group's records, as it would be read.
+  fileprivate func add(_ records: [OutputRecord], of group: SampleGroup) throws {
+    for (record, source) in zip(records, group.records) {
+      try add(Record(number: source.batch + 1, handingOn: record, batch: source.batch))
+    }
+  }
 }
 
 extension DecoderModel {

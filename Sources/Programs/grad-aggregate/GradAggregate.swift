@@ -34,39 +34,7 @@ struct GradAggregate: Filter {
       """,
     version: packageVersion)
 
-  @Option(
-    help: """
-      What is averaged: gradient, attribution (activation times gradient), activation, or a list of them; with the \
-      last two also how often features fire. (default: gradient)
-      """)
-  var quantity: Quantities?
-
-  @Option(help: "The average of |c·g|, of c·g, or both. (default: mean_abs)")
-  var mode: Modes?
-
-  @Option(
-    help: """
-      sum, padded, sample or batch: c is 1, 1/(batch size × (max_length − 1)) as of scripts that pad every sample, \
-      1/predictions of the sample, or 1/predictions of the batch. (default: sum)
-      """)
-  var lossReduction: LossReduction?
-
-  @Option(
-    help: """
-      position, sample or batch: one pool of positions; the mean over a sample's positions, then over samples; the \
-      mean over a batch's positions, then over batches. (default: position)
-      """)
-  var weighting: Weighting?
-
-  @Option(
-    help: """
-      document or sample: what standard errors take as independent of one another. (default: document, and sample \
-      where samples were shuffled)
-      """)
-  var unit: IndependentUnit?
-
-  @Option(help: ArgumentHelp("Leave out the positions of each sample before this one.", valueName: "n"))
-  var fromPosition: Int?
+  @OptionGroup var aggregation: AggregationOptions
 
   @Flag(help: "Average over samples of different texts, in each of which they are numbered anew; otherwise refused.")
   var mixTexts = false
@@ -102,9 +70,6 @@ struct GradAggregate: Filter {
     if standardErrors, save == nil {
       throw ValidationError("--standard-errors: expected with --save, which it adds to")
     }
-    if let fromPosition, fromPosition < 0 {
-      throw ValidationError("--from-position: expected a number of at least 0, found \(fromPosition)")
-    }
     if partial, save != nil { throw ValidationError("--save: expected without --partial, which makes no averages") }
   }
 
@@ -113,14 +78,8 @@ struct GradAggregate: Filter {
     if let save { try checkOutputFolder(save) }
     // Statistics and arrays are worth having without the stream.
     let output = save != nil && standardOutputIsTerminal ? nil : try StreamWriter.toStandardOutput()
-    var sums: GradientSums?
-    var agreement = ProvenanceAgreement(mixesTexts: mixTexts)
-    // Without decoders to multiply by, there is nothing to compute on a GPU.
-    var operations: (any TensorOperations)?
-    var bases = BasisFiles(override: sae, threads: compute.threadCount) {
-      let made = try compute.makeOperations(messages)
-      operations = made
-      return made
+    let sums = SegmentSums(aggregation, compute, mixesTexts: mixTexts, sae: sae) {
+      try compute.makeOperations(messages)
     }
     var begun: Progress?
     for file in inputs {
@@ -134,24 +93,9 @@ struct GradAggregate: Filter {
         begun = progress
         progress.expect(segment.kind == .gradients ? segment.count("batches") : nil)
         do {
-          let choices = try choices(segment)
-          let texts = try agreement.add(segment.provenance, choices)
-          let all = sums ?? GradientSums(choices, allowsNonfinite: compute.allowNonfinite)
-          sums = all
-          if segment.kind == .gradients {
-            guard texts.count == 1 else {
-              throw Failure(.malformed, "begin record: text: expected the hashes of one text, found \(texts.count)")
-            }
-            try bases.use(segment, in: all)
-          }
+          try sums.begin(segment)
           while let record = try reader.nextRecord() {
-            if segment.kind == .gradients {
-              if try bases.use(record, in: all) { continue }
-              try all.add(gradients: record, of: texts[0])
-            } else {
-              try all.merge(partial: record, of: texts)
-            }
-            progress.advance(1)
+            if try sums.add(record) { progress.advance(1) }
           }
         } catch let failure as Failure where !failure.description.hasPrefix("\(file.name): ") {
           throw failure.at(file.name)
@@ -159,60 +103,15 @@ struct GradAggregate: Filter {
       }
     }
     // A stream without a segment was refused.
-    let (all, progress) = (sums!, begun!)
-    all.finish()
-    // Where nothing was multiplied, nothing was rounded.
-    let provenance = agreement.joined!.merging(operations == nil ? [:] : compute.provenance) { _, own in own }
-    try finish(all, of: agreement.texts, provenance: provenance, to: output)
-    progress.finish()
-    try compute.finish(operations, messages)
+    try finish(sums, to: output)
+    begun!.finish()
+    try compute.finish(sums.operations, messages)
   }
 
-  /// The choices of the flags, where aggregates are merged those that made them.
-  private func choices(_ segment: Segment) throws -> AggregationChoices {
-    let known = segment.kind == .aggregates ? segment.provenance : [:]
-    let modes = try agreed("mode", mode?.modes, known["mode"].map(AggregationChoices.modes(named:)))
-    let lossReduction =
-      try agreed("loss-reduction", lossReduction, known["loss_reduction"].map(LossReduction.init(rawValue:))) ?? .sum
-    let quantities = try agreed(
-      "quantity", quantity?.quantities, known["quantity"].map(AggregationChoices.quantities(named:)))
-    let isShuffled = segment.provenance["samples.order"] == "shuffled"
-    let unit = try agreed("unit", unit, known["standard_errors"].map(IndependentUnit.init(rawValue:)))
-    if unit == .document, isShuffled {
-      throw Failure(
-        .malformed,
-        "--unit document: the samples were drawn at random, so that a document's do not follow one another: expected "
-          + "--unit sample")
-    }
-    let firstPosition = try agreed(
-      "from-position", fromPosition, segment.kind == .aggregates ? .some(Int(known["from_position"] ?? "0")) : nil)
-    return AggregationChoices(
-      quantities: quantities ?? [.gradient], modes: modes ?? [.meanAbsolute], lossReduction: lossReduction,
-      weighting: try agreed("weighting", weighting, known["weighting"].map(Weighting.init(rawValue:))) ?? .position,
-      paddedPredictions: lossReduction == .padded
-        ? try AggregationChoices.paddedPredictions(of: segment.provenance) : nil,
-      unit: unit ?? (isShuffled ? .sample : .document), firstPosition: max(firstPosition ?? 0, 0))
-  }
-
-  /// The value of a flag or that of an aggregates stream, which must not contradict each other.
-  private func agreed<Value: Equatable>(_ flag: String, _ asked: Value?, _ found: Value??) throws -> Value? {
-    guard let found else { return asked }
-    guard let found else { throw Failure(.malformed, "begin record: \(flag): an unknown value") }
-    guard asked == nil || asked == found else {
-      throw Failure(.malformed, "--\(flag): the aggregates were made with another value: rerun without the flag")
-    }
-    return found
-  }
-
-  private func finish(
-    _ sums: GradientSums, of texts: [TextIdentity], provenance: [String: String], to output: StreamWriter?
-  ) throws {
-    let places = sums.places.sorted { $0.key < $1.key }
-    guard !places.isEmpty else { throw Failure(.malformed, "no gradients: expected at least one record, found none") }
-    if let place = places.first(where: { $0.value.weight == 0 })?.key {
-      throw Failure(.malformed, "\(place): no gradients: expected at least one recorded position, found none")
-    }
-    var record = sums.record(of: texts)
+  private func finish(_ segments: SegmentSums, to output: StreamWriter?) throws {
+    let sums: GradientSums
+    var record: OutputRecord
+    (sums, record) = try segments.finish()
     if !partial {
       // Whatever is wrong with one of them shows before the first is saved.
       let averages = try FinishedAverages(sums, allowsNonfinite: compute.allowNonfinite)
@@ -220,32 +119,6 @@ struct GradAggregate: Filter {
       if let save { try averages.save(into: save, standardErrors: standardErrors) }
       if !messages.quiet || FactWriter.isOpen { averages.report(messages) }
     }
-    guard let output else { return }
-    let own = [
-      "places": PlaceList(places.map(\.key)).description,
-      "samples": String(places.map(\.value.samples.count).max()!),
-    ]
-    try output.begin(
-      .aggregates, provenance: Provenance.extending(provenance.merging(own) { _, own in own }))
-    try output.write(record, batch: 0)
-    try output.end()
-    try output.finish()
+    if let output { try segments.write(record, to: output) }
   }
 }
-
-/// The values of `--mode`.
-struct Modes: ExpressibleByArgument {
-  static let allValueStrings = [AveragingMode.meanAbsolute, .mean].map(\.names.flag) + ["both"]
-  static let defaultCompletionKind = CompletionKind.list(allValueStrings)
-
-  let modes: Set<AveragingMode>
-
-  init?(argument: String) {
-    guard let modes = AggregationChoices.modes(named: argument) else { return nil }
-    self.modes = modes
-  }
-}
-
-extension LossReduction: ExpressibleByArgument {}
-extension Weighting: ExpressibleByArgument {}
-extension IndependentUnit: ExpressibleByArgument {}

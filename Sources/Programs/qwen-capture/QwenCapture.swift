@@ -99,8 +99,9 @@ struct QwenCapture: Filter {
   private func outputs(_ places: PlaceList) throws -> [(writer: StreamWriter, places: PlaceList)] {
     guard let split else { return [(try .toStandardOutput(), places)] }
     try PlaceOptions.check("--split", split, for: places)
+    let memory = MemoryLimit.ofTransit / places.places.count
     return try places.places.map { place in
-      (StreamWriter(try OutputFile(path: place.substituted(in: split))), PlaceList([place]))
+      (StreamWriter(try OutputFile(path: place.substituted(in: split)), memory: memory), PlaceList([place]))
     }
   }
 }

@@ -15,7 +15,9 @@ struct SAEGrad: Filter {
     discussion: """
       Reads an activations stream, writes a gradients stream. At every --stride-th position of a sample the activation \
       at the autoencoder's place, such as mlp_out.3, is replaced by what the autoencoder makes of it; grad.mlp_out.3 is \
-      the gradient there, which grad-aggregate multiplies with the decoder to the gradient of every feature.
+      the gradient there, which grad-aggregate multiplies with the decoder to the gradient of every feature. With \
+      --sums that is done here, and only the sums are written: grad-aggregate makes the same of them as of the gradients, \
+      to the last digit.
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model > acts.ts
@@ -23,6 +25,8 @@ struct SAEGrad: Filter {
             sae-grad --model demo/model --sae "$sae" < acts.ts |
               grad-aggregate --save out > out.ts
             sae-grad --model demo/model --sae "$sae" --layers 2 < acts.ts > grad-2.ts
+            sae-grad --model demo/model --sae "$sae" --sums < acts.ts |
+              grad-aggregate --save out > out.ts
             sae-grad --list-saes demo/saes
       """,
     version: packageVersion)
@@ -60,6 +64,7 @@ struct SAEGrad: Filter {
   @Flag(help: "Write the decoders into the stream, for one that travels without the autoencoders' files.")
   var embedBasis = false
 
+  @OptionGroup var sums: SumsOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var arithmetic: ArithmeticOptions
   @OptionGroup var messages: MessageOptions
@@ -77,6 +82,9 @@ struct SAEGrad: Filter {
     if dense, embedBasis {
       throw ValidationError("--embed-basis: expected without --dense, whose stream needs no decoder")
     }
+    if sums.sums, embedBasis {
+      throw ValidationError("--embed-basis: expected without --sums, which need no decoder")
+    }
     if let sae = saes.sae, let layers = placeOptions.layers {
       try PlaceOptions.check("--sae", sae, for: PlaceList(sites: placeOptions.sites, layers: layers.layers))
     }
@@ -86,7 +94,7 @@ struct SAEGrad: Filter {
     if let listedSAEs { return try listAutoencoders(below: listedSAEs, asJSON: json) }
     guard let modelName = model, saes.sae != nil else { preconditionFailure("validate asks for both") }
     var loaded: (places: PlaceList, model: DecoderModel, autoencoders: LoadedAutoencoders)?
-    try writeGradients(of: modelName, compute, messages) { checkpoint, captured, operations in
+    try writeGradients(of: modelName, sums, compute, messages) { checkpoint, captured, operations in
       let places = try choose(captured, checkpoint.description)
       if loaded?.places != places {
         let layers = DecoderModel.layers(from: places.places[0], of: checkpoint.description)

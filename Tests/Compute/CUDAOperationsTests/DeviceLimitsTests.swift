@@ -75,7 +75,7 @@ struct DeviceLimitsTests {
       let expected: Float =
         switch precision {
         // Split are factors of weights in half precision, which these are not.
-        case .float32, .split: factor.value
+        case .auto, .float32, .split: factor.value
         case .tf32: factor.tf32
         case .bf16: factor.bf16
         }

@@ -143,6 +143,7 @@ import Testing
       #include <signal.h>
       #include <stdlib.h>
       #include <sys/time.h>
+      #include <sys/uio.h>
       #include <time.h>
       #include <unistd.h>
       static unsigned calls;
@@ -162,6 +163,14 @@ import Testing
         ssize_t (*next)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
         if (++calls % 3 == 0) { errno = EINTR; return -1; }
         return next(file, bytes, count > 1000 ? 999 : count);
+      }
+      ssize_t writev(int file, const struct iovec *parts, int count) {
+        ssize_t (*next)(int, const struct iovec *, int) = dlsym(RTLD_NEXT, "writev");
+        if (++calls % 3 == 0) { errno = EINTR; return -1; }
+        struct iovec cut[2] = {parts[0], parts[count > 1]};
+        if (cut[count > 1].iov_len > 1000) cut[count > 1].iov_len = 999;
+        if (cut[0].iov_len > 1000) return next(file, cut, 1);
+        return next(file, cut, count > 1 ? 2 : 1);
       }
       int clock_gettime(clockid_t clock, struct timespec *time) {
         time->tv_sec = calls % 2 ? 4000000000 : 7;

@@ -230,6 +230,27 @@ import Testing
     }
   }
 
+  /// Reading ahead never holds a second record that is large: two of these are 120 MB.
+  @Test(arguments: [true, false])
+  func largeRecordsAreHeldOnce(_ compresses: Bool) throws {
+    var numbers = SeededNumbers(seed: 3)
+    let noise = numbers.floats(1 << 18)
+    let values = compresses ? [Float](repeating: 1, count: 15_000_000) : (0..<58).flatMap { _ in noise }
+    let folder = try TemporaryFolder()
+    let writer = StreamWriter(try OutputFile(path: folder.file("stream")))
+    try writer.begin(.activations, provenance: [:])
+    for batch in 0..<4 {
+      var record = OutputRecord()
+      record.add("x", values)
+      try writer.write(record, batch: batch)
+    }
+    try writer.end()
+    try writer.finish()
+    // Of the limit an eighth is read ahead; a buffer that grows is copied from one half as large.
+    let outcome = try Program.shell("ulimit -d 125000; exec stream-info --check '\(folder.file("stream"))'")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+  }
+
   /// The hub's own cache is made of links, and whoever owns a folder may put links to anywhere into it.
   @Test func linksOfTheOwner() throws {
     let golden = packageRoot + "/Tests/Golden/bf16-sharded"

@@ -1,0 +1,84 @@
+import Glibc
+
+/// What runs on a thread of its own.
+package final class WorkThread: @unchecked Sendable {
+  private let monitor = Monitor()
+  private let body: () -> Void
+  private var isOver = false
+
+  private init(_ body: @escaping () -> Void) { self.body = body }
+
+  /// Enough for what handles bytes, and less than a thread gets by default: a limit on memory counts all of it.
+  package static let smallStack = 512 << 10
+
+  /// Nil where the system grants no thread.
+  ///
+  /// - Parameter stackSize: bytes; as threads have it by default where it is nil.
+  package static func start(stackSize: Int? = nil, _ body: @escaping () -> Void) -> WorkThread? {
+    let work = WorkThread(body)
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    if let stackSize { pthread_attr_setstacksize(&attributes, stackSize) }
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    let own = Unmanaged.passRetained(work)
+    var thread = pthread_t()
+    let failed = pthread_create(
+      &thread, &attributes,
+      { own in
+        let work = Unmanaged<WorkThread>.fromOpaque(own!).takeRetainedValue()
+        work.body()
+        work.monitor.changing { work.isOver = true }
+        return nil
+      }, own.toOpaque())
+    guard failed == 0 else {
+      own.release()
+      return nil
+    }
+    return work
+  }
+
+  package func wait() { monitor.locked { monitor.wait { isOver } } }
+}
+
+/// One step of work on items that come one after another: on a thread of its own, or on the caller's where the system
+/// grants no thread.
+package final class Stage<Item> {
+  private let items: Handover<Item>
+  private let body: (Item) -> Void
+  private let wantsThread: Bool
+  private var thread: WorkThread?
+
+  /// - Parameters:
+  ///   - capacity: items that may wait.
+  ///   - isThreaded: false works on the caller's thread in any case.
+  package init(capacity: Int, isThreaded: Bool = true, _ body: @escaping (Item) -> Void) {
+    items = Handover(capacity: capacity)
+    (self.body, wantsThread) = (body, isThreaded)
+  }
+
+  /// To be called before the first item. Not done by `init`: a thread takes address space, and may not be needed yet.
+  ///
+  /// - Returns: whether there is a thread.
+  @discardableResult
+  package func start() -> Bool {
+    guard wantsThread, thread == nil else { return thread != nil }
+    thread = WorkThread.start(stackSize: WorkThread.smallStack) { [items, body] in
+      while let item = items.take() { body(item) }
+    }
+    return thread != nil
+  }
+
+  package func put(_ item: Item) {
+    if thread == nil { body(item) } else { items.put(item) }
+  }
+
+  /// Returns when all is done.
+  package func finish() {
+    items.close()
+    thread?.wait()
+  }
+
+  /// Forgets what waits.
+  package func cancel() { items.cancel() }
+}

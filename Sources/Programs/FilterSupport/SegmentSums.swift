@@ -1,0 +1,99 @@
+import Aggregation
+import SystemIO
+import TensorOperations
+import TensorStream
+
+/// The sums of what segments of gradients, or of partial aggregates, hold together.
+public final class SegmentSums {
+  private let options: AggregationOptions
+  private let compute: ComputeOptions
+  private var agreement: ProvenanceAgreement
+  private var bases: BasisFiles
+  /// Without decoders to multiply by, there is nothing to compute on a GPU.
+  public var operations: (any TensorOperations)? { made.operations }
+  private let made: MadeOperations
+  private var found: GradientSums?
+  /// Of the segment at hand.
+  private var kind = StreamKind.gradients
+  private var texts: [TextIdentity] = []
+
+  /// - Parameters:
+  ///   - sae: where the autoencoders of factored gradients lie; where the streams say where it is nil.
+  ///   - operations: what multiplies by decoders, asked for with the first of them.
+  public init(
+    _ options: AggregationOptions, _ compute: ComputeOptions, mixesTexts: Bool = false, sae: String? = nil,
+    operations: @escaping () throws -> any TensorOperations
+  ) {
+    (self.options, self.compute) = (options, compute)
+    let made = MadeOperations()
+    self.made = made
+    agreement = ProvenanceAgreement(mixesTexts: mixesTexts)
+    bases = BasisFiles(override: sae, threads: compute.threadCount) {
+      let operations = try operations()
+      made.operations = operations
+      return operations
+    }
+  }
+
+  /// - Throws: `Failure` of kind malformed where the segment cannot be summed, or not together with those before.
+  public func begin(_ segment: Segment) throws {
+    let choices = try options.choices(segment)
+    texts = try agreement.add(segment.provenance, choices)
+    kind = segment.kind
+    let all = found ?? GradientSums(choices, allowsNonfinite: compute.allowNonfinite)
+    found = all
+    guard kind == .gradients else { return }
+    guard texts.count == 1 else {
+      throw Failure(.malformed, "begin record: text: expected the hashes of one text, found \(texts.count)")
+    }
+    try bases.use(segment, in: all)
+  }
+
+  /// Adds a record of the segment that was begun.
+  ///
+  /// - Returns: false for one that only carries decoders.
+  @discardableResult
+  public func add(_ record: Record) throws -> Bool {
+    let all = found!
+    if kind == .gradients {
+      if try bases.use(record, in: all) { return false }
+      try all.add(gradients: record, of: texts[0])
+    } else {
+      try all.merge(partial: record, of: texts)
+    }
+    return true
+  }
+
+  /// The sums of all segments, of which there was one at least, and their record.
+  ///
+  /// - Throws: `Failure` of kind malformed where they are sums of nothing.
+  public func finish() throws -> (sums: GradientSums, record: OutputRecord) {
+    let all = found!
+    all.finish()
+    guard !all.places.isEmpty else {
+      throw Failure(.malformed, "no gradients: expected at least one record, found none")
+    }
+    if let place = all.places.sorted(by: { $0.key < $1.key }).first(where: { $0.value.weight == 0 })?.key {
+      throw Failure(.malformed, "\(place): no gradients: expected at least one recorded position, found none")
+    }
+    return (all, all.record(of: agreement.texts))
+  }
+
+  /// Writes the record as a stream of its own.
+  public func write(_ record: OutputRecord, to output: StreamWriter) throws {
+    let places = found!.places
+    var provenance = agreement.joined!
+    // Where nothing was multiplied, nothing was rounded.
+    if operations != nil { provenance.merge(compute.provenance) { $1 } }
+    provenance["places"] = PlaceList(places.keys.sorted()).description
+    provenance["samples"] = String(places.values.map(\.samples.count).max()!)
+    try output.begin(.aggregates, provenance: Provenance.extending(provenance))
+    try output.write(record, batch: 0)
+    try output.end()
+    try output.finish()
+  }
+}
+
+private final class MadeOperations {
+  var operations: (any TensorOperations)?
+}
