@@ -3,8 +3,9 @@ import TensorOperations
 
 /// Rows, and keys, that a block of threads takes; TILE of the kernels.
 private let tile = 32
-/// PART of the kernels: columns of a head that a block of threads has results of.
-private let part = 128
+/// Columns of a head that a block of threads has results of at most: one that needs fewer has room for more blocks beside
+/// it.
+private let widths = [64, 128]
 /// Blocks of a launch in its second dimension.
 private let mostParts = 65_535
 /// Threads of a block, each with 4 × 4 scores of a tile.
@@ -27,8 +28,8 @@ extension CUDAOperations {
     let N = samples.rowCount
     check(N, shape, queries: [output, query], keys: [key, value], logSumExp)
     let tiles = tiles(samples)
-    device.run(
-      "attention", blocks: (tiles.count, shape.heads * parts(shape)), threads: threads,
+    run(
+      "attention", tiles: tiles.count, heads: shape.heads, shape,
       [output, logSumExp, query, key, value].map { .address($0.device) } + [.address(tiles.address)]
         + numbers(of: shape, rows: N))
   }
@@ -48,16 +49,23 @@ extension CUDAOperations {
       [dOutput.device, logSumExp.device, delta, query.device, key.device, value.device, tiles.address].map {
         .address($0)
       } + numbers(of: shape, rows: N)
-    device.run(
-      "attention_backward_query", blocks: (tiles.count, shape.heads * parts(shape)), threads: threads,
-      [.address(dQuery.device)] + inputs)
-    device.run(
-      "attention_backward_key", blocks: (tiles.count, shape.keyValueHeads * parts(shape)), threads: threads,
+    run(
+      "attention_backward_query", tiles: tiles.count, heads: shape.heads, shape, [.address(dQuery.device)] + inputs)
+    run(
+      "attention_backward_key", tiles: tiles.count, heads: shape.keyValueHeads, shape,
       [.address(dKey.device), .address(dValue.device)] + inputs)
   }
 
+  /// Columns that the kernels for such heads have at a time.
+  private func part(_ shape: AttentionShape) -> Int { widths.first { shape.headWidth <= $0 } ?? widths.last! }
+
   /// Blocks that share a head's columns; each computes all of its scores.
-  private func parts(_ shape: AttentionShape) -> Int { (shape.headWidth + part - 1) / part }
+  private func parts(_ shape: AttentionShape) -> Int { (shape.headWidth + part(shape) - 1) / part(shape) }
+
+  private func run(_ kernel: String, tiles: Int, heads: Int, _ shape: AttentionShape, _ arguments: [Device.Argument]) {
+    device.run(
+      "\(kernel)_\(part(shape))", blocks: (tiles, heads * parts(shape)), threads: threads, arguments)
+  }
 
   /// What a kernel has to know of the shape: without a cap 0, without a window one that holds every row.
   private func numbers(of shape: AttentionShape, rows N: Int) -> [Device.Argument] {
@@ -86,8 +94,24 @@ extension CUDAOperations {
   }
 }
 
+let attentionKernels = ([attentionDeltaKernel] + widths.map(attentionText)).joined(separator: "\n")
+
+private let attentionDeltaKernel = #"""
+  /// δ[t] = Σ_w do[t,w]·o[t,w] of each head. One thread a row and head.
+  extern "C" __global__ void attention_delta(
+      float *delta, const float *dOutput, const float *output, int W, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      double sum = 0;
+      for (int w = 0; w < W; w++) sum += (double)dOutput[i * W + w] * output[i * W + w];
+      delta[i] = (float)sum;
+    }
+  }
+  """#
+
 /// HF: modeling_gemma2.py, `eager_attention_forward`; the order of summation is that of FlashAttention.
-let attentionKernels = #"""
+private func attentionText(part: Int) -> String {
+  #"""
+  namespace part_\#(part) {
   // Rows and keys of the square tiles that scores are computed in. A block is 8 × 8 threads, each of which has 4 × 4
   // scores: rows y, y + 8, …, and keys x, x + 8, …; of results its columns are x, x + 8, …
   #define TILE 32
@@ -95,7 +119,8 @@ let attentionKernels = #"""
   #define SIDE (TILE / EDGE)
   // Columns that a tile has at a time. A wider head has a block for each part of so many columns of its results, which
   // computes the scores of the whole head.
-  #define PART 128
+  #undef PART
+  #define PART \#(part)
   #define COLUMNS (PART / EDGE)
   // Odd, so that a column of a tile lies in different banks of shared memory.
   #define WIDTH_DISTANCE (PART + 1)
@@ -182,7 +207,7 @@ let attentionKernels = #"""
   ///
   /// with a running maximum and sum over tiles of keys (FlashAttention, Dao et al. 2022). L is kept as the largest
   /// score and the logarithm of the sum above it. One block a tile of rows, head and part of its columns.
-  extern "C" __global__ void __launch_bounds__(64) attention(
+  extern "C" __global__ void __launch_bounds__(64) attention_\#(part)(
       float *output, float *logSumExp, const float *query, const float *key, const float *value, const int *tiles,
       int H, int K, int W, float scale, float cap, int window) {
     __shared__ float q[TILE * WIDTH_DISTANCE], kv[TILE * WIDTH_DISTANCE], p[TILE * TILE_DISTANCE];
@@ -251,16 +276,6 @@ let attentionKernels = #"""
     }
   }
 
-  /// δ[t] = Σ_w do[t,w]·o[t,w] of each head. One thread a row and head.
-  extern "C" __global__ void attention_delta(
-      float *delta, const float *dOutput, const float *output, int W, long long count) {
-    FOR_THIS_ELEMENT(i, count) {
-      double sum = 0;
-      for (int w = 0; w < W; w++) sum += (double)dOutput[i * W + w] * output[i * W + w];
-      delta[i] = (float)sum;
-    }
-  }
-
   /// Turns this thread's scores and dP = do · vᵀ into P and dS = P ∘ (dP − δ) · scale, times the cap's derivative; both 0
   /// where a row does not look.
   __device__ void softmax_backward(
@@ -303,7 +318,7 @@ let attentionKernels = #"""
   }
 
   /// dq_t = Σ_j dS[t,j]·k_j, with P computed again from L. One block a tile of rows, head and part of its columns.
-  extern "C" __global__ void __launch_bounds__(64) attention_backward_query(
+  extern "C" __global__ void __launch_bounds__(64) attention_backward_query_\#(part)(
       float *dQuery, const float *dOutput, const float *logSumExp, const float *delta, const float *query,
       const float *key, const float *value, const int *tiles, int H, int K, int W, float scale, float cap,
       int window) {
@@ -338,7 +353,7 @@ let attentionKernels = #"""
 
   /// dk_j = Σ_t dS[t,j]·q_t and dv_j = Σ_t P[t,j]·do_t over the rows t ≥ j that see key j and the query heads that
   /// share the key head. One block a tile of keys, key head and part of its columns.
-  extern "C" __global__ void __launch_bounds__(64) attention_backward_key(
+  extern "C" __global__ void __launch_bounds__(64) attention_backward_key_\#(part)(
       float *dKey, float *dValue, const float *dOutput, const float *logSumExp, const float *delta, const float *query,
       const float *key, const float *value, const int *tiles, int H, int K, int W, float scale, float cap,
       int window) {
@@ -378,4 +393,7 @@ let attentionKernels = #"""
     store_rows(dKey + keyTile + part, dk, keys, K * W, width);
     store_rows(dValue + keyTile + part, dv, keys, K * W, width);
   }
+  }  // namespace
+  using namespace part_\#(part);
   """#
+}

@@ -11,15 +11,21 @@ public final class CUDAOperations: TensorOperations {
   public let precision: Precision
   /// Memory for what does not outlive an operation, by purpose.
   private var scratch: [String: DeviceMemory] = [:]
-  /// Lists that many calls in a row have in common, as they were last sent.
-  private var lists: [String: (values: [Int32], memory: DeviceMemory)] = [:]
+  /// Lists that many calls in a row have in common, the latest first.
+  private var lists: [String: [(values: [Int32], memory: DeviceMemory)]] = [:]
   /// Rotation angles by their frequencies, made for as many positions as were asked for so far.
   var rotations: [[Double]: (positions: Int, cosines: DeviceMemory, sines: DeviceMemory)] = [:]
 
   /// Numbers of a product that are never there as a whole, which are held at a time: 256 MB. Tests hold fewer.
   package var heldNumbers = 64 << 20
 
+  var uploads: Uploads?
+  /// Given back when all weights are there.
+  var weightUploads: WeightUploads?
   var downloads: Downloads?
+  var featureDownloads: FeatureDownloads?
+
+  private(set) lazy var constants = SplitConstants(device)
 
   /// Opens the driver, cuBLAS and NVRTC, and compiles the kernels where no earlier run has left them.
   ///
@@ -56,6 +62,7 @@ public final class CUDAOperations: TensorOperations {
   /// Of what is free, a tenth is left to cuBLAS and to what is lost between allocations, and what operations hold of
   /// the logits.
   public func passRows(bytesPerRow: Int) -> Int {
+    weightUploads = nil
     let free = device.memory.free / 10 * 9 - heldNumbers * MemoryLayout<Float>.stride
     return min(Self.passRowBounds.upperBound, max(Self.passRowBounds.lowerBound, free / max(bytesPerRow, 1)))
   }
@@ -66,30 +73,6 @@ public final class CUDAOperations: TensorOperations {
     let memory = DeviceMemory(device, bytes: rows * columns * MemoryLayout<Float>.stride)
     return Tensor(
       rows: rows, columns: columns, address: UnsafeMutablePointer(bitPattern: UInt(memory.address))!, owner: memory)
-  }
-
-  public func makeMatrix(_ host: Matrix) -> Matrix {
-    let bytes = host.bytes
-    let count = bytes.count / host.type.size
-    let memory = DeviceMemory(device, bytes: count * MemoryLayout<Float>.stride)
-    if host.type == .f32 {
-      device.copy(to: memory.address, from: host.address, bytes: bytes.count)
-    } else {
-      let narrow = scratch("narrow weights", bytes: bytes.count)
-      device.copy(to: narrow, from: host.address, bytes: bytes.count)
-      device.run(
-        host.type == .bf16 ? "widen_bfloat16" : "widen_float16", elements: count, .address(memory.address),
-        .address(narrow), .long(count))
-    }
-    MappedFile.letGo(of: bytes)
-    return Matrix(
-      rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor,
-      leadingDimension: host.leadingDimension,
-      type: .f32, address: UnsafeRawPointer(bitPattern: UInt(memory.address))!, owner: memory)
-  }
-
-  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
-    device.copy(to: destination.device, from: source, bytes: destination.bytes)
   }
 
   public func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor) {
@@ -112,16 +95,31 @@ public final class CUDAOperations: TensorOperations {
   // MARK: - Products
 
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
+    product(LinearMap(y: y, matrix: matrix, bias: bias), of: x, matrix.isHalf ? split(x) : nil, accumulate)
+  }
+
+  public func products(_ maps: [LinearMap], of x: Tensor) {
+    let parts = maps.contains { $0.matrix.isHalf } ? split(x) : nil
+    for map in maps { product(map, of: x, map.matrix.isHalf ? parts : nil, false) }
+  }
+
+  private func product(_ map: LinearMap, of x: Tensor, _ parts: SplitRows?, _ accumulate: Bool) {
+    let (y, matrix) = (map.y, map.matrix)
     precondition(y.hasShape(x.rows, matrix.columns) && x.columns == matrix.rows)
-    precondition(bias.map { $0.count == matrix.columns } ?? true)
-    if let bias {
+    precondition(map.bias.map { $0.count == matrix.columns } ?? true)
+    if let bias = map.bias {
       device.run(
         accumulate ? "add_row" : "repeat_row", elements: y.count, .address(y.device), .address(bias.device),
         .int(y.columns), .long(y.count))
     }
-    device.multiply(
-      x.rows, matrix.columns, matrix.rows, x.operand, matrix.operand, accumulate: accumulate || bias != nil,
-      into: y.device, distance: y.columns)
+    let adds = accumulate || map.bias != nil
+    if let parts {
+      multiply(parts, matrix, accumulate: adds, into: y.device, distance: y.columns)
+    } else {
+      device.multiply(
+        x.rows, matrix.columns, matrix.rows, x.operand, matrix.operand, accumulate: adds, into: y.device,
+        distance: y.columns)
+    }
   }
 
   // MARK: - What operations need beside their operands
@@ -139,15 +137,21 @@ public final class CUDAOperations: TensorOperations {
     min(columns, max(heldNumbers / max(rows, 1) / 256 * 256, 256))
   }
 
-  /// A list on the device, sent again only where it is another one.
-  func list(_ purpose: String, _ values: [Int32]) -> DevicePointer {
-    if let (known, memory) = lists[purpose], known == values { return memory.address }
+  /// A list on the device, sent again only where it is another one than the last `kept` of that purpose.
+  func list(_ purpose: String, _ values: [Int32], kept: Int = 1) -> DevicePointer {
+    var known = lists[purpose] ?? []
+    if let index = known.firstIndex(where: { $0.values == values }) { return known[index].memory.address }
     let bytes = values.count * MemoryLayout<Int32>.stride
-    let memory = lists[purpose]?.memory ?? DeviceMemory(device, bytes: bytes)
-    values.withUnsafeBytes { device.copy(to: memory.reserve(bytes), from: $0.baseAddress!, bytes: bytes) }
-    lists[purpose] = (values, memory)
+    let memory = known.count < kept ? DeviceMemory(device, bytes: bytes) : known.removeLast().memory
+    let address = memory.reserve(bytes)
+    values.withUnsafeBytes { if let source = $0.baseAddress { device.copy(to: address, from: source, bytes: bytes) } }
+    known.insert((values, memory), at: 0)
+    lists[purpose] = known
     return memory.address
   }
+
+  /// The numbers of rows on the device: of all recorded rows of a pass, and of some blocks of them.
+  func rowList(_ rows: [Int32]) -> DevicePointer { list("rows", rows, kept: 4) }
 
   /// Numbers on the device.
   func numbers<Number>(_ purpose: String, _ values: [Number]) -> DevicePointer {
@@ -178,6 +182,7 @@ extension Tensor {
 
 extension Matrix {
   var device: DevicePointer { DevicePointer(UInt(bitPattern: address)) }
+  /// Of a matrix of the type that the product takes.
   var operand: CuBLAS.Operand {
     CuBLAS.Operand(address: device, distance: leadingDimension, isTransposed: isColumnMajor)
   }

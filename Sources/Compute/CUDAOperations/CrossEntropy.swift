@@ -24,28 +24,36 @@ extension CUDAOperations {
     let losses = scratch("losses", bytes: N * MemoryLayout<Double>.stride)
     let prominent = dx.map { scratch("prominent words", bytes: $0.count * MemoryLayout<Double>.stride) } ?? 0
     let targetList = list("targets", targets)
+    let parts = head.isHalf ? split(x) : nil
+    let shares = head.isHalf && dx != nil ? sharesInHalves(rows: N, columns: tile) : nil
     for first in stride(from: 0, to: V, by: tile) {
       let words = min(tile, V - first)
-      let w = head.device + DevicePointer(first * head.leadingDimension * floats)
+      let w = head.selecting(rows: first..<first + words)
       // z(N,words) = x(N,D) · W(words,D)ᵀ
-      device.multiply(
-        N, words, D, x.operand, CuBLAS.Operand(address: w, distance: head.leadingDimension, isTransposed: true),
-        into: logits, distance: words)
+      if let parts {
+        multiply(parts, w.transposed, accumulate: false, into: logits, distance: words)
+      } else {
+        device.multiply(N, words, D, x.operand, w.transposed.operand, into: logits, distance: words)
+      }
       device.run(
         "cross_entropy_tile", rows: N, .address(logits), .address(largest), .address(sums), .address(targetLogits),
-        .address(targetSlopes), .address(dx?.device ?? 0), .address(prominent), .address(targetList), .address(w),
-        .int(head.leadingDimension), .int(words), .int(first), .int(D), .float(softCap ?? 0))
+        .address(targetSlopes), .address(shares?.high ?? 0), .address(shares?.low ?? 0), .address(dx?.device ?? 0),
+        .address(prominent), .address(targetList), .address(w.device), .float(head.unit), .int(head.leadingDimension),
+        .int(words), .int(first), .int(D), .float(softCap ?? 0))
       guard let dx else { continue }
       // dx(N,D) += e^(z − largest)(N,words) · W(words,D)
-      device.multiply(
-        N, D, words, CuBLAS.Operand(address: logits, distance: words),
-        CuBLAS.Operand(address: w, distance: head.leadingDimension), accumulate: first > 0, into: dx.device,
-        distance: D)
+      if let shares {
+        multiply(shares.narrowed(to: words), w, accumulate: first > 0, into: dx.device, distance: D)
+      } else {
+        device.multiply(
+          N, D, words, CuBLAS.Operand(address: logits, distance: words), w.operand, accumulate: first > 0,
+          into: dx.device, distance: D)
+      }
     }
     device.run(
       "cross_entropy_end", rows: N, .address(losses), .address(dx?.device ?? 0), .address(prominent),
       .address(largest), .address(sums), .address(targetLogits), .address(targetSlopes), .address(targetList),
-      .address(head.device), .int(head.leadingDimension), .int(D))
+      .address(head.device), .float(head.unit), .int(head.leadingDimension), .int(D))
     return values(Double.self, count: N, at: losses)
   }
 }
@@ -55,6 +63,7 @@ let crossEntropyKernels = #"""
   /// Whether a word is left out of the Float sum, which would lose what thousands of words with shares of 1e-8 add to
   /// one that holds it: an eighth of the largest share so far, and 1/64 of the sum so far, which only 64 words can have.
   #define MOST_PROMINENT 64
+  #define SHARES_SCALE 16384.0f
   __device__ bool is_prominent(float share, double sum) {
     return share >= 0.125f && (double)share * MOST_PROMINENT >= sum;
   }
@@ -62,10 +71,12 @@ let crossEntropyKernels = #"""
   /// Takes one tile of a row's logits into its running softmax: e^(z − m) replaces z, m being the largest logit so far.
   /// What was summed before shrinks where m has grown. Where there is a cap, z comes capped, and with its derivative
   /// when it is summed with the words. The target's own share is left out, and so are the prominent words, which
-  /// `prominent` (rows, D) takes. One block a row.
+  /// `prominent` (rows, D) takes. Where there is `high`, the shares are split into
+  /// halves, times SHARES_SCALE. One block a row.
   extern "C" __global__ void cross_entropy_tile(
-      float *logits, float *largest, double *sums, float *targetLogits, float *targetSlopes, float *weighted,
-      double *prominent, const int *targets, const float *W, int distance, int words, int firstWord, int D, float cap) {
+      float *logits, float *largest, double *sums, float *targetLogits, float *targetSlopes, unsigned short *high,
+      unsigned short *low, float *weighted, double *prominent, const int *targets, const void *W, float unit,
+      int distance, int words, int firstWord, int D, float cap) {
     __shared__ int foundWords[MOST_PROMINENT];
     __shared__ float foundShares[MOST_PROMINENT];
     float *z = logits + (long long)blockIdx.x * words;
@@ -100,17 +111,24 @@ let crossEntropyKernels = #"""
     int count = 0, found;
     for (int v = threadIdx.x; v < words; v += blockDim.x) count += is_prominent(z[v], sum);
     int place = block_sum_before(count, &found);
-    for (int v = threadIdx.x; count > 0 && v < words; v += blockDim.x)
-      if (is_prominent(z[v], sum)) {
+    for (int v = threadIdx.x; (count > 0 || high) && v < words; v += blockDim.x) {
+      bool isFound = is_prominent(z[v], sum);
+      if (isFound) {
         foundWords[place] = v;
         foundShares[place++] = z[v];
         z[v] = 0;
       }
+      if (high) {
+        long long at = (long long)blockIdx.x * words + v;
+        split_in_halves(high + at, low + at, z[v] * SHARES_SCALE);
+      }
+    }
     __syncthreads();
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
       long long at = (long long)blockIdx.x * D + i;
       double added = firstWord > 0 ? prominent[at] * shrink : 0;
-      for (int f = 0; f < found; f++) added += (double)foundShares[f] * W[(long long)foundWords[f] * distance + i];
+      for (int f = 0; f < found; f++)
+        added += (double)foundShares[f] * weight_at(W, (long long)foundWords[f] * distance + i, unit);
       prominent[at] = added;
       if (firstWord > 0 && shrink != 1) weighted[at] *= shrink;
     }
@@ -121,7 +139,8 @@ let crossEntropyKernels = #"""
   /// target both are 0. One block a row.
   extern "C" __global__ void cross_entropy_end(
       double *losses, float *dx, const double *prominent, const float *largest, const double *sums,
-      const float *targetLogits, const float *targetSlopes, const int *targets, const float *W, int distance, int D) {
+      const float *targetLogits, const float *targetSlopes, const int *targets, const void *W, float unit, int distance,
+      int D) {
     int row = blockIdx.x, target = targets[row];
     double others = sums[row], own = target < 0 ? 0 : exp((double)targetLogits[row] - largest[row]), sum = others + own;
     if (threadIdx.x == 0)
@@ -133,7 +152,8 @@ let crossEntropyKernels = #"""
       long long at = (long long)row * D + i;
       dx[at] = target < 0 ? 0
                           : (float)((dx[at] + prominent[at]) / sum
-                                    - targetSlopes[row] * (others / sum) * W[(long long)target * distance + i]);
+                                    - targetSlopes[row] * (others / sum)
+                                        * weight_at(W, (long long)target * distance + i, unit));
     }
   }
   """#

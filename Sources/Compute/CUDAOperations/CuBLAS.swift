@@ -4,6 +4,8 @@ import SystemIO
 public enum Precision: String, CaseIterable, Sendable {
   /// As on the processor: 24 bits throughout.
   case float32
+  /// As exact as float32, on tensor cores, where a matrix is exact in half precision: see `SplitProducts`.
+  case split
   /// Factors rounded to 11 bits, sums in float32.
   case tf32
   /// Factors rounded to 8 bits, sums in float32.
@@ -12,7 +14,7 @@ public enum Precision: String, CaseIterable, Sendable {
   /// cublasComputeType_t
   fileprivate var computeType: Int32 {
     switch self {
-    case .float32: 68  // CUBLAS_COMPUTE_32F
+    case .float32, .split: 68  // CUBLAS_COMPUTE_32F
     case .tf32: 77  // CUBLAS_COMPUTE_32F_FAST_TF32
     case .bf16: 75  // CUBLAS_COMPUTE_32F_FAST_16BF
     }
@@ -31,6 +33,7 @@ struct CuBLAS {
   let name: String
   private let handle: OpaquePointer?
   private let product: Product
+  private let setPointerMode: @convention(c) (OpaquePointer?, Int32) -> Status
   private let precision: Precision
 
   /// - Throws: `Failure` of kind unavailable.
@@ -40,6 +43,7 @@ struct CuBLAS {
     name = library.name
     self.precision = precision
     product = try library.function("cublasGemmEx")
+    setPointerMode = try library.function("cublasSetPointerMode_v2")
     typealias Create = @convention(c) (UnsafeMutablePointer<OpaquePointer?>) -> Status
     typealias GetVersion = @convention(c) (OpaquePointer?, UnsafeMutablePointer<Int32>) -> Status
     var handle: OpaquePointer?
@@ -67,14 +71,43 @@ struct CuBLAS {
   func multiply(
     _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand, accumulate: Bool, into c: DevicePointer, distance: Int
   ) -> Int32 {
-    // cuBLAS reads by columns, where these are their transposes: Cᵀ = Bᵀ · Aᵀ.
     var alpha: Float = 1
     var beta: Float = accumulate ? 1 : 0
-    let float32: Int32 = 0  // CUDA_R_32F
+    return multiply(
+      m, n, k, a, b, of: Self.float32, &alpha, &beta, into: c, distance: distance, computing: precision.computeType)
+  }
+
+  /// C(m,n) = alpha · A(m,k) · B(k,n), or C += where `accumulate`, of numbers in half precision, summed in Float.
+  ///
+  /// - Parameters:
+  ///   - alpha: a number in the GPU's memory.
+  ///   - one: the number 1 there, and 0 behind it.
+  func multiplyHalves(
+    _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand, alpha: DevicePointer, accumulate: Bool,
+    one: DevicePointer, into c: DevicePointer, distance: Int
+  ) -> Int32 {
+    let status = setPointerMode(handle, 1)  // CUBLAS_POINTER_MODE_DEVICE
+    guard status == 0 else { return status }
+    defer { _ = setPointerMode(handle, 0) }
+    let zero = one + DevicePointer(MemoryLayout<Float>.stride)
+    return multiply(
+      m, n, k, a, b, of: Self.float16, UnsafeRawPointer(bitPattern: UInt(alpha))!,
+      UnsafeRawPointer(bitPattern: UInt(accumulate ? one : zero))!, into: c, distance: distance,
+      computing: Precision.float32.computeType)
+  }
+
+  private static let float32: Int32 = 0  // CUDA_R_32F
+  private static let float16: Int32 = 2  // CUDA_R_16F
+
+  private func multiply(
+    _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand, of type: Int32, _ alpha: UnsafeRawPointer,
+    _ beta: UnsafeRawPointer, into c: DevicePointer, distance: Int, computing computeType: Int32
+  ) -> Int32 {
+    // cuBLAS reads by columns, where these are their transposes: Cᵀ = Bᵀ · Aᵀ.
     let anyAlgorithm: Int32 = -1  // CUBLAS_GEMM_DEFAULT
     return product(
-      handle, b.isTransposed ? 1 : 0, a.isTransposed ? 1 : 0, Int32(n), Int32(m), Int32(k), &alpha, b.address, float32,
-      Int32(b.distance), a.address, float32, Int32(a.distance), &beta, c, float32, Int32(distance),
-      precision.computeType, anyAlgorithm)
+      handle, b.isTransposed ? 1 : 0, a.isTransposed ? 1 : 0, Int32(n), Int32(m), Int32(k), alpha, b.address, type,
+      Int32(b.distance), a.address, type, Int32(a.distance), beta, c, Self.float32, Int32(distance), computeType,
+      anyAlgorithm)
   }
 }

@@ -140,6 +140,7 @@ final class Device {
     demand(driver.recordEvent(event, stream), "cuEventRecord")
   }
 
+  /// What is queued on `stream` from now on waits for the event; the work's own queue where that is nil.
   func wait(for event: OpaquePointer?, on stream: OpaquePointer?) {
     demand(driver.waitForEvent(stream, event, 0), "cuStreamWaitEvent")
   }
@@ -153,6 +154,11 @@ final class Device {
     demand(driver.beginCopyToHost(destination, source, bytes, stream), "cuMemcpyDtoHAsync")
   }
 
+  /// - Parameter source: pinned memory.
+  func startCopy(to destination: DevicePointer, from source: UnsafeRawPointer, bytes: Int, on stream: OpaquePointer?) {
+    demand(driver.beginCopyToDevice(destination, source, bytes, stream), "cuMemcpyHtoDAsync")
+  }
+
   // MARK: - Work
 
   enum Argument {
@@ -160,6 +166,7 @@ final class Device {
     case int(Int)
     case long(Int)
     case float(Float)
+    case double(Double)
   }
 
   /// Threads of a block, where the kernel does not want another number.
@@ -193,6 +200,7 @@ final class Device {
       case .int(let value): UInt64(UInt32(bitPattern: Int32(value)))
       case .long(let value): UInt64(bitPattern: Int64(value))
       case .float(let value): UInt64(value.bitPattern)
+      case .double(let value): value.bitPattern
       }
     }
     let status = values.withUnsafeMutableBufferPointer { values in
@@ -209,7 +217,22 @@ final class Device {
     into c: DevicePointer, distance: Int
   ) {
     guard m > 0, n > 0 else { return }
-    let status = products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance)
+    demandProduct(products.multiply(m, n, k, a, b, accumulate: accumulate, into: c, distance: distance))
+  }
+
+  /// C(m,n) = alpha · A(m,k) · B(k,n), or C += where `accumulate`, of numbers in half precision: see
+  /// `CuBLAS.multiplyHalves`.
+  func multiplyHalves(
+    _ m: Int, _ n: Int, _ k: Int, _ a: CuBLAS.Operand, _ b: CuBLAS.Operand, alpha: DevicePointer, accumulate: Bool,
+    one: DevicePointer, into c: DevicePointer, distance: Int
+  ) {
+    guard m > 0, n > 0 else { return }
+    demandProduct(
+      products.multiplyHalves(
+        m, n, k, a, b, alpha: alpha, accumulate: accumulate, one: one, into: c, distance: distance))
+  }
+
+  private func demandProduct(_ status: Int32) {
     if status != 0 { stop(Failure(.inputOutput, "\(name): cublasGemmEx: status \(status)")) }
   }
 

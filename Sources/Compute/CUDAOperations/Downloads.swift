@@ -14,11 +14,12 @@ final class Downloads {
     let pinned: PinnedMemory
     let isGathered: OpaquePointer?
     let isCopied: OpaquePointer?
-    var waiting: (destination: UnsafeMutableRawPointer, bytes: Int)?
+    /// What is to be done with so many bytes.
+    var waiting: (bytes: Int, take: (UnsafeRawBufferPointer) -> Void)?
   }
 
   private let device: Device
-  private let stream: OpaquePointer?
+  let stream: OpaquePointer?
   private var slots: [Slot]
   private var next = 0
 
@@ -36,15 +37,32 @@ final class Downloads {
   func start(_ destination: UnsafeMutableRawPointer, bytes: Int, gather: (DevicePointer) -> Void) {
     guard bytes > 0 else { return }
     finish(next)
-    let slot = slots[next]
-    let gathered = slot.gathered.reserve(bytes)
+    let gathered = slots[next].gathered.reserve(bytes)
     gather(gathered)
+    copy(bytes, from: gathered) { destination.copyMemory(from: $0.baseAddress!, byteCount: bytes) }
+  }
+
+  /// Begins to bring `bytes` bytes down from where they are, and gives them to `take` when they are there. Work that is
+  /// queued after this waits for the copy, and may write over them.
+  func start(from source: DevicePointer, bytes: Int, take: @escaping (UnsafeRawBufferPointer) -> Void) {
+    guard bytes > 0 else { return }
+    finish(next)
+    device.wait(for: copy(bytes, from: source, take), on: nil)
+  }
+
+  /// - Returns: the event that the copy is done.
+  @discardableResult
+  private func copy(
+    _ bytes: Int, from source: DevicePointer, _ take: @escaping (UnsafeRawBufferPointer) -> Void
+  ) -> OpaquePointer? {
+    let slot = slots[next]
     device.record(slot.isGathered)
     device.wait(for: slot.isGathered, on: stream)
-    device.startCopy(to: slot.pinned.reserve(bytes), from: gathered, bytes: bytes, on: stream)
+    device.startCopy(to: slot.pinned.reserve(bytes), from: source, bytes: bytes, on: stream)
     device.record(slot.isCopied, on: stream)
-    slots[next].waiting = (destination, bytes)
+    slots[next].waiting = (bytes, take)
     next = (next + 1) % slots.count
+    return slot.isCopied
   }
 
   func finish() {
@@ -52,30 +70,10 @@ final class Downloads {
   }
 
   private func finish(_ index: Int) {
-    guard let (destination, bytes) = slots[index].waiting else { return }
+    guard let (bytes, take) = slots[index].waiting else { return }
     device.wait(for: slots[index].isCopied)
-    destination.copyMemory(from: slots[index].pinned.address!, byteCount: bytes)
     slots[index].waiting = nil
-  }
-}
-
-/// Host memory that a GPU reaches by itself.
-private final class PinnedMemory {
-  private(set) var address: UnsafeMutableRawPointer?
-  private var capacity = 0
-  private let device: Device
-
-  init(_ device: Device) { self.device = device }
-
-  deinit { if let address { device.releaseHost(address) } }
-
-  func reserve(_ bytes: Int) -> UnsafeMutableRawPointer {
-    if bytes > capacity {
-      if let address { device.releaseHost(address) }
-      address = device.allocateHost(bytes)
-      capacity = bytes
-    }
-    return address!
+    take(UnsafeRawBufferPointer(start: slots[index].pinned.address!, count: bytes))
   }
 }
 
@@ -83,15 +81,22 @@ extension CUDAOperations {
   public func startDownload(_ destination: UnsafeMutablePointer<Float>, from source: Tensor, rows: [Int32]?) {
     let columns = source.columns
     let count = (rows?.count ?? source.rows) * columns
-    if downloads == nil { downloads = Downloads(device) }
-    downloads!.start(destination, bytes: count * MemoryLayout<Float>.stride) { gathered in
+    startedDownloads.start(destination, bytes: count * MemoryLayout<Float>.stride) { gathered in
       guard let rows else { return device.copy(to: gathered, within: source.device, bytes: source.bytes) }
       precondition(rows.allSatisfy { $0 >= 0 && $0 < source.rows })
       device.run(
-        "gather_rows", elements: count, .address(gathered), .address(source.device), .address(list("rows", rows)),
+        "gather_rows", elements: count, .address(gathered), .address(source.device), .address(rowList(rows)),
         .int(columns), .long(count))
     }
   }
 
-  public func finishDownloads() { downloads?.finish() }
+  public func finishDownloads() {
+    featureDownloads?.settle()
+    downloads?.finish()
+  }
+
+  var startedDownloads: Downloads {
+    if downloads == nil { downloads = Downloads(device) }
+    return downloads!
+  }
 }

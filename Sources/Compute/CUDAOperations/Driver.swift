@@ -31,6 +31,7 @@ struct Driver {
   let allocateHost: @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>, Int) -> Status
   let freeHost: @convention(c) (UnsafeMutableRawPointer) -> Status
   let beginCopyToHost: @convention(c) (UnsafeMutableRawPointer, DevicePointer, Int, OpaquePointer?) -> Status
+  let beginCopyToDevice: @convention(c) (DevicePointer, UnsafeRawPointer, Int, OpaquePointer?) -> Status
   let createStream: @convention(c) (UnsafeMutablePointer<OpaquePointer?>, UInt32) -> Status
   let createEvent: @convention(c) (UnsafeMutablePointer<OpaquePointer?>, UInt32) -> Status
   let recordEvent: @convention(c) (OpaquePointer?, OpaquePointer?) -> Status
@@ -66,6 +67,7 @@ struct Driver {
     allocateHost = try library.function("cuMemAllocHost_v2")
     freeHost = try library.function("cuMemFreeHost")
     beginCopyToHost = try library.function("cuMemcpyDtoHAsync_v2")
+    beginCopyToDevice = try library.function("cuMemcpyHtoDAsync_v2")
     createStream = try library.function("cuStreamCreate")
     createEvent = try library.function("cuEventCreate")
     recordEvent = try library.function("cuEventRecord")

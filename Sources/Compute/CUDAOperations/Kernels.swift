@@ -3,7 +3,7 @@
 /// Each family's text stands beside the operations that launch it.
 public let kernelSource = [
   blockKernels, elementwiseKernels, normKernels, rotaryEmbeddingKernels, attentionKernels, mlpActivationKernels,
-  crossEntropyKernels, sparseFeatureKernels,
+  crossEntropyKernels, sparseFeatureKernels, rebuiltRowKernels, splitKernels,
 ].joined(separator: "\n")
 
 /// What all threads of a block find together.
@@ -97,13 +97,35 @@ let elementwiseKernels = #"""
   }
 
   /// IEEE binary16, exactly. The exponent's bias moves from 15 to 127; times 2^112, subnormal numbers are normal.
+  __device__ float widened_half(unsigned short x) {
+    unsigned rest = (unsigned)(x & 0x7fff) << 13;
+    unsigned bits = __float_as_uint(__uint_as_float(rest) * 5192296858534827628530496329220096.0f);
+    // Infinity and NaN keep the bits of their fraction.
+    if (rest >= 0x0f800000u) bits = rest | 0x7f800000u;
+    return __uint_as_float(bits | (unsigned)(x & 0x8000) << 16);
+  }
+
   extern "C" __global__ void widen_float16(float *y, const unsigned short *x, long long count) {
-    FOR_THIS_ELEMENT(i, count) {
-      unsigned rest = (unsigned)(x[i] & 0x7fff) << 13;
-      unsigned bits = __float_as_uint(__uint_as_float(rest) * 5192296858534827628530496329220096.0f);
-      // Infinity and NaN keep the bits of their fraction.
-      if (rest >= 0x0f800000u) bits = rest | 0x7f800000u;
-      y[i] = __uint_as_float(bits | (unsigned)(x[i] & 0x8000) << 16);
-    }
+    FOR_THIS_ELEMENT(i, count) y[i] = widened_half(x[i]);
+  }
+
+  #ifdef __CUDACC_RTC__
+  /// The nearest half, of two the even one.
+  __device__ unsigned short narrowed_half(float x) {
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+  }
+  #endif
+
+  /// x = high + low / 2^11, to 22 bits down to 2^-13, and to 2^-36 below.
+  __device__ void split_in_halves(unsigned short *high, unsigned short *low, float x) {
+    *high = narrowed_half(x);
+    *low = narrowed_half((x - widened_half(*high)) * 2048.0f);
+  }
+
+  /// An element of a matrix of Float or, where `unit` is not 0, of halves that come to `unit` times what they say.
+  __device__ float weight_at(const void *W, long long i, float unit) {
+    return unit == 0 ? ((const float *)W)[i] : unit * widened_half(((const unsigned short *)W)[i]);
   }
   """#

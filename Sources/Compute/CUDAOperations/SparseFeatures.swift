@@ -1,42 +1,57 @@
 import TensorOperations
 
 extension CUDAOperations {
-  public func scaleColumns(_ x: Tensor, by factors: [Float]) {
+  /// By rows, whatever the order in host memory: `decode` reads all of an active feature's line.
+  public func makeDecoder(_ host: Matrix) -> Matrix {
+    guard host.isColumnMajor else { return makeMatrix(host) }
+    let columns = makeMatrix(host)
+    let rows = makeTensor(rows: host.rows, columns: host.columns)
+    device.run(
+      "transpose", blocks: ((host.rows + 31) / 32, (host.columns + 31) / 32), threads: Device.blockSize,
+      [
+        .address(rows.device), .address(columns.device), .int(host.rows), .int(host.columns),
+        .int(host.leadingDimension),
+      ])
+    return Matrix(rows)
+  }
+
+  public func scaleColumns(_ x: Tensor, by factors: Tensor) {
     precondition(factors.count == x.columns)
     device.run(
-      "scale_columns", elements: x.count, .address(x.device), .address(numbers("factors", factors)), .int(x.columns),
+      "scale_columns", elements: x.count, .address(x.device), .address(factors.device), .int(x.columns),
       .long(x.count))
   }
 
-  public func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures {
+  public func activate(_ p: Tensor, by rule: ActivationRule<Tensor>) -> any DeviceFeatures {
     let (N, F) = (p.rows, p.columns)
-    guard N > 0, F > 0 else { return ActiveFeatures(offsets: Array(repeating: 0, count: N + 1)) }
+    // Those of the call before lie where these are going to.
+    featureDownloads?.settle()
+    let most = N * rule.mostActive(of: F)
+    let features = CUDAFeatures(
+      rowCount: N, offsets: scratch("offsets", bytes: (N + 1) * MemoryLayout<Int64>.stride),
+      indices: scratch("indices", bytes: most * MemoryLayout<Int32>.stride),
+      values: scratch("values", bytes: most * MemoryLayout<Float>.stride))
     let marks = scratch("marks", bytes: p.count)
-    mark(marks, p, activation)
     let counts = scratch("counts", bytes: N * MemoryLayout<Int32>.stride)
+    mark(marks, p, rule)
     device.run("count_marks", rows: N, .address(counts), .address(marks), .int(F))
-    let offsets = values(Int32.self, count: N, at: counts).reduce(into: [Int64(0)]) { $0.append($0.last! + Int64($1)) }
-    let total = Int(offsets.last!)
-    let indices = scratch("indices", bytes: total * MemoryLayout<Int32>.stride)
-    let features = scratch("values", bytes: total * MemoryLayout<Float>.stride)
+    device.run("sum_counts", rows: 1, .address(features.offsets), .address(counts), .int(N))
     device.run(
-      "gather_marked", rows: N, .address(indices), .address(features), .address(numbers("offsets", offsets)),
+      "gather_marked", rows: N, .address(features.indices), .address(features.values), .address(features.offsets),
       .address(marks), .address(p.device), .int(F))
-    return ActiveFeatures(
-      offsets: offsets, indices: values(Int32.self, count: total, at: indices),
-      values: values(Float.self, count: total, at: features))
+    return features
   }
 
-  private func mark(_ marks: DevicePointer, _ p: Tensor, _ activation: Activation) {
+  private func mark(_ marks: DevicePointer, _ p: Tensor, _ rule: ActivationRule<Tensor>) {
     let F = p.columns
     let marked: [Device.Argument] = [.address(marks), .address(p.device)]
-    switch activation {
+    switch rule {
     case .threshold(let threshold):
       device.run(
         "mark_above", elements: p.count, marked[0], marked[1], .address(0), .float(threshold), .int(F), .long(p.count))
     case .thresholds(let thresholds):
       device.run(
-        "mark_above", elements: p.count, marked[0], marked[1], .address(numbers("thresholds", thresholds)), .float(0),
+        "mark_above", elements: p.count, marked[0], marked[1], .address(thresholds.device), .float(0),
         .int(F), .long(p.count))
     case .topK(let k): device.run("mark_largest", rows: p.rows, marked[0], marked[1], .int(min(k, F)), .int(0), .int(F))
     case .topMagnitudes(let k):
@@ -48,19 +63,19 @@ extension CUDAOperations {
         .long(p.rows * groups))
     case .gated(let gateBias, let magnitudeFactors, let magnitudeBias):
       device.run(
-        "mark_gated", elements: p.count, marked[0], marked[1], .address(numbers("gate bias", gateBias)),
-        .address(numbers("magnitude factors", magnitudeFactors)), .address(numbers("magnitude bias", magnitudeBias)),
-        .int(F), .long(p.count))
+        "mark_gated", elements: p.count, marked[0], marked[1], .address(gateBias.device),
+        .address(magnitudeFactors.device), .address(magnitudeBias.device), .int(F), .long(p.count))
     }
   }
 
-  public func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float]) {
+  public func decode(y: Tensor, features: any DeviceFeatures, factors: Tensor?, decoder: Matrix, bias: Tensor) {
+    let features = features as! CUDAFeatures
     precondition(y.hasShape(features.rowCount, decoder.columns) && bias.count == decoder.columns)
+    precondition(factors.map { $0.count == decoder.rows } ?? true)
     device.run(
-      "decode", rows: y.rows, .address(y.device), .address(numbers("offsets", features.offsets)),
-      .address(numbers("indices", features.indices)), .address(numbers("values", features.values)),
-      .address(decoder.device), .long(decoder.strides.row), .long(decoder.strides.column),
-      .address(numbers("bias", bias)), .int(y.columns))
+      "decode", rows: y.rows, .address(y.device), .address(features.offsets), .address(features.indices),
+      .address(features.values), .address(factors?.device ?? 0), .address(decoder.device), .long(decoder.strides.row),
+      .long(decoder.strides.column), .address(bias.device), .int(y.columns))
   }
 
   public func product(_ matrix: Matrix, _ vector: [Double]) -> [Double] {
@@ -213,11 +228,45 @@ let sparseFeatureKernels = #"""
     }
   }
 
+  /// y[r,c] = x[r,c], where x lies by columns, `distance` apart. Tiles of 32 × 32; one more column in shared memory keeps
+  /// its banks apart.
+  extern "C" __global__ void transpose(float *y, const float *x, int rows, int columns, int distance) {
+    __shared__ float tile[32][33];
+    int firstRow = blockIdx.x * 32, firstColumn = blockIdx.y * 32;
+    for (int i = threadIdx.x; i < 32 * 32; i += blockDim.x) {
+      int row = firstRow + i % 32, column = firstColumn + i / 32;
+      if (row < rows && column < columns) tile[i / 32][i % 32] = x[(long long)column * distance + row];
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < 32 * 32; i += blockDim.x) {
+      int row = firstRow + i / 32, column = firstColumn + i % 32;
+      if (row < rows && column < columns) y[(long long)row * columns + column] = tile[i % 32][i / 32];
+    }
+  }
+
   extern "C" __global__ void count_marks(int *counts, const Mark *marks, int F) {
     int count = 0, total;
     for (int f = threadIdx.x; f < F; f += blockDim.x) count += marks[(long long)blockIdx.x * F + f];
     block_sum_before(count, &total);
     if (threadIdx.x == 0) counts[blockIdx.x] = total;
+  }
+
+  /// Where each row begins, and at last how many there are. One block, of which each thread takes a run of rows.
+  extern "C" __global__ void sum_counts(long long *offsets, const int *counts, int rows) {
+    __shared__ long long sums[MOST_THREADS];
+    int run = (rows + blockDim.x - 1) / blockDim.x;
+    int start = min((int)threadIdx.x * run, rows), end = min(start + run, rows);
+    long long sum = 0;
+    for (int row = start; row < end; row++) sum += counts[row];
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    long long place = 0;
+    for (int thread = 0; thread < threadIdx.x; thread++) place += sums[thread];
+    for (int row = start; row < end; row++) {
+      offsets[row] = place;
+      place += counts[row];
+    }
+    if (threadIdx.x == blockDim.x - 1) offsets[rows] = place;
   }
 
   /// The marked features' indices, ascending, and values, from each row's offset on. One block a row.
@@ -236,14 +285,15 @@ let sparseFeatureKernels = #"""
       }
   }
 
-  /// y[n,d] = bias[d] + Σ_f f[n] · decoder[f,d] over the active features, in double. One block a row.
+  /// y[n,d] = bias[d] + Σ_f f[n]·factors[f] · decoder[f,d] over the active features, in double. One block a row.
   extern "C" __global__ void decode(
-      float *y, const long long *offsets, const int *indices, const float *values, const float *decoder,
-      long long rowStride, long long columnStride, const float *bias, int D) {
+      float *y, const long long *offsets, const int *indices, const float *values, const float *factors,
+      const float *decoder, long long rowStride, long long columnStride, const float *bias, int D) {
     for (int d = threadIdx.x; d < D; d += blockDim.x) {
       double sum = bias[d];
       for (long long i = offsets[blockIdx.x]; i < offsets[blockIdx.x + 1]; i++)
-        sum += (double)values[i] * decoder[indices[i] * rowStride + d * columnStride];
+        sum += (double)(factors ? values[i] * factors[indices[i]] : values[i])
+               * decoder[indices[i] * rowStride + d * columnStride];
       y[(long long)blockIdx.x * D + d] = (float)sum;
     }
   }

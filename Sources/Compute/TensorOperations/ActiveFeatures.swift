@@ -1,5 +1,5 @@
 /// The features of consecutive positions that are not 0, as a sparse matrix by rows (CSR), a row a position.
-public struct ActiveFeatures: Equatable, Sendable {
+public struct ActiveFeatures: DeviceFeatures, Equatable, Sendable {
   /// Where each row begins in `indices` and `values`, and at last how many these have: [rows + 1], from 0.
   public private(set) var offsets: [Int64]
   /// Of each row the features, ascending.
@@ -62,7 +62,7 @@ public struct ActiveFeatures: Equatable, Sendable {
   }
 
   /// values *= the factors of their features
-  public mutating func scale(by factors: [Float]) {
+  mutating func scale(by factors: UnsafePointer<Float>) {
     for i in indices.indices { values[i] *= factors[Int(indices[i])] }
   }
 }

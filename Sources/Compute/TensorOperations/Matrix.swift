@@ -15,7 +15,7 @@ public struct Matrix {
   public let type: ElementType
   /// Where the first element lies. Aligned to Float where the type is f32, to nothing otherwise.
   public let address: UnsafeRawPointer
-  private let owner: AnyObject
+  package let owner: AnyObject
 
   public init(
     rows: Int, columns: Int, isColumnMajor: Bool, leadingDimension: Int, type: ElementType, address: UnsafeRawPointer,
@@ -44,6 +44,14 @@ public struct Matrix {
     Matrix(
       rows: columns, columns: rows, isColumnMajor: !isColumnMajor, leadingDimension: leadingDimension, type: type,
       address: address, owner: owner)
+  }
+
+  /// Those rows of a matrix that lies by rows.
+  public func selecting(rows selected: Range<Int>) -> Matrix {
+    precondition(!isColumnMajor && selected.lowerBound >= 0 && selected.upperBound <= rows)
+    return Matrix(
+      rows: selected.count, columns: columns, isColumnMajor: false, leadingDimension: leadingDimension, type: type,
+      address: address + selected.lowerBound * leadingDimension * type.size, owner: owner)
   }
 
   /// From the first element to the last.

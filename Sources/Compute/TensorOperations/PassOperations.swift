@@ -29,8 +29,9 @@ public protocol PassOperations: AnyObject {
   /// A matrix in host memory, in f32, bf16 or f16, on the device. Its memory may go on being used.
   func makeMatrix(_ host: Matrix) -> Matrix
 
-  /// Copies `source` from host memory into `destination`.
-  func upload(_ destination: Tensor, from source: UnsafePointer<Float>)
+  /// Copies those rows of `source`, all where they are nil, from host memory into `destination`, one after another.
+  /// `source` may change when this returns.
+  func upload(_ destination: Tensor, from source: UnsafePointer<Float>, rows: [Int32]?)
 
   /// Copies `source` into host memory.
   func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor)
@@ -50,6 +51,9 @@ public protocol PassOperations: AnyObject {
 
   /// y(N,out) = x(N,in) · M(in,out) + b, or y += x · M + b where `accumulate`.
   func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool)
+
+  /// The products of several matrices with the same rows: for each of `maps` y(N,out) = x(N,in) · M(in,out) + b.
+  func products(_ maps: [LinearMap], of x: Tensor)
 
   /// y = norm(x) row by row; keeps in `statistics`, a number a row, what the way back needs: the r that x, or its
   /// distance from the mean, is multiplied by. Rows of narrower heads are rows too: see `Tensor.rows(ofWidth:)`.
@@ -92,7 +96,36 @@ public protocol PassOperations: AnyObject {
   func makeDoubleOperations() -> DoubleOperations
 }
 
+/// A product's output, its matrix (in,out) and, where it has one, its bias (1,out).
+public struct LinearMap {
+  public let y: Tensor
+  public let matrix: Matrix
+  public let bias: Tensor?
+
+  public init(y: Tensor, matrix: Matrix, bias: Tensor?) {
+    self.y = y
+    self.matrix = matrix
+    self.bias = bias
+  }
+}
+
 extension PassOperations {
+  /// Copies `source` from host memory into `destination`.
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
+    upload(destination, from: source, rows: nil)
+  }
+
+  /// A tensor of one row.
+  public func makeRow(_ values: [Float]) -> Tensor {
+    let tensor = makeTensor(rows: 1, columns: values.count)
+    upload(tensor, from: values)
+    return tensor
+  }
+
+  public func products(_ maps: [LinearMap], of x: Tensor) {
+    for map in maps { product(y: map.y, x: x, matrix: map.matrix, bias: map.bias, accumulate: false) }
+  }
+
   /// y(N,out) = x(N,in) · W(out,in)ᵀ + b, or y += x · Wᵀ where `accumulate`. PyTorch: F.linear.
   public func linear(y: Tensor, x: Tensor, weight: Matrix, bias: Tensor? = nil, accumulate: Bool = false) {
     product(y: y, x: x, matrix: weight.transposed, bias: bias, accumulate: accumulate)

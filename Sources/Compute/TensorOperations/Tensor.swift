@@ -24,6 +24,18 @@ public struct Tensor {
     return Tensor(rows: rows, columns: columns, address: address, owner: owner)
   }
 
+  /// Some of the rows.
+  package func rows(_ rows: Range<Int>) -> Tensor {
+    precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows)
+    return Tensor(rows: rows.count, columns: columns, address: address + rows.lowerBound * columns, owner: owner)
+  }
+
+  /// The first numbers as rows of another width.
+  package func part(rows: Int, columns: Int) -> Tensor {
+    precondition(rows * columns <= count)
+    return Tensor(rows: rows, columns: columns, address: address, owner: owner)
+  }
+
   /// The same numbers as more rows that are narrower, such as those of every head, of which a row has several.
   public func rows(ofWidth width: Int) -> Tensor {
     precondition(columns % width == 0)

@@ -56,9 +56,9 @@ struct DecoderLayer {
   func heads(_ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, normalized) = (pass.operations, pass.workspace.normalized)
     attentionNorm.apply(y: normalized, statistics: saved.inputStatistics, x: saved.input, ops)
-    query.apply(y: saved.rawQuery ?? saved.query, x: normalized, ops)
-    key.apply(y: saved.rawKey ?? saved.key, x: normalized, ops)
-    value.apply(y: saved.value, x: normalized, ops)
+    Linear.apply(
+      [(query, saved.rawQuery ?? saved.query), (key, saved.rawKey ?? saved.key), (value, saved.value)], x: normalized,
+      ops)
     queryNorm?.applyToHeads(y: saved.query, statistics: saved.queryStatistics!, x: saved.rawQuery!, ops)
     keyNorm?.applyToHeads(y: saved.key, statistics: saved.keyStatistics!, x: saved.rawKey!, ops)
     rotate(saved.query, saved.key, pass, isBackward: false)
@@ -148,8 +148,7 @@ struct DecoderLayer {
   func mlp(x: Tensor, _ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, workspace) = (pass.operations, pass.workspace)
     mlpNorm.apply(y: workspace.normalized, statistics: saved.middleStatistics, x: x, ops)
-    gate?.apply(y: saved.gate!, x: workspace.normalized, ops)
-    up.apply(y: saved.up, x: workspace.normalized, ops)
+    Linear.apply((gate.map { [($0, saved.gate!)] } ?? []) + [(up, saved.up)], x: workspace.normalized, ops)
     switch description.mlp {
     case .gated(_, let function): ops.activate(y: workspace.hidden, gate: saved.gate!, up: saved.up, by: function)
     case .plain(_, let function): ops.activate(y: workspace.hidden, gate: saved.up, up: nil, by: function)

@@ -40,9 +40,14 @@ extension DecoderModel {
     }
     let activation = shown!.activation
     let columns = activation.columns
-    for (place, row) in all.enumerated() where start.replaced.contains(row) {
-      let values = activation.doubles(row: place)
-      for i in 0..<columns { values[i] = Double(start.activation[Int(row) * columns + i]) }
+    if let replacement = start.replacement {
+      let replaced = Set(replacement.rows)
+      let places = all.indices.filter { replaced.contains(all[$0]) }
+      let rows = operations.downloaded(replacement.activation, rows: places.map { all[$0] })
+      for (index, place) in places.enumerated() {
+        let values = activation.doubles(row: place)
+        for i in 0..<columns { values[i] = Double(rows[index * columns + i]) }
+      }
     }
     let pass = model.forward(
       first, from: start.place, activation: { model.operations.copy($0, from: activation) },
@@ -57,6 +62,18 @@ extension DecoderModel {
     let copy = operations.makeTensor(rows: tensor.rows, columns: tensor.columns)
     operations.copy(copy, from: tensor)
     return copy
+  }
+}
+
+extension PassOperations {
+  /// Those rows in host memory.
+  func downloaded(_ tensor: Tensor, rows: [Int32]) -> [Float] {
+    [Float](unsafeUninitializedCapacity: rows.count * tensor.columns) { values, count in
+      count = rows.count * tensor.columns
+      guard let address = values.baseAddress else { return }
+      startDownload(address, from: tensor, rows: rows)
+      finishDownloads()
+    }
   }
 }
 

@@ -142,24 +142,25 @@ public final class DecoderModel {
 
   // MARK: - From a place on
 
-  /// What a pass goes on from, in host memory.
+  /// What a pass goes on from, in host memory, but for an activation that another one was made of on the device.
   public struct Start {
     public let place: Place
     /// (N,W)
     public let activation: UnsafePointer<Float>
     /// (N,D): what the residual stream is without the activation; nil where the place is the stream itself.
     public let rest: UnsafePointer<Float>?
-    /// Rows whose activation is another than the model's own.
-    public let replaced: [Int32]
+    /// (N,W), what stands in for `activation`, and the rows in which it is another than the model's own.
+    public let replacement: (activation: Tensor, rows: [Int32])?
 
     public init(
-      _ place: Place, activation: UnsafePointer<Float>, rest: UnsafePointer<Float>?, replaced: [Int32] = []
+      _ place: Place, activation: UnsafePointer<Float>, rest: UnsafePointer<Float>?,
+      replacement: (activation: Tensor, rows: [Int32])? = nil
     ) {
       precondition((rest == nil) == place.site.isStream)
-      self.replaced = replaced
       self.place = place
       self.activation = activation
       self.rest = rest
+      self.replacement = replacement
     }
   }
 
@@ -206,7 +207,14 @@ public final class DecoderModel {
     _ input: ModelInput, from start: Start, showing places: Set<Place>, _ show: (Place, Tensor) -> Void
   ) -> PassTensors {
     forward(
-      input, from: start.place, activation: { operations.upload($0, from: start.activation) },
+      input, from: start.place,
+      activation: {
+        if let replacement = start.replacement {
+          operations.copy($0, from: replacement.activation)
+        } else {
+          operations.upload($0, from: start.activation)
+        }
+      },
       rest: { operations.upload($0, from: start.rest!) }, showing: places, show)
   }
 

@@ -42,6 +42,11 @@ struct Linear {
     operations.linear(y: y, x: x, weight: weight, bias: bias, accumulate: accumulate)
   }
 
+  /// y = x · Wᵀ + b for several maps of the same rows.
+  static func apply(_ maps: [(map: Linear, y: Tensor)], x: Tensor, _ operations: any PassOperations) {
+    operations.products(maps.map { LinearMap(y: $0.y, matrix: $0.map.weight.transposed, bias: $0.map.bias) }, of: x)
+  }
+
   /// dx = dy · W, or dx += where `accumulate`.
   func backward(dx: Tensor, dy: Tensor, _ operations: any PassOperations, accumulate: Bool = false) {
     operations.linearBackward(dx: dx, dy: dy, weight: weight, accumulate: accumulate)

@@ -121,8 +121,8 @@ extension DecoderDescription {
 
   /// Numbers of a row that operations hold: attention's δ of each head; 7 of the row's softmax over the vocabulary, and a
   /// Double, which takes two, for each dimension of the words that it sets aside; 7 of its target, its position and its
-  /// places in lists; and three copies that are under way to host memory.
-  private var operationColumns: Int { attention.heads + 7 + 2 * width + 7 + 3 * width }
+  /// places in lists; three copies that are under way to host memory, and two from there.
+  private var operationColumns: Int { attention.heads + 7 + 2 * width + 7 + 5 * width }
 }
 
 private let nobody = Nobody()

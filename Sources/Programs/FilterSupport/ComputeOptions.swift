@@ -50,7 +50,8 @@ public struct ComputeOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How a GPU multiplies: float32, or rounding factors to tf32 or bf16, which is faster.",
+      "How a GPU multiplies: float32; split, as exact, on tensor cores where weights are bf16 or f16; or rounding "
+        + "factors to tf32 or bf16, which is faster.",
       valueName: "precision"))
   public var precision: Precision = .float32
 
@@ -134,5 +135,7 @@ public struct ComputeOptions: ParsableArguments {
   }
 
   /// What goes into a stream's provenance: nothing, where numbers are those of the processor but for rounding.
-  public var provenance: [String: String] { precision == .float32 ? [:] : ["precision": precision.rawValue] }
+  public var provenance: [String: String] {
+    [.float32, .split].contains(precision) ? [:] : ["precision": precision.rawValue]
+  }
 }

@@ -20,153 +20,119 @@ public final class FeatureGradients: GradientPass {
   }
 
   private let model: DecoderModel
+  private let operations: any TensorOperations
   private let options: Options
-  /// The places, in the model's order, and their autoencoders.
-  private let autoencoders: [(place: Place, operations: AutoencoderOperations)]
+  /// In the model's order.
+  private let places: [RebuiltPlace]
   /// A pass's activations with the recorded ones rebuilt.
-  private let replaced = HostTensor()
-  /// A pass's recorded activations, and what the autoencoder makes of them.
-  private let rows = HostTensor()
-  private let rebuilt = HostTensor()
-  /// Of all recorded positions of a group.
-  private var gradients: [Place: HostTensor] = [:]
-  private var featureGradients: [Place: HostTensor] = [:]
-  private var active: [Place: ActiveFeatures] = [:]
-  public private(set) var reports: [Place: ReconstructionReport] = [:]
+  private let replaced: ReusedTensor
 
-  /// - Parameter autoencoders: by place; the model must have the layers from the lowest of them on, and its head.
+  /// - Parameter autoencoders: by place; the model must have the layers from the lowest of them on, and its head, and run
+  ///   on the same device.
   public init(model: DecoderModel, autoencoders: [Place: AutoencoderOperations], options: Options) {
     self.model = model
     self.options = options
-    self.autoencoders = autoencoders.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    for place in autoencoders.keys {
-      gradients[place] = HostTensor()
-      featureGradients[place] = HostTensor()
-      reports[place] = ReconstructionReport()
+    let widths = autoencoders.keys.map { model.description.width(of: $0.site) }
+    passRows = model.passRows(
+      from: autoencoders.keys.min()!, with: autoencoders.values,
+      otherBytes: 2 * widths.max()! * MemoryLayout<Float>.stride)
+    let operations = autoencoders.values.first!.operations
+    let scaled = ReusedTensor(operations)
+    places = autoencoders.sorted { $0.key < $1.key }.map { place, autoencoder in
+      RebuiltPlace(place, autoencoder, width: model.description.width(of: place.site), scaled: scaled)
     }
-    passRows = model.passRows(from: self.autoencoders[0].place, with: autoencoders.values)
+    precondition(operations === model.operations && places.allSatisfy { $0.autoencoder.operations === operations })
+    self.operations = operations
+    replaced = ReusedTensor(operations)
   }
 
   public let passRows: Int
 
-  public var neededPlaces: [Place] { autoencoders.map(\.place) }
+  public var neededPlaces: [Place] { places.map(\.place) }
+
+  public var reports: [Place: ReconstructionReport] {
+    Dictionary(uniqueKeysWithValues: places.map { ($0.place, $0.report) })
+  }
 
   public func records(_ group: SampleGroup) -> [OutputRecord] {
     let positions = RecordedPositions(group, stride: options.stride, scope: options.scope)
-    for (place, autoencoder) in autoencoders {
-      active[place] = ActiveFeatures()
-      _ = gradients[place]!.resize(positions.rows.count * width(place))
-      guard options.isDense else { continue }
-      _ = featureGradients[place]!.resize(positions.rows.count * autoencoder.autoencoder.features)
-    }
+    for place in places { place.begin(positions: positions.rows.count, isDense: options.isDense) }
     var losses: [Double] = []
     var replacedLosses: [Place: [Double]] = [:]
     for input in group.passes {
+      let recorded = positions.rowsInPass(of: input.sampleRange)
       if options.usesErrorTerm {
-        losses += errorTermPass(input, of: group, positions)
+        losses += errorTermPass(input, of: group, positions, recorded)
       } else {
         losses += unmodifiedLosses(input, of: group)
-        for (place, autoencoder) in autoencoders {
-          replacedLosses[place, default: []] += replacedPass(place, autoencoder, input, of: group, positions)
+        for place in places {
+          replacedLosses[place.place, default: []] += replacedPass(place, input, of: group, positions, recorded)
         }
       }
     }
-    model.operations.finishDownloads()
-    for (place, _) in autoencoders {
-      reports[place]!.predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
-      reports[place]!.loss = (reports[place]!.loss ?? 0) + losses.reduce(0, +)
-      if let replaced = replacedLosses[place] {
-        reports[place]!.replacedLoss = (reports[place]!.replacedLoss ?? 0) + replaced.reduce(0, +)
-      }
+    for place in places { place.end() }
+    operations.finishDownloads()
+    let predictions = group.tokens.predictions.reduce(0) { $0 + Int($1) }
+    for place in places {
+      place.report(
+        positions: positions.rows.count, predictions: predictions, loss: losses.reduce(0, +),
+        replacedLoss: replacedLosses[place.place]?.reduce(0, +))
     }
     return group.records.map { output($0.samples, positions, losses, replacedLosses) }
   }
 
-  private func width(_ place: Place) -> Int { model.description.width(of: place.site) }
-
   /// One forward pass from `place` on with the recorded positions rebuilt, and back to it.
   private func replacedPass(
-    _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput, of group: SampleGroup,
-    _ positions: RecordedPositions
+    _ place: RebuiltPlace, _ input: ModelInput, of group: SampleGroup, _ positions: RecordedPositions,
+    _ recorded: [Int32]
   ) -> [Double] {
-    let W = width(place)
-    rebuild(place, autoencoder, input, of: group, positions)
     let rows = group.rows(of: input.sampleRange)
-    let activations = replaced.resize(rows.count * W)
-    activations.update(from: group.activation(place) + rows.lowerBound * W, count: rows.count * W)
-    let recorded = positions.rowsInPass(of: input.sampleRange)
-    for (index, row) in recorded.enumerated() {
-      (activations + Int(row) * W).update(from: rebuilt.values.baseAddress! + index * W, count: W)
+    let activations = replaced.tensor(rows: rows.count, columns: place.width, capacity: passRows * place.width)
+    operations.upload(activations, from: group.activation(place.place) + rows.lowerBound * place.width)
+    place.rebuild(rows: recorded.count) { x, part in
+      operations.gatherRows(x, from: activations, rows: Array(recorded[part]))
+    } show: { part, rebuilt in
+      operations.replaceRows(activations, rows: Array(recorded[part]), by: rebuilt)
     }
-    let start = group.start(at: place, input.sampleRange, replacement: activations, replaced: recorded)
-    let losses = model.gradients(input, from: start, at: [place]) { keep($1, $0, input, positions) }
-    finish(place, autoencoder, input, positions)
-    return losses
+    let start = group.start(at: place.place, input.sampleRange, replacement: (activations, recorded))
+    return gradients(at: [place], input, from: start, positions, recorded)
   }
 
   /// One forward pass of the unmodified model and one way back for all places.
   private func errorTermPass(
-    _ input: ModelInput, of group: SampleGroup, _ positions: RecordedPositions
+    _ input: ModelInput, of group: SampleGroup, _ positions: RecordedPositions, _ recorded: [Int32]
   ) -> [Double] {
-    let start = group.start(at: autoencoders[0].place, input.sampleRange)
-    let losses = model.gradients(input, from: start, at: Set(neededPlaces)) { keep($1, $0, input, positions) }
-    for (place, autoencoder) in autoencoders {
-      rebuild(place, autoencoder, input, of: group, positions)
-      finish(place, autoencoder, input, positions)
+    let first = group.rows(of: input.sampleRange).lowerBound
+    for place in places {
+      place.rebuild(rows: recorded.count) { x, part in
+        operations.upload(
+          x, from: group.activation(place.place) + first * place.width, rows: Array(recorded[part]))
+      }
     }
+    return gradients(
+      at: places, input, from: group.start(at: places[0].place, input.sampleRange), positions, recorded)
+  }
+
+  /// Keeps the recorded rows' gradients at some places.
+  private func gradients(
+    at places: [RebuiltPlace], _ input: ModelInput, from start: DecoderModel.Start, _ positions: RecordedPositions,
+    _ recorded: [Int32]
+  ) -> [Double] {
+    let byPlace = Dictionary(uniqueKeysWithValues: places.map { ($0.place, $0) })
+    let range = positions.range(of: input.sampleRange)
+    let losses = model.gradients(input, from: start, at: Set(byPlace.keys)) { place, gradient in
+      byPlace[place]!.keep(gradient, rows: recorded, first: range.lowerBound)
+    }
+    guard options.isDense else { return losses }
+    operations.finishDownloads()
+    for place in places { place.makeDense(range) }
     return losses
   }
 
   /// The losses that qwen-capture found, else those of a forward pass.
   private func unmodifiedLosses(_ input: ModelInput, of group: SampleGroup) -> [Double] {
     if let losses = group.losses { return Array(losses[input.sampleRange]) }
-    return model.losses(input, from: group.start(at: autoencoders[0].place, input.sampleRange))
-  }
-
-  /// Leaves the recorded positions' activations in `rows` and what the autoencoder makes of them in `rebuilt`, and adds
-  /// their features to those of the passes before.
-  private func rebuild(
-    _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput, of group: SampleGroup,
-    _ positions: RecordedPositions
-  ) {
-    let W = width(place)
-    let activations = group.activation(place)
-    let kept = positions.rows[positions.range(of: input.sampleRange)]
-    let recorded = rows.resize(kept.count * W)
-    for (index, row) in kept.enumerated() {
-      (recorded + index * W).update(from: activations + row * W, count: W)
-    }
-    let features = autoencoder.rebuild(rebuilt.resize(kept.count * W), from: recorded, rows: kept.count)
-    reports[place]!.add(
-      recorded, rebuilt: rebuilt.values.baseAddress!, rows: kept.count, width: W, active: features.count)
-    active[place]!.append(features)
-  }
-
-  /// Keeps the recorded positions' gradients.
-  private func keep(
-    _ gradient: PlaceGradient, _ place: Place, _ input: ModelInput, _ positions: RecordedPositions
-  ) {
-    gradient.startDownload(
-      kept(place, positions.range(of: input.sampleRange)), rows: positions.rowsInPass(of: input.sampleRange))
-  }
-
-  private func kept(_ place: Place, _ recorded: Range<Int>) -> UnsafeMutablePointer<Float> {
-    gradients[place]!.mutableValues.baseAddress! + recorded.lowerBound * width(place)
-  }
-
-  /// Makes of what was kept what ⟨decoder_i, ·⟩ wants; `rows` holds what was rebuilt.
-  private func finish(
-    _ place: Place, _ autoencoder: AutoencoderOperations, _ input: ModelInput, _ positions: RecordedPositions
-  ) {
-    guard options.isDense || autoencoder.scalesGradients else { return }
-    model.operations.finishDownloads()
-    let recorded = positions.range(of: input.sampleRange)
-    let kept = kept(place, recorded)
-    autoencoder.scaleGradients(kept, of: rows.values.baseAddress!, rows: recorded.count)
-    guard options.isDense else { return }
-    let dense = featureGradients[place]!.mutableValues.baseAddress!
-    autoencoder.featureGradients(
-      dense + recorded.lowerBound * autoencoder.autoencoder.features, from: kept, rows: recorded.count)
+    return model.losses(input, from: group.start(at: places[0].place, input.sampleRange))
   }
 
   private func output(
@@ -174,13 +140,14 @@ public final class FeatureGradients: GradientPass {
   ) -> OutputRecord {
     var record = OutputRecord()
     positions.description(of: samples, loss: losses).add(to: &record)
-    for (place, autoencoder) in autoencoders {
-      let values = options.isDense ? featureGradients[place]! : gradients[place]!
-      let columns = options.isDense ? autoencoder.autoencoder.features : width(place)
+    for rebuilt in places {
+      let (place, features) = (rebuilt.place, rebuilt.autoencoder.autoencoder.features)
+      let values = options.isDense ? rebuilt.featureGradients : rebuilt.gradients
+      let columns = options.isDense ? features : rebuilt.width
       record.add(PlaceValue.gradient.name(place), values, positions.range(of: samples), columns: columns)
-      let (offsets, features, featureValues) = active[place]!.rows(positions.range(of: samples))
+      let (offsets, indices, featureValues) = rebuilt.features.rows(positions.range(of: samples))
       record.add(PlaceValue.activeOffsets.name(place), offsets)
-      record.add(PlaceValue.feature.name(place), Array(features))
+      record.add(PlaceValue.feature.name(place), Array(indices))
       record.add(PlaceValue.featureValue.name(place), Array(featureValues))
       if let losses = replacedLosses[place] { record.add(PlaceValue.loss.name(place), Array(losses[samples])) }
     }
@@ -189,10 +156,11 @@ public final class FeatureGradients: GradientPass {
 
   /// The records that carry the decoders themselves, one at a time.
   public func basisRecords() -> some Sequence<OutputRecord> {
-    autoencoders.lazy.map { place, autoencoder in
+    places.lazy.map { rebuilt in
+      let autoencoder = rebuilt.autoencoder
       var record = OutputRecord()
       record.add(
-        PlaceValue.basis.name(place), autoencoder.basis(),
+        PlaceValue.basis.name(rebuilt.place), autoencoder.basis(),
         shape: [autoencoder.autoencoder.features, autoencoder.autoencoder.width])
       return record
     }

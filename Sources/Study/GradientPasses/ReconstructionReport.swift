@@ -1,12 +1,11 @@
-import TensorStream
+import TensorOperations
 
 /// What people check a sparse autoencoder by, over the positions that it rebuilt.
 public struct ReconstructionReport: Sendable {
-  public private(set) var positions = 0
-  private var activeFeatures = 0
-  private var squaredError = 0.0
-  private var squaredNorm = 0.0
-  private var sum: [Double] = []
+  public internal(set) var positions = 0
+  var activeFeatures = 0
+  /// Over all of these positions.
+  var sums: ReconstructionSums?
   /// The summed loss in nats of the samples, with the autoencoder in place and without; their predictions.
   public internal(set) var replacedLoss: Double?
   public internal(set) var loss: Double?
@@ -23,21 +22,8 @@ public struct ReconstructionReport: Sendable {
 
   /// 1 − Σ‖x − x̂‖² / Σ‖x − mean x‖²
   public var varianceExplained: Double {
-    let variance = squaredNorm - sum.reduce(0) { $0 + $1 * $1 } / Double(max(positions, 1))
-    return 1 - squaredError / variance
-  }
-
-  mutating func add(_ x: UnsafePointer<Float>, rebuilt: UnsafePointer<Float>, rows: Int, width: Int, active: Int) {
-    if sum.isEmpty { sum = Array(repeating: 0, count: width) }
-    for row in 0..<rows {
-      for i in 0..<width {
-        let (value, error) = (Double(x[row * width + i]), Double(x[row * width + i] - rebuilt[row * width + i]))
-        squaredError += error * error
-        squaredNorm += value * value
-        sum[i] += value
-      }
-    }
-    positions += rows
-    activeFeatures += active
+    guard let sums else { return .nan }
+    let variance = sums.squaredNorm - sums.sum.reduce(0) { $0 + $1 * $1 } / Double(max(positions, 1))
+    return 1 - sums.squaredError / variance
   }
 }

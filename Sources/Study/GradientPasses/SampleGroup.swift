@@ -1,6 +1,7 @@
 import Decoders
 import SystemIO
 import TensorFiles
+import TensorOperations
 import TensorStream
 
 /// Consecutive records of a tokens or activations stream whose samples go through the model together.
@@ -50,15 +51,14 @@ public struct SampleGroup {
   /// What a pass over these samples goes on from.
   ///
   /// - Parameters:
-  ///   - replacement: another activation than the captured one, of these samples' rows.
-  ///   - replaced: in which of them it is another.
+  ///   - replacement: what stands in for the captured activation, of these samples' rows, and which of them it changes.
   func start(
-    at place: Place, _ samples: Range<Int>, replacement: UnsafePointer<Float>? = nil, replaced: [Int32] = []
+    at place: Place, _ samples: Range<Int>, replacement: (activation: Tensor, rows: [Int32])? = nil
   ) -> DecoderModel.Start {
     let first = rows(of: samples).lowerBound
     return DecoderModel.Start(
-      place, activation: replacement ?? activation(place) + first * description.width(of: place.site),
-      rest: place.site.isStream ? nil : tensor(.rest, place) + first * description.width, replaced: replaced)
+      place, activation: activation(place) + first * description.width(of: place.site),
+      rest: place.site.isStream ? nil : tensor(.rest, place) + first * description.width, replacement: replacement)
   }
 
   /// The first by name of the records' tensors that has a NaN or an infinity.

@@ -23,16 +23,20 @@ import Testing
     _ x: [Float], _ w: [Float], _ targets: [Int32], softCap: Float? = nil, on device: TestDevice
   ) throws -> (losses: [Double], dx: [Float]) {
     let ops = try device.makeOperations()
-    let N = targets.count
-    let D = x.count / N
-    let (X, W, DX) = (GuardedTensor(ops, N, D, x), GuardedTensor(ops, w.count / D, D, w), GuardedTensor(ops, N, D))
-    let losses = ops.crossEntropy(
-      dx: DX.tensor, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: softCap)
+    let W = GuardedTensor(ops, w.count / (x.count / targets.count), x.count / targets.count, w)
+    defer { expectUnchanged(W, w) }
+    return try run(x, head: Matrix(W.tensor), targets, softCap: softCap, on: ops)
+  }
+
+  static func run(
+    _ x: [Float], head: Matrix, _ targets: [Int32], softCap: Float?, on ops: any TensorOperations
+  ) throws -> (losses: [Double], dx: [Float]) {
+    let (X, DX) = (GuardedTensor(ops, targets.count, head.columns, x), GuardedTensor(ops, targets.count, head.columns))
+    let losses = ops.crossEntropy(dx: DX.tensor, x: X.tensor, head: head, targets: targets, softCap: softCap)
     // Without a way back: the same losses.
-    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: Matrix(W.tensor), targets: targets, softCap: softCap)
+    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: head, targets: targets, softCap: softCap)
     #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
     expectUnchanged(X, x)
-    expectUnchanged(W, w)
     return (losses, DX.values())
   }
 

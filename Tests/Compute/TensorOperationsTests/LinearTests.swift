@@ -70,7 +70,7 @@ import Testing
     let (N, I, O) = shape
     var numbers = SeededNumbers(seed: 5)
     let half = HalfMatrix(rows: O, columns: I, type: type, &numbers)
-    for device in TestDevice.all {
+    for device in TestDevice.all + TestDevice.splitting {
       let ops = try device.makeOperations()
       let weight = ops.makeMatrix(half.matrix)
       #expect(weight.type == type || !(ops is CPUOperations), "a copy was made")

@@ -22,6 +22,35 @@ import Testing
     #expect(Array(downloaded.dropLast()) == x && downloaded.last!.isNaN)
   }
 
+  /// More copies than are under way at a time, of all rows and of some, from memory that changes at once.
+  @Test(arguments: TestDevice.all) func uploadsBesideTheWork(device: TestDevice) throws {
+    let ops = try device.makeOperations()
+    var numbers = SeededNumbers(seed: 5)
+    let (N, D) = (9, 5)
+    let choices: [[Int32]?] = [nil, [0, 4, 8], [8, 3, 3], [], nil, [5], [0, 1, 2, 3, 4, 5, 6, 7, 8]]
+    for _ in 0..<2 {
+      let x = choices.map { _ in numbers.floats(N * D) }
+      var host = [Float](repeating: .nan, count: N * D)
+      let found = choices.map { GuardedTensor(ops, $0?.count ?? N, D) }
+      for (index, rows) in choices.enumerated() {
+        host = x[index]
+        ops.upload(found[index].tensor, from: host, rows: rows)
+        host = Array(repeating: .nan, count: N * D)
+      }
+      for (index, rows) in choices.enumerated() {
+        let expected = (rows ?? Array(0..<Int32(N))).flatMap { x[index][Int($0) * D..<(Int($0) + 1) * D] }
+        #expect(found[index].values() == expected)
+      }
+    }
+    let double = ops.makeDoubleOperations()
+    let tensor = double.makeTensor(rows: 2, columns: D)
+    let y = numbers.floats(N * D)
+    double.upload(tensor, from: y, rows: [7, 2])
+    var back = [Float](repeating: .nan, count: 2 * D)
+    double.download(&back, from: tensor)
+    #expect(back == Array(y[7 * D..<8 * D] + y[2 * D..<3 * D]))
+  }
+
   /// More copies than are under way at a time, of all rows and of some, from a tensor that changes at once.
   @Test(arguments: TestDevice.all) func downloadsBesideTheWork(device: TestDevice) throws {
     let ops = try device.makeOperations()

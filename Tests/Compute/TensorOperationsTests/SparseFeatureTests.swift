@@ -30,6 +30,20 @@ import Testing
     return tensor
   }
 
+  /// Of p (rows,features) what the device finds, in host memory.
+  private func found(
+    _ operations: any TensorOperations, _ rows: Int, _ p: [Float], by activation: Activation
+  ) -> ActiveFeatures {
+    var features: [ActiveFeatures] = []
+    let onDevice = operations.activate(
+      tensor(operations, rows, p.count / max(rows, 1), p), by: activation.placed(on: operations))
+    #expect(onDevice.rowCount == rows)
+    operations.startDownload(onDevice) { features.append($0) }
+    operations.finishDownloads()
+    #expect(features.count == 1)
+    return features[0]
+  }
+
   private func values(_ operations: any TensorOperations, _ tensor: Tensor) -> [Float] {
     var values = [Float](repeating: 0, count: tensor.count)
     operations.download(&values, from: tensor)
@@ -80,35 +94,66 @@ import Testing
     #expect(relativeL2(operations.product(M, vector), product) < 1e-12)
   }
 
+  /// With factors and without; a second time from the same memory, where the first ones lay.
   @Test(arguments: shapes.flatMap { [($0, false), ($0, true)] }, TestDevice.all)
   func decodesWhatIsActive(_ matrixShape: (Shape, columnMajor: Bool), _ device: TestDevice) throws {
     let (shape, columnMajor) = matrixShape
     var numbers = SeededNumbers(seed: 4)
     let operations = try device.makeOperations()
     let (N, D, F) = (shape.rows, shape.width, shape.features)
-    let (m, b) = (numbers.floats(D * F), numbers.floats(D))
-    let rows = (0..<N).map { n -> (indices: [Int32], values: [Float]) in
-      let indices = (0..<Int32(F)).filter { ($0 + Int32(n)) % 7 == 0 }
-      return (indices, numbers.floats(indices.count))
-    }
-    let y = operations.makeTensor(rows: N, columns: D)
-    operations.decode(
-      y: y, features: ActiveFeatures(rows),
-      decoder: try matrix(operations, shape, m, columnMajor: columnMajor).transposed,
-      bias: b)
-    let expected = (0..<N).flatMap { n in
-      (0..<D).map { d in
-        zip(rows[n].indices, rows[n].values).reduce(Double(b[d])) { $0 + Double($1.1) * Double(m[d * F + Int($1.0)]) }
+    let (m, b, factors) = (numbers.floats(D * F), numbers.floats(D), numbers.floats(F))
+    let host = try matrix(CPUOperations(threads: 1), shape, m, columnMajor: columnMajor).transposed
+    let decoder = operations.makeDecoder(host)
+    #expect((decoder.rows, decoder.columns) == (F, D))
+    var kept: [ActiveFeatures] = []
+    for period in [7, 5] {
+      var p = numbers.floats(N * F)
+      for i in p.indices where (i % F + i / F) % period != 0 { p[i] = 0 }
+      let features = operations.activate(
+        tensor(operations, N, F, p), by: Activation.topMagnitudes(F).placed(on: operations))
+      operations.startDownload(features) { kept.append($0) }
+      for factors in [nil, factors] {
+        let y = GuardedTensor(operations, N, D)
+        operations.decode(
+          y: y.tensor, features: features, factors: factors.map(operations.makeRow), decoder: decoder,
+          bias: operations.makeRow(b))
+        var expected = (0..<N * D).map { Double(b[$0 % D]) }
+        for i in p.indices where p[i] != 0 {
+          let value = Double(p[i] * (factors?[i % F] ?? 1))
+          for d in 0..<D { expected[i / F * D + d] += value * Double(m[d * F + i % F]) }
+        }
+        #expect(relativeL2(y.values(), expected) < 1e-7)
       }
+      operations.finishDownloads()
+      let last = kept.last!
+      #expect(last.values == p.filter { $0 != 0 } && last.rowCount == N)
     }
-    #expect(relativeL2(values(operations, y), expected) < 1e-7)
+    #expect(kept.count == 2)
+  }
+
+  /// More features than are copied at a time lie one after another, and none at all in their turn.
+  @Test(arguments: TestDevice.all) func featuresComeDownInTheirOrder(_ device: TestDevice) throws {
+    let operations = try device.makeOperations()
+    var numbers = SeededNumbers(seed: 9)
+    let blocks = [3, 1, 5, 2, 4].map { rows in numbers.floats(rows * 50).map { rows == 1 ? -1 : $0 } }
+    var found: [ActiveFeatures] = []
+    for p in blocks {
+      let x = tensor(operations, p.count / 50, 50, p)
+      operations.startDownload(operations.activate(x, by: .relu)) { found.append($0) }
+      // What is decoded, or computed, meanwhile leaves them alone.
+      operations.upload(x, from: [Float](repeating: 0, count: x.count))
+    }
+    operations.finishDownloads()
+    #expect(found == blocks.map { ActiveFeatures(positive: $0, columns: 50) })
+    operations.finishDownloads()
+    #expect(found.count == blocks.count)
   }
 
   @Test(arguments: TestDevice.all) func activationRules(_ device: TestDevice) throws {
     let operations = try device.makeOperations()
     let p: [Float] = [0.5, -3, 2, 0.5, 0, 2, -0.1, 1]
     func active(_ activation: Activation) -> [Int32: Float] {
-      let features = operations.activate(tensor(operations, 1, p.count, p), by: activation)
+      let features = found(operations, 1, p, by: activation)
       #expect(features.rowCount == 1 && features.indices == features.indices.sorted())
       return Dictionary(uniqueKeysWithValues: zip(features.indices, features.values))
     }
@@ -135,7 +180,7 @@ import Testing
     let (N, F) = (7, 700)
     var p = numbers.floats(N * F)
     for f in 0..<F { (p[F + f], p[4 * F + f]) = (-1, 2 - Float(f) / 1000) }
-    let features = operations.activate(tensor(operations, N, F, p), by: activation)
+    let features = found(operations, N, p, by: activation)
     #expect(features.rowCount == N)
     for n in 0..<N {
       let range = features.range(ofRows: n..<n + 1)
@@ -160,11 +205,11 @@ import Testing
     let (N, F) = (60, 40)
     var p = numbers.floats(N * F)
     for f in 0..<F { (p[3 * F + f], p[59 * F + f]) = (-1, -1) }
-    let all = operations.activate(tensor(operations, N, F, p), by: .relu)
+    let all = found(operations, N, p, by: .relu)
     #expect(all.rowCount == N && all.count == all.values.count && all.offsets.last == Int64(all.count))
     let starts = [0, 1, 4, 4, 59, N]
     let blocks = zip(starts, starts.dropFirst()).map { start, end in
-      operations.activate(tensor(operations, end - start, F, Array(p[start * F..<end * F])), by: .relu)
+      found(operations, end - start, Array(p[start * F..<end * F]), by: .relu)
     }
     #expect(ActiveFeatures(joining: blocks) == all)
     #expect(ActiveFeatures(joining: [ActiveFeatures]()) == ActiveFeatures())
@@ -172,10 +217,6 @@ import Testing
       let part = all.rows(rows.0..<rows.1)
       #expect(ActiveFeatures(offsets: part.offsets, indices: Array(part.indices), values: Array(part.values)) == block)
     }
-    var scaled = all
-    scaled.scale(by: (0..<F).map { Float($0) })
-    #expect(scaled.values == zip(all.indices, all.values).map { Float($0) * $1 })
-    #expect(scaled.offsets == all.offsets && scaled.indices == all.indices)
   }
 
   /// The k largest of many, against sorting, with ties.
@@ -184,7 +225,7 @@ import Testing
     var numbers = SeededNumbers(seed: UInt64(k))
     let operations = try device.makeOperations()
     let p = numbers.floats(1000).map { ($0 * 50).rounded() / 50 }
-    let found = operations.activate(tensor(operations, 1, p.count, p), by: .topK(k))
+    let found = found(operations, 1, p, by: .topK(k))
     let expected = p.indices.sorted { (-p[$0], $0) < (-p[$1], $1) }.prefix(k).filter { p[$0] > 0 }.sorted()
     #expect(found.indices.map { Int($0) } == expected)
   }
@@ -192,18 +233,19 @@ import Testing
   @Test(arguments: TestDevice.all) func notANumberStaysActive(_ device: TestDevice) throws {
     let operations = try device.makeOperations()
     for activation in [Activation.relu, .topK(1), .topMagnitudes(1), .groupMax(groups: 1)] {
-      let features = operations.activate(tensor(operations, 1, 3, [1, .nan, 2]), by: activation)
+      let features = found(operations, 1, [1, .nan, 2], by: activation)
       #expect(features.values.contains { $0.isNaN }, "\(activation)")
     }
   }
 }
 
 extension ActiveFeatures {
-  /// - Parameter rows: of each row the features and their values.
-  fileprivate init(_ rows: [(indices: [Int32], values: [Float])]) {
+  /// What is above 0 of a matrix.
+  fileprivate init(positive p: [Float], columns: Int) {
+    let active = p.indices.filter { p[$0] > 0 }
     self.init(
-      offsets: rows.reduce(into: [0]) { $0.append($0.last! + Int64($1.indices.count)) },
-      indices: rows.flatMap(\.indices), values: rows.flatMap(\.values))
+      offsets: (0...p.count / columns).map { row in Int64(active.count { $0 < row * columns }) },
+      indices: active.map { Int32($0 % columns) }, values: active.map { p[$0] })
   }
 }
 

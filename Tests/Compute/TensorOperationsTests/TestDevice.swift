@@ -13,13 +13,16 @@ struct TestDevice: Sendable, CustomTestStringConvertible {
     TestDevice(testDescription: "cpu, threads: \(threads)") { try CPUOperations(threads: threads) }
   }
 
-  static let all = processors + standIns + gpus
+  static let all = processors + standIns(.float32) + gpus(.float32)
 
-  private static var standIns: [TestDevice] {
+  /// Where a product is the sum of several of halves.
+  static let splitting = standIns(.split) + gpus(.split)
+
+  private static func standIns(_ precision: Precision) -> [TestDevice] {
     guard let folder = StandInGPU.folder else { return [] }
     return [0, 1].map { index in
-      TestDevice(testDescription: "stand-in \(index)") {
-        let operations = try CUDAOperations(device: index, folder: folder)
+      TestDevice(testDescription: "stand-in \(index), \(precision.rawValue)") {
+        let operations = try CUDAOperations(device: index, precision: precision, folder: folder)
         // Everything at once, or tiles of the smallest size.
         if index == 1 { operations.heldNumbers = 0 }
         return operations
@@ -27,9 +30,11 @@ struct TestDevice: Sendable, CustomTestStringConvertible {
     }
   }
 
-  private static var gpus: [TestDevice] {
+  private static func gpus(_ precision: Precision) -> [TestDevice] {
     guard (try? CUDAOperations()) != nil else { return [] }
-    return [TestDevice(testDescription: "cuda:0") { try CUDAOperations() }]
+    return [
+      TestDevice(testDescription: "cuda:0, \(precision.rawValue)") { try CUDAOperations(precision: precision) }
+    ]
   }
 }
 

@@ -236,9 +236,15 @@ struct Captured {
         try body(
           DecoderModel.Start(
             place, activation: activation.baseAddress!, rest: self.rest == nil ? nil : rest.baseAddress,
-            replaced: replaced))
+            replacement: replaced.isEmpty ? nil : (onDevice(activation), replaced)))
       }
     }
+  }
+
+  private func onDevice(_ activation: UnsafeBufferPointer<Float>) -> Tensor {
+    let tensor = model.operations.makeTensor(rows: batch.rowCount, columns: activation.count / batch.rowCount)
+    model.operations.upload(tensor, from: activation.baseAddress!)
+    return tensor
   }
 
   /// Shows each place's gradients, (N,W), in the order in which they were recorded first.

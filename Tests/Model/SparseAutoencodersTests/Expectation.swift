@@ -47,7 +47,9 @@ struct Expectation {
     let (D, F) = (autoencoder.width, autoencoder.features)
     let x = inputs.joined().map { Float($0) }
     var rebuilt = [Float](repeating: .nan, count: inputs.count * D)
-    let active = operations.rebuild(&rebuilt, from: x, rows: inputs.count)
+    let device = operations.operations
+    let scalings = device.makeTensor(rows: inputs.count, columns: InputNormalization.Scaling.columns)
+    let active = operations.rebuild(&rebuilt, from: x, rows: inputs.count, scalings: scalings)
     var dense = [Double](repeating: 0, count: inputs.count * F)
     for row in 0..<active.rowCount {
       for i in active.range(ofRows: row..<row + 1) {
@@ -61,9 +63,13 @@ struct Expectation {
       distance(rebuilt.map { Double($0) }, Array(decoded.joined())) < tolerance, "rebuilt",
       sourceLocation: sourceLocation)
     var g = outputGradients.joined().map { Float($0) }
-    operations.scaleGradients(&g, of: x, rows: inputs.count)
+    let scaled = device.makeTensor(rows: inputs.count, columns: D)
+    device.upload(scaled, from: g)
+    operations.scaleGradients(scaled, scalings: scalings)
+    device.download(&g, from: scaled)
     var gradients = [Float](repeating: .nan, count: inputs.count * F)
     operations.featureGradients(&gradients, from: g, rows: inputs.count)
+    device.finishDownloads()
     #expect(
       distance(gradients.map { Double($0) }, Array(featureGradients.joined())) < tolerance, "dense gradients",
       sourceLocation: sourceLocation)

@@ -26,6 +26,19 @@ static unsigned atomicAdd(unsigned *sum, unsigned value) {
   return before;
 }
 
+static unsigned atomicMax(unsigned *largest, unsigned value) {
+  unsigned before = *largest;
+  if (value > before) *largest = value;
+  return before;
+}
+
+static unsigned short narrowed_half(float x) {
+  _Float16 half = (_Float16)x;
+  unsigned short bits;
+  memcpy(&bits, &half, sizeof bits);
+  return bits;
+}
+
 static float __uint_as_float(unsigned bits) {
   float value;
   memcpy(&value, &bits, sizeof value);

@@ -13,6 +13,7 @@
 //   STAND_IN_CAPABILITY compute capability, e.g. 90
 //   STAND_IN_MEMORY     bytes of memory of a GPU
 #include <algorithm>
+#include <cmath>
 #include <csetjmp>
 #include <cstdarg>
 #include <cstdio>
@@ -94,9 +95,10 @@ thread_local long currentDevice = -1;
 // Work on the stream of nobody in particular is done at once; a copy on another stream as late as it may be: when
 // somebody waits for an event that was recorded behind it.
 struct Copy {
-  void *destination;
-  unsigned long long source;
+  void *host;
+  unsigned long long device;
   size_t count;
+  bool isUpload;
 };
 
 struct Stream {
@@ -116,6 +118,8 @@ struct Event {
 // Of each thread: tests side by side have the same GPU, and one does not wait for another's work.
 thread_local long begunWork = 0;
 std::map<void *, size_t> pinned;
+// By the start of an allocation: the last piece of work that copied from it.
+thread_local std::map<char *, long> lastCopies;
 
 // MARK: - Kernels
 
@@ -329,6 +333,7 @@ int cuMemAlloc_v2(unsigned long long *address, size_t count) {
   char *start = memory + (pages - count) / 8 * 8;
   allocations[start] = count;
   allocated += count;
+  lastCopies.erase(start);
   *address = (unsigned long long)start | mark;
   return success;
 }
@@ -366,6 +371,7 @@ int cuMemcpyDtoD_v2(unsigned long long destination, unsigned long long source, s
   if (!to || !from) return illegalAddress;
   memmove(to, from, count);
   begunWork++;
+  lastCopies[(--allocations.upper_bound(from))->first] = begunWork;
   return success;
 }
 
@@ -401,24 +407,33 @@ int cuEventRecord(Event *event, Stream *stream) {
   return success;
 }
 
+// Copies what was to be copied before the event.
+static int perform(Event *event) {
+  if (!event->stream) return event->work < 0 ? invalidValue : success;
+  for (size_t &i = event->stream->done; i < event->copies; i++) {
+    Copy copy = event->stream->waiting[i];
+    char *memory = place(copy.device, copy.count);
+    if (!memory) return illegalAddress;
+    if (copy.isUpload)
+      memcpy(memory, copy.host, copy.count);
+    else
+      memcpy(copy.host, memory, copy.count);
+  }
+  return success;
+}
+
 int cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
   ENTER_CONTEXT("cuStreamWaitEvent");
-  // Only the work is ever waited for.
-  if (!stream || event->stream || event->work < 0) return invalidValue;
+  // The work waits for copies, and copies for the work.
+  if (!stream) return event->stream ? perform(event) : invalidValue;
+  if (event->stream || event->work < 0) return invalidValue;
   stream->seen = std::max(stream->seen, event->work);
   return success;
 }
 
 int cuEventSynchronize(Event *event) {
   ENTER_CONTEXT("cuEventSynchronize");
-  if (!event->stream) return event->work < 0 ? invalidValue : success;
-  for (size_t &i = event->stream->done; i < event->copies; i++) {
-    Copy copy = event->stream->waiting[i];
-    char *from = place(copy.source, copy.count);
-    if (!from) return illegalAddress;
-    memcpy(copy.destination, from, copy.count);
-  }
-  return success;
+  return perform(event);
 }
 
 int cuMemcpyDtoHAsync_v2(void *destination, unsigned long long source, size_t count, Stream *stream) {
@@ -427,7 +442,18 @@ int cuMemcpyDtoHAsync_v2(void *destination, unsigned long long source, size_t co
   if (found == pinned.end() || found->second < count || !place(source, count) || !stream) return invalidValue;
   // A copy that has not waited for what makes its source.
   if (stream->seen < begunWork) return launchFailed;
-  stream->waiting.push_back({destination, source, count});
+  stream->waiting.push_back({destination, source, count, false});
+  return success;
+}
+
+int cuMemcpyHtoDAsync_v2(unsigned long long destination, void *source, size_t count, Stream *stream) {
+  ENTER_CONTEXT("cuMemcpyHtoDAsync_v2", " %zu", count);
+  auto found = pinned.find(source);
+  char *to = place(destination, count);
+  if (found == pinned.end() || found->second < count || !to || !stream) return invalidValue;
+  // A copy that has not waited until what is there was taken.
+  if (stream->seen < lastCopies[(--allocations.upper_bound(to))->first]) return launchFailed;
+  stream->waiting.push_back({source, destination, count, true});
   return success;
 }
 
@@ -487,10 +513,43 @@ int cuLaunchKernel(
 
 // MARK: - libcublas
 
-int cublasCreate_v2(void **handle) {
+struct Products {
+  // Whether the factors of sums lie in the GPU's memory.
+  bool factorsOnDevice = false;
+};
+
+int cublasCreate_v2(Products **handle) {
   ENTER("cublasCreate_v2");
-  *handle = &allocated;
+  *handle = new Products;
   return success;
+}
+
+int cublasSetPointerMode_v2(Products *handle, int mode) {
+  ENTER("cublasSetPointerMode_v2");
+  handle->factorsOnDevice = mode == 1;
+  return success;
+}
+
+// What tensor cores make of products of halves: Hopper adds 16 of them and the sum so far, each cut off 25 bits behind
+// the largest, and cuts the new sum off to 24 bits. An H200's relative errors are this function's to two digits.
+float tensorCoreSum(const double *a, const double *b, int count) {
+  double sum = 0;
+  for (int first = 0; first < count; first += 16) {
+    int last = std::min(first + 16, count);
+    double largest = fabs(sum), terms[16];
+    for (int l = first; l < last; l++) largest = std::max(largest, fabs(terms[l - first] = a[l] * b[l]));
+    if (!std::isfinite(largest)) largest = 0;
+    double unit = largest > 0 ? scalbn(1.0, ilogb(largest) - 25) : 1;
+    double next = largest > 0 ? trunc(sum / unit) * unit : sum;
+    for (int l = first; l < last; l++)
+      next += largest > 0 ? trunc(terms[l - first] / unit) * unit : terms[l - first];
+    if (next != 0 && std::isfinite(next)) {
+      unit = scalbn(1.0, ilogb(next) - 23);
+      next = trunc(next / unit) * unit;
+    }
+    sum = next;
+  }
+  return (float)sum;
 }
 
 int cublasGetVersion_v2(void *, int *version) {
@@ -499,34 +558,48 @@ int cublasGetVersion_v2(void *, int *version) {
   return success;
 }
 
-// C = alpha · op(A) · op(B) + beta · C by columns, op(A) being (m,k) and op(B) (k,n), summed in double.
+// C = alpha · op(A) · op(B) + beta · C by columns, op(A) being (m,k) and op(B) (k,n): of Float summed in double, of halves
+// as tensor cores sum.
 int cublasGemmEx(
-    void *, int isATransposed, int isBTransposed, int m, int n, int k, const float *alpha, unsigned long long a,
+    Products *handle, int isATransposed, int isBTransposed, int m, int n, int k, const float *alpha, unsigned long long a,
     int typeA, int lda, unsigned long long b, int typeB, int ldb, const float *beta, unsigned long long c, int typeC,
     int ldc, int computeType, int) {
   ENTER_CONTEXT("cublasGemmEx", " %d %d %d %d", m, n, k, computeType);
   begunWork++;
-  if (typeA != 0 || typeB != 0 || typeC != 0 || m <= 0 || n <= 0 || k < 0) return 7;
+  bool areHalves = typeA == 2;
+  if ((typeA != 0 && !areHalves) || typeB != typeA || typeC != 0 || m <= 0 || n <= 0 || k < 0) return 7;
+  if (handle->factorsOnDevice) {
+    alpha = (const float *)place((unsigned long long)alpha, sizeof *alpha);
+    beta = (const float *)place((unsigned long long)beta, sizeof *beta);
+    if (!alpha || !beta) return 7;
+  }
   int bits = computeType == 68 ? 24 : computeType == 77 ? 11 : computeType == 75 ? 8 : 0;
-  if (bits == 0) return 7;
-  auto check = [](unsigned long long address, long columns, long rows, long distance) -> float * {
-    return distance < rows ? nullptr : (float *)place(address, ((columns - 1) * distance + rows) * sizeof(float));
+  if (bits == 0 || (areHalves && bits != 24)) return 7;
+  auto check = [](unsigned long long address, long columns, long rows, long distance, size_t size) -> char * {
+    return distance < rows ? nullptr : place(address, ((columns - 1) * distance + rows) * size);
   };
-  float *A = isATransposed ? check(a, m, k, lda) : check(a, k, m, lda);
-  float *B = isBTransposed ? check(b, k, n, ldb) : check(b, n, k, ldb);
-  float *C = check(c, n, m, ldc);
+  size_t size = areHalves ? sizeof(_Float16) : sizeof(float);
+  char *A = isATransposed ? check(a, m, k, lda, size) : check(a, k, m, lda, size);
+  char *B = isBTransposed ? check(b, k, n, ldb, size) : check(b, n, k, ldb, size);
+  float *C = (float *)check(c, n, m, ldc, sizeof(float));
   if (!A || !B || !C) return 7;
+  auto number = [&](const char *matrix, size_t at) -> double {
+    return areHalves ? (double)((const _Float16 *)matrix)[at] : rounded(((const float *)matrix)[at], bits);
+  };
   // By columns of k, so that the inner loop runs along memory.
   std::vector<double> left((size_t)m * k);
   for (int i = 0; i < m; i++)
     for (int l = 0; l < k; l++)
-      left[(size_t)i * k + l] = rounded(isATransposed ? A[(size_t)i * lda + l] : A[(size_t)l * lda + i], bits);
+      left[(size_t)i * k + l] = number(A, isATransposed ? (size_t)i * lda + l : (size_t)l * lda + i);
   std::vector<double> right(k);
   for (int j = 0; j < n; j++) {
-    for (int l = 0; l < k; l++) right[l] = rounded(isBTransposed ? B[(size_t)l * ldb + j] : B[(size_t)j * ldb + l], bits);
+    for (int l = 0; l < k; l++) right[l] = number(B, isBTransposed ? (size_t)l * ldb + j : (size_t)j * ldb + l);
     for (int i = 0; i < m; i++) {
       double sum = 0;
-      for (int l = 0; l < k; l++) sum += left[(size_t)i * k + l] * right[l];
+      if (areHalves)
+        sum = tensorCoreSum(&left[(size_t)i * k], right.data(), k);
+      else
+        for (int l = 0; l < k; l++) sum += left[(size_t)i * k + l] * right[l];
       float *place = C + (size_t)j * ldc + i;
       *place = (float)(*alpha * sum + (*beta == 0 ? 0 : *beta * *place));
     }

@@ -44,8 +44,21 @@ public final class CPUOperations: TensorOperations {
       rows: rows, columns: columns, address: buffer.address.assumingMemoryBound(to: Float.self), owner: buffer)
   }
 
-  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
-    destination.address.update(from: source, count: destination.count)
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>, rows: [Int32]?) {
+    guard let rows else { return destination.address.update(from: source, count: destination.count) }
+    precondition(rows.count == destination.rows)
+    copyRows(to: destination.address, from: source, columns: destination.columns, rows)
+  }
+
+  /// destination[n] = source[rows[n]]
+  func copyRows(
+    to destination: UnsafeMutablePointer<Float>, from source: UnsafePointer<Float>, columns: Int, _ rows: [Int32]
+  ) {
+    split(rows.count) { places in
+      for place in places {
+        (destination + place * columns).update(from: source + Int(rows[place]) * columns, count: columns)
+      }
+    }
   }
 
   public func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor) {
@@ -54,11 +67,8 @@ public final class CPUOperations: TensorOperations {
 
   public func startDownload(_ destination: UnsafeMutablePointer<Float>, from source: Tensor, rows: [Int32]?) {
     guard let rows else { return download(destination, from: source) }
-    let columns = source.columns
-    for (place, row) in rows.enumerated() {
-      precondition(row >= 0 && row < source.rows)
-      (destination + place * columns).update(from: source.address + Int(row) * columns, count: columns)
-    }
+    precondition(rows.allSatisfy { $0 >= 0 && $0 < source.rows })
+    copyRows(to: destination, from: source.address, columns: source.columns, rows)
   }
 
   public func finishDownloads() {}

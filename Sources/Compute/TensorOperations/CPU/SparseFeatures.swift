@@ -6,20 +6,23 @@ private let featureTile = 512
 private let partsOfThread = 8
 
 extension CPUOperations {
-  public func scaleColumns(_ x: Tensor, by factors: [Float]) {
+  /// The same memory, whose columns `decode` reads along their lines.
+  public func makeDecoder(_ host: Matrix) -> Matrix { host }
+
+  public func scaleColumns(_ x: Tensor, by factors: Tensor) {
     precondition(factors.count == x.columns)
     split(x.rows) { rows in
       for row in rows {
         let x_t = x.address + row * x.columns
-        for i in 0..<x.columns { x_t[i] *= factors[i] }
+        for i in 0..<x.columns { x_t[i] *= factors.address[i] }
       }
     }
   }
 
   /// Threads fill parts of rows, which are then put together.
-  public func activate(_ p: Tensor, by activation: Activation) -> ActiveFeatures {
+  public func activate(_ p: Tensor, by rule: ActivationRule<Tensor>) -> any DeviceFeatures {
     let F = p.columns
-    let thresholds = activation.thresholds(features: F)
+    let thresholds = rule.thresholds(features: F)
     let parts = min(p.rows, partsOfThread * threads)
     var found = [ActiveFeatures](repeating: ActiveFeatures(), count: parts)
     found.withUnsafeMutableBufferPointer { found in
@@ -29,7 +32,7 @@ extension CPUOperations {
         var own = ActiveFeatures()
         for row in p.rows * part / parts..<p.rows * (part + 1) / parts {
           let p_t = UnsafeMutableBufferPointer(start: p.address + row * F, count: F)
-          let count = activation.findFeatures(of: p_t, thresholds: thresholds, in: candidates)
+          let count = rule.findFeatures(of: p_t, thresholds: thresholds, in: candidates)
           own.appendRow(UnsafeBufferPointer(rebasing: candidates[..<count]), of: p_t.baseAddress!)
         }
         found[part] = own
@@ -38,8 +41,17 @@ extension CPUOperations {
     return ActiveFeatures(joining: found)
   }
 
-  public func decode(y: Tensor, features: ActiveFeatures, decoder: Matrix, bias: [Float]) {
+  public func startDownload(_ features: any DeviceFeatures, _ take: @escaping (ActiveFeatures) -> Void) {
+    take(features as! ActiveFeatures)
+  }
+
+  public func decode(y: Tensor, features: any DeviceFeatures, factors: Tensor?, decoder: Matrix, bias: Tensor) {
+    var features = features as! ActiveFeatures
     precondition(y.hasShape(features.rowCount, decoder.columns) && bias.count == decoder.columns)
+    if let factors {
+      precondition(factors.count == decoder.rows)
+      features.scale(by: factors.address)
+    }
     features.offsets.withUnsafeBufferPointer { offsets in
       features.indices.withUnsafeBufferPointer { indices in
         features.values.withUnsafeBufferPointer { values in
@@ -51,8 +63,9 @@ extension CPUOperations {
 
   private func decode(
     _ y: Tensor, _ offsets: UnsafeBufferPointer<Int64>, _ indices: UnsafeBufferPointer<Int32>,
-    _ values: UnsafeBufferPointer<Float>, _ decoder: Matrix, _ bias: [Float]
+    _ values: UnsafeBufferPointer<Float>, _ decoder: Matrix, _ bias: Tensor
   ) {
+    let bias = bias.address
     if decoder.isColumnMajor {
       // Each of the decoder's columns is read for all positions while it is in cache.
       split(decoder.columns) { columns in
@@ -154,12 +167,12 @@ extension CPUOperations {
   }
 }
 
-extension Activation {
+extension ActivationRule<Tensor> {
   /// What p must exceed to be active, for the rules that are nothing else.
   fileprivate func thresholds(features: Int) -> [Float]? {
     switch self {
     case .threshold(let threshold): Array(repeating: max(threshold, 0), count: features)
-    case .thresholds(let thresholds): thresholds.map { max($0, 0) }
+    case .thresholds(let thresholds): (0..<features).map { max(thresholds.address[$0], 0) }
     default: nil
     }
   }
@@ -196,8 +209,8 @@ extension Activation {
         if !(p[best] <= 0) { keep(best) }
       }
     case .gated(let gateBias, let magnitudeFactors, let magnitudeBias):
-      for i in 0..<p.count where !(p[i] + gateBias[i] <= 0) {
-        p[i] = magnitudeFactors[i] * p[i] + magnitudeBias[i]
+      for i in 0..<p.count where !(p[i] + gateBias.address[i] <= 0) {
+        p[i] = magnitudeFactors.address[i] * p[i] + magnitudeBias.address[i]
         if !(p[i] <= 0) { keep(i) }
       }
     }

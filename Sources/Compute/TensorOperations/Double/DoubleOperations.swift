@@ -33,9 +33,13 @@ public final class DoubleOperations: PassOperations {
       rows: rows, columns: columns, address: buffer.address.assumingMemoryBound(to: Float.self), owner: buffer)
   }
 
-  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
-    let values = destination.doubles
-    for i in 0..<destination.count { values[i] = Double(source[i]) }
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Float>, rows: [Int32]?) {
+    precondition(rows.map { $0.count == destination.rows } ?? true)
+    let columns = destination.columns
+    for place in 0..<destination.rows {
+      let (values, row) = (destination.doubles(row: place), source + (rows.map { Int($0[place]) } ?? place) * columns)
+      for i in 0..<columns { values[i] = Double(row[i]) }
+    }
   }
 
   public func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor) {

@@ -87,13 +87,7 @@ final class LaterAttention {
     }
   }
 
-  private func downloaded(_ tensor: Tensor) -> [Float] {
-    [Float](unsafeUninitializedCapacity: rows.count * tensor.columns) { values, count in
-      pass.operations.startDownload(values.baseAddress!, from: tensor, rows: rows)
-      pass.operations.finishDownloads()
-      count = rows.count * tensor.columns
-    }
-  }
+  private func downloaded(_ tensor: Tensor) -> [Float] { pass.operations.downloaded(tensor, rows: rows) }
 
   private func made(_ values: [Float]) -> Tensor {
     let tensor = double.makeTensor(rows: rows.count, columns: values.count / rows.count)

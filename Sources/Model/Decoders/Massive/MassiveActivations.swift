@@ -15,9 +15,10 @@ package enum MassiveActivations {
   /// - Parameter lengths: the residual stream's at each of the sample's positions, layer by layer.
   package static func prefix(lengths: some Sequence<[Double]>) -> Int {
     lengths.reduce(0) { longest, layer in
-      let quartile = layer.sorted()[layer.count / 4]
       let largest = layer.max()!
-      guard largest > settled * quartile else { return longest }
+      // Whether the lower quartile is so small, which sorting would tell more slowly. 64 is a power of two: nothing rounds.
+      guard layer.count(where: { settled * $0 < largest }) > layer.count / 4 else { return longest }
+      let quartile = layer.sorted()[layer.count / 4]
       let last = layer.lastIndex { $0 > onItsWay * quartile && $0 < largest / 2 }
       return max(longest, last.map { $0 + 1 } ?? 0)
     }

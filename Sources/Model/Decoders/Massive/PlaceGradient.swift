@@ -10,6 +10,20 @@ public struct PlaceGradient {
 
   public var columns: Int { values.columns }
 
+  /// Of the `wanted` rows those that it has, by their places among these.
+  public func places(of wanted: [Int32]) -> [Int] {
+    guard let rows else { return Array(wanted.indices) }
+    let own = Set(rows)
+    return wanted.indices.filter { own.contains(wanted[$0]) }
+  }
+
+  /// Puts rows that it has into a tensor of the device that the pass runs on, one after another.
+  public func copy(_ destination: Tensor, rows wanted: [Int32], _ device: any TensorOperations) {
+    guard let rows else { return device.gatherRows(destination, from: values, rows: wanted) }
+    let indices = wanted.map { Int32(rows.firstIndex(of: $0)!) }
+    device.upload(destination, from: operations.downloaded(values, rows: indices))
+  }
+
   /// Begins to copy those of the `wanted` rows that it has, each to its place among them, as
   /// `PassOperations.startDownload`.
   public func startDownload(_ destination: UnsafeMutablePointer<Float>, rows wanted: [Int32]) {

@@ -1,0 +1,122 @@
+import CUDAOperations
+import TensorOperations
+import TestSupport
+import Testing
+
+/// Products of Float with matrices of halves on tensor cores, whose sums are cut off and not rounded.
+@Suite(.enabled(if: !TestDevice.splitting.isEmpty, "\(StandInGPU.absence)"))
+struct SplitProductTests {
+  /// An inner dimension that whole sums of tensor cores would shrink by 5e-6. The error along the result is what averages
+  /// over positions keep.
+  @Test(arguments: TestDevice.splitting) func longSumsAreAsExactAsThoseOfFloat(device: TestDevice) throws {
+    let (N, I, O) = (6, 4864, 20)
+    var numbers = SeededNumbers(seed: 31)
+    let half = HalfMatrix(rows: O, columns: I, type: .bf16, &numbers)
+    let x = numbers.floats(N * I)
+    let ops = try device.makeOperations()
+    let weight = ops.makeMatrix(half.matrix)
+    let (X, Y) = (GuardedTensor(ops, N, I, x), GuardedTensor(ops, N, O))
+    ops.linear(y: Y.tensor, x: X.tensor, weight: weight)
+    let expected = Oracle.linear(doubles(x), half.values, inputs: I, outputs: O)
+    let errors = zip(Y.values(), expected).map { Double($0) - $1 }
+    let along = dot(errors, expected) / dot(expected, expected)
+    #expect(relativeL2(Y.values(), expected) < 1e-6 && abs(along) < 8e-7, "\(along)")
+
+    // The other way, along the outputs.
+    let wide = HalfMatrix(rows: I, columns: O, type: .bf16, &numbers)
+    let (long, DX) = (numbers.floats(N * I), GuardedTensor(ops, N, O))
+    let DY = GuardedTensor(ops, N, I, long)
+    ops.linearBackward(dx: DX.tensor, dy: DY.tensor, weight: ops.makeMatrix(wide.matrix))
+    var transposed = [Double](repeating: 0, count: I * O)
+    for i in 0..<I { for o in 0..<O { transposed[o * I + i] = wide.values[i * O + o] } }
+    #expect(relativeL2(DX.values(), Oracle.linear(doubles(long), transposed, inputs: I, outputs: O)) < 1e-6)
+    for (tensor, values) in [(X, x), (DY, long)] { expectUnchanged(tensor, values) }
+  }
+
+  /// Rows between 1e-7 and 1e5, one of nothing but zeros, and within a row numbers as far apart: each row is as exact as
+  /// the others, but for those of less than 2⁻²⁸ of the largest.
+  @Test(arguments: TestDevice.splitting) func rowsOfAnySize(device: TestDevice) throws {
+    let (I, O) = (96, 33)
+    var numbers = SeededNumbers(seed: 32)
+    let half = HalfMatrix(rows: O, columns: I, type: .bf16, &numbers)
+    let sizes: [Float] = [1e5, 1, 0, 1e-2, 3e4, 1e-3]
+    var x = sizes.flatMap { size in numbers.floats(I).map { $0 * size } }
+    x[3 * I + 7] = 9e4
+    let ops = try device.makeOperations()
+    let (X, Y) = (GuardedTensor(ops, sizes.count, I, x), GuardedTensor(ops, sizes.count, O))
+    ops.linear(y: Y.tensor, x: X.tensor, weight: ops.makeMatrix(half.matrix))
+    let (found, expected) = (Y.values(), Oracle.linear(doubles(x), half.values, inputs: I, outputs: O))
+    for row in sizes.indices where sizes[row] > 0 {
+      let error = relativeL2(Array(found[row * O..<(row + 1) * O]), Array(expected[row * O..<(row + 1) * O]))
+      #expect(error < 1e-6, "row \(row): \(error)")
+    }
+    #expect(found[2 * O..<3 * O].allSatisfy { $0 == 0 })
+  }
+
+  /// NaN and infinity stay in their rows.
+  @Test(arguments: TestDevice.splitting) func whatIsNotANumberStaysInItsRow(device: TestDevice) throws {
+    var numbers = SeededNumbers(seed: 33)
+    let (I, O) = (40, 3)
+    let half = HalfMatrix(rows: O, columns: I, type: .f16, &numbers)
+    var x = numbers.floats(3 * I)
+    (x[4], x[I + 5]) = (.nan, .infinity)
+    let ops = try device.makeOperations()
+    let Y = GuardedTensor(ops, 3, O)
+    ops.linear(y: Y.tensor, x: GuardedTensor(ops, 3, I, x).tensor, weight: ops.makeMatrix(half.matrix))
+    let last = Oracle.linear(doubles(Array(x[(2 * I)...])), half.values, inputs: I, outputs: O)
+    #expect(
+      Y.values()[..<(2 * O)].allSatisfy { !$0.isFinite } && relativeL2(Array(Y.values()[(2 * O)...]), last) < 1e-6)
+  }
+
+  /// Several matrices at once, one of them of Float, give what they give one by one.
+  @Test(arguments: TestDevice.splitting) func severalMatricesOfTheSameRows(device: TestDevice) throws {
+    var numbers = SeededNumbers(seed: 34)
+    let (N, I) = (5, 70)
+    let halves = [17, 40].map { HalfMatrix(rows: $0, columns: I, type: .bf16, &numbers) }
+    let ops = try device.makeOperations()
+    let (x, w, b) = (numbers.floats(N * I), numbers.floats(9 * I), numbers.floats(17))
+    let (X, W, B) = (GuardedTensor(ops, N, I, x), GuardedTensor(ops, 9, I, w), GuardedTensor(ops, 1, 17, b))
+    let matrices = halves.map { ops.makeMatrix($0.matrix).transposed } + [Matrix(W.tensor).transposed]
+    let together = matrices.map { GuardedTensor(ops, N, $0.columns) }
+    let alone = matrices.map { GuardedTensor(ops, N, $0.columns) }
+    ops.products(
+      matrices.indices.map { LinearMap(y: together[$0].tensor, matrix: matrices[$0], bias: $0 == 0 ? B.tensor : nil) },
+      of: X.tensor)
+    for index in matrices.indices {
+      ops.product(
+        y: alone[index].tensor, x: X.tensor, matrix: matrices[index], bias: index == 0 ? B.tensor : nil,
+        accumulate: false)
+      #expect(together[index].values() == alone[index].values())
+    }
+    let expected = Oracle.linear(doubles(x), halves[0].values, inputs: I, outputs: 17).enumerated().map {
+      $1 + Double(b[$0 % 17])
+    }
+    #expect(relativeL2(together[0].values(), expected) < 1e-6)
+  }
+
+  /// A head in half precision, by tiles and at once, its prominent words among them.
+  @Test(arguments: [nil, 3] as [Float?]) func crossEntropyOfAHeadInHalves(softCap: Float?) throws {
+    let (N, D, V) = (9, 24, 1301)
+    var numbers = SeededNumbers(seed: 35)
+    let head = HalfMatrix(rows: V, columns: D, type: .bf16, &numbers)
+    // The sizes of rows make words between nearly equal and all but certain.
+    let x = (0..<N).flatMap { row in numbers.floats(D, scale: Float(1 << row) / 8) }
+    let targets = (0..<N).map { $0 % 4 == 3 ? -1 : Int32($0 * 137 % V) }
+    let rows = (0..<N).map { doubles(Array(x[$0 * D..<($0 + 1) * D])) }
+    let losses = rows.indices.map {
+      Oracle.crossEntropy(rows[$0], w: head.values, target: targets[$0], softCap: softCap)
+    }
+    let gradients = rows.indices.map {
+      Oracle.crossEntropyGradient(rows[$0], w: head.values, target: targets[$0], softCap: softCap)
+    }
+    for device in TestDevice.splitting {
+      let ops = try device.makeOperations()
+      let found = try CrossEntropyTests.run(x, head: ops.makeMatrix(head.matrix), targets, softCap: softCap, on: ops)
+      #expect(relativeL2(found.losses, losses) < 1e-6)
+      for row in 0..<N where targets[row] >= 0 {
+        let error = relativeL2(Array(found.dx[row * D..<(row + 1) * D]), gradients[row])
+        #expect(error < 1e-5, "\(device.testDescription), row \(row): \(error)")
+      }
+    }
+  }
+}
