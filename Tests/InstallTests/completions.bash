@@ -68,7 +68,7 @@ offers "$files" sae-effect --features ''
 offers 'max-length|none' wt-tokenize --padding ''
 offers 'auto|cpu|cuda' act-grad --device ''
 offers 'cpu|cuda' act-grad --device c
-offers 'bf16|float32|split|tf32' act-grad --precision ''
+offers 'auto|bf16|float32|split|tf32' act-grad --precision ''
 # Layers, of the model where it is known.
 offers '0|0-3|1|2|3|all' qwen-capture --model demo/model --layers ''
 offers '0-0|0-1|0-2|0-3' act-grad --model demo/model --layers 0-

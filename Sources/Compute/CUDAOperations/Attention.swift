@@ -51,9 +51,21 @@ extension CUDAOperations {
       } + numbers(of: shape, rows: N)
     run(
       "attention_backward_query", tiles: tiles.count, heads: shape.heads, shape, [.address(dQuery.device)] + inputs)
+    // A block for each query head, which are several times as many as key heads; those of a key head are added up then.
+    let isShared = shape.heads > shape.keyValueHeads
+    let bytes = N * shape.queryWidth * MemoryLayout<Float>.stride
+    let ofHeads = [(dKey, "keys"), (dValue, "values")].map { gradient, name in
+      isShared ? scratch("gradients of query heads at \(name)", bytes: bytes) : gradient.device
+    }
     run(
-      "attention_backward_key", tiles: tiles.count, heads: shape.keyValueHeads, shape,
-      [.address(dKey.device), .address(dValue.device)] + inputs)
+      "attention_backward_key", tiles: tiles.count, heads: shape.heads, shape,
+      ofHeads.map { .address($0) } + inputs)
+    guard isShared else { return }
+    for (gradient, parts) in zip([dKey, dValue], ofHeads) {
+      device.run(
+        "attention_add_heads", elements: gradient.count, .address(gradient.device), .address(parts),
+        .int(shape.heads / shape.keyValueHeads), .int(shape.headWidth), .long(gradient.count))
+    }
   }
 
   /// Columns that the kernels for such heads have at a time.
@@ -104,6 +116,15 @@ private let attentionDeltaKernel = #"""
       double sum = 0;
       for (int w = 0; w < W; w++) sum += (double)dOutput[i * W + w] * output[i * W + w];
       delta[i] = (float)sum;
+    }
+  }
+
+  /// y[n,k] = Σ_g x[n, k · groups + g] of heads W wide. One thread an element of y.
+  extern "C" __global__ void attention_add_heads(float *y, const float *x, int groups, int W, long long count) {
+    FOR_THIS_ELEMENT(i, count) {
+      double sum = 0;
+      for (int g = 0; g < groups; g++) sum += x[i / W * groups * W + (long long)g * W + i % W];
+      y[i] = (float)sum;
     }
   }
   """#
@@ -351,15 +372,15 @@ private func attentionText(part: Int) -> String {
     store_rows(dQuery + firstQuery + part, dq, rows, H * W, width);
   }
 
-  /// dk_j = Σ_t dS[t,j]·q_t and dv_j = Σ_t P[t,j]·do_t over the rows t ≥ j that see key j and the query heads that
-  /// share the key head. One block a tile of keys, key head and part of its columns.
+  /// dk_j = Σ_t dS[t,j]·q_t and dv_j = Σ_t P[t,j]·do_t over the rows t ≥ j that see key j, for each query head by itself
+  /// (rows, H · W). One block a tile of keys, query head and part of its columns.
   extern "C" __global__ void __launch_bounds__(64) attention_backward_key_\#(part)(
       float *dKey, float *dValue, const float *dOutput, const float *logSumExp, const float *delta, const float *query,
       const float *key, const float *value, const int *tiles, int H, int K, int W, float scale, float cap,
       int window) {
     __shared__ float a[TILE * WIDTH_DISTANCE], b[TILE * WIDTH_DISTANCE], p[TILE * TILE_DISTANCE];
     const int *place = tiles + 4 * blockIdx.x;
-    int parts = (W + PART - 1) / PART, keyHead = blockIdx.y / parts;
+    int parts = (W + PART - 1) / PART, head = blockIdx.y / parts, keyHead = head / (H / K);
     int part = blockIdx.y % parts * PART, width = min(PART, W - part);
     int first = place[0], length = place[1], j0 = place[3];
     int keys = min(TILE, length - j0), count = min(keys, place[2] - j0);
@@ -368,8 +389,8 @@ private func attentionText(part: Int) -> String {
     float dk[SIDE][COLUMNS] = {}, dv[SIDE][COLUMNS] = {};
     // Padding is looked at by no row: its gradients are 0.
     int lastRow = min(length, j0 + keys - 1 + window), blocksOfRows = count > 0 ? (lastRow - j0 + TILE - 1) / TILE : 0;
-    for (int step = 0; step < H / K * blocksOfRows; step++) {
-      int head = keyHead * (H / K) + step / blocksOfRows, start = j0 + step % blocksOfRows * TILE;
+    for (int step = 0; step < blocksOfRows; step++) {
+      int start = j0 + step * TILE;
       int rows = min(TILE, length - start);
       long long firstQuery = (long long)(first + start) * H * W + head * W;
       float s[SIDE][SIDE], dP[SIDE][SIDE];
@@ -390,8 +411,9 @@ private func attentionText(part: Int) -> String {
       __syncthreads();
       add_product(dk, p, a, rows, width, true);
     }
-    store_rows(dKey + keyTile + part, dk, keys, K * W, width);
-    store_rows(dValue + keyTile + part, dv, keys, K * W, width);
+    long long out = (long long)(first + j0) * H * W + head * W + part;
+    store_rows(dKey + out, dk, keys, H * W, width);
+    store_rows(dValue + out, dv, keys, H * W, width);
   }
   }  // namespace
   using namespace part_\#(part);

@@ -48,6 +48,11 @@ final class Device {
   /// Where a trace is being written.
   private(set) lazy var trace = Trace.current.map { DeviceTrace(self, $0) }
 
+  func finishTrace() {
+    trace?.finish()
+    trace = nil
+  }
+
   /// The card's own name.
   var model: String { context.model }
 

@@ -20,8 +20,6 @@ final class DeviceTrace {
     known = (event, Trace.now)
   }
 
-  deinit { device.destroyEvent(known.event) }
-
   /// - Parameter stream: where the work is queued; nil for the work's own queue.
   func around(_ name: String, on stream: OpaquePointer?, _ work: () -> Void) {
     let (begin, end) = (device.makeTimedEvent(), device.makeTimedEvent())
@@ -32,8 +30,14 @@ final class DeviceTrace {
     if pending.count >= Self.mostPending { flush() }
   }
 
+  /// Adds all of what is pending and gives the events back: before the device goes.
+  func finish() {
+    flush()
+    device.destroyEvent(known.event)
+  }
+
   /// Waits for what is pending and adds it to the trace.
-  func flush() {
+  private func flush() {
     let start = known
     for (name, track, begin, end) in pending {
       device.wait(for: end)
@@ -61,5 +65,5 @@ extension Device {
 
 extension CUDAOperations {
   /// Adds what the GPU did so far to the trace, where one is written.
-  public func finishTrace() { device.trace?.flush() }
+  public func finishTrace() { device.finishTrace() }
 }

@@ -40,7 +40,10 @@ public final class SegmentSums {
     let choices = try options.choices(segment)
     texts = try agreement.add(segment.provenance, choices)
     kind = segment.kind
-    let all = found ?? GradientSums(choices, allowsNonfinite: compute.allowNonfinite)
+    let all =
+      found
+      ?? GradientSums(
+        choices, allowsNonfinite: compute.allowNonfinite, team: ThreadTeam(size: compute.threadCount))
     found = all
     guard kind == .gradients else { return }
     guard texts.count == 1 else {

@@ -10,10 +10,13 @@ public final class GradientSums {
   public let allowsNonfinite: Bool
   public internal(set) var places: [Place: PlaceSums] = [:]
   private var factored: [Place: FactoredSums] = [:]
+  /// What adds up several places at a time; nil where one thread does.
+  private let team: ThreadTeam?
 
-  public init(_ choices: AggregationChoices, allowsNonfinite: Bool = false) {
+  public init(_ choices: AggregationChoices, allowsNonfinite: Bool = false, team: ThreadTeam? = nil) {
     self.choices = choices
     self.allowsNonfinite = allowsNonfinite
+    self.team = team
   }
 
   /// From here on gradients at `place` are rows that this decoder multiplies.
@@ -47,6 +50,7 @@ public final class GradientSums {
   /// Adds a gradients record, whose samples were taken from `text`.
   public func add(gradients record: Record, of text: TextIdentity = .unknown) throws {
     let batch = try GradientBatch(record)
+    var all: [PlaceWork] = []
     for place in try record.placesOfSome(.gradient) {
       let name = PlaceValue.gradient.name(place)
       let rows = try record.tensor(name, shape: [batch.positionCount, nil], of: Float.self)
@@ -65,12 +69,34 @@ public final class GradientSums {
       var sums = try take(
         place, width: factored?.basis.decoder.rows ?? width, firing: activations?.areOfFeatures ?? false, record)
       let values = PlaceRows(gradients: rows.baseAddress!, width: width, activations: activations, factored: factored)
-      for part in try weigh(batch, of: text, into: &sums, record) {
-        for rows in part.rows { values.add(rows, part, to: &sums) }
-        sums.units.add(part.key, samples: part.sample...part.sample, weight: part.weight)
-        endUnits(before: part.key, of: &sums, factored)
-      }
-      places[place] = sums
+      let parts = try weigh(batch, of: text, into: &sums, record)
+      all.append(PlaceWork(place: place, values: values, parts: parts, sums: sums))
+    }
+    // Factored ones have threads, or a GPU, that they share.
+    let (apart, together) = (all.filter { $0.values.factored == nil }, all.filter { $0.values.factored != nil })
+    if let team { team.run(apart.count) { add(apart[$0]) } } else { apart.forEach(add) }
+    together.forEach(add)
+    for work in all { places[work.place] = work.sums }
+  }
+
+  /// What a record adds at a place.
+  private final class PlaceWork {
+    let place: Place
+    let values: PlaceRows
+    let parts: [SamplePart]
+    var sums: PlaceSums
+
+    init(place: Place, values: PlaceRows, parts: [SamplePart], sums: consuming PlaceSums) {
+      (self.place, self.values, self.parts) = (place, values, parts)
+      self.sums = sums
+    }
+  }
+
+  private func add(_ work: PlaceWork) {
+    for part in work.parts {
+      for rows in part.rows { work.values.add(rows, part, to: &work.sums) }
+      work.sums.units.add(part.key, samples: part.sample...part.sample, weight: part.weight)
+      endUnits(before: part.key, of: &work.sums, work.values.factored)
     }
   }
 

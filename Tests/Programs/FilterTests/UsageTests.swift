@@ -43,7 +43,7 @@ import Testing
     ("grad-plot --format gif", "--format: expected png, svg or pdf, found 'gif'"),
     ("wt-tokenize --tokenizer t --padding left", "--padding: expected none or max-length, found 'left'"),
     ("act-grad --model m --device tpu", "--device: expected auto, cpu, cuda or cuda:N, found 'tpu'"),
-    ("act-grad --model m --precision f8", "--precision: expected float32, split, tf32 or bf16, found 'f8'"),
+    ("act-grad --model m --precision f8", "--precision: expected auto, float32, split, tf32 or bf16, found 'f8'"),
     ("act-grad --model m --threads many", "--threads: expected a number, found 'many'"),
     ("act-grad --model m --threads 1.5", "--threads: expected a whole number, found '1.5'"),
     ("act-grad --model m --threads 99999999999999999999", "--threads: expected a smaller whole number, found '9999"),
