@@ -121,8 +121,12 @@ extension DecoderDescription {
 
   /// Numbers of a row that operations hold: attention's δ of each head; 7 of the row's softmax over the vocabulary, and a
   /// Double, which takes two, for each dimension of the words that it sets aside; 7 of its target, its position and its
-  /// places in lists; three copies that are under way to host memory, and two from there.
-  private var operationColumns: Int { attention.heads + 7 + 2 * width + 7 + 5 * width }
+  /// places in lists; three copies that are under way to host memory, and two from there; where query heads share a key
+  /// head, each one's gradients at its key and value.
+  private var operationColumns: Int {
+    let ofQueryHeads = attention.heads > attention.keyValueHeads ? 2 * attention.heads * attention.headWidth : 0
+    return attention.heads + 7 + 2 * width + 7 + 5 * width + ofQueryHeads
+  }
 }
 
 private let nobody = Nobody()

@@ -470,7 +470,7 @@ int cuEventDestroy_v2(Event *event) {
 int cuEventCreate(void **event, unsigned flags) {
   ENTER_CONTEXT("cuEventCreate");
   *event = new Event;
-  return flags == 2 ? success : invalidValue;
+  return flags == 2 || flags == 0 ? success : invalidValue;
 }
 
 int cuEventRecord(Event *event, Stream *stream) {
