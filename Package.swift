@@ -68,6 +68,11 @@ let package = Package(
     .target(
       name: "Plotting", dependencies: ["Aggregation", "TensorFiles", "TensorStream", "CCairo", "CPNG", "SystemIO"],
       path: "Sources/Show/Plotting"),
+    .target(
+      name: "Report",
+      dependencies: ["Aggregation", "Tables", "Plotting", "TensorStream", "JSON", "SystemIO", "CDeflate"],
+      path: "Sources/Show/Report",
+      resources: [.embedInCode("Resources/report.css"), .embedInCode("Resources/report.js")]),
 
     // Programs: what they share, and a folder each.
     .target(
@@ -103,6 +108,9 @@ let package = Package(
       name: "grad-plot", dependencies: ["FilterSupport", "Aggregation", "Plotting"], path: "Sources/Programs/grad-plot"),
     .executableTarget(
       name: "grad-table", dependencies: ["FilterSupport", "Aggregation", "Tables"], path: "Sources/Programs/grad-table"),
+    .executableTarget(
+      name: "grad-report", dependencies: ["FilterSupport", "Aggregation", "Report", "Tables"],
+      path: "Sources/Programs/grad-report"),
     .executableTarget(
       name: "stream-info", dependencies: ["FilterSupport", "TensorStream"], path: "Sources/Programs/stream-info"),
 

@@ -3,7 +3,7 @@ import CCairo
 /// A page to draw on: points of 1/72 inch, y downwards, whatever it becomes in the end.
 ///
 /// A thin layer over Cairo. Straight lines and edges can be moved to whole device pixels, where they are crisp.
-final class Canvas {
+class Canvas {
   private let context: OpaquePointer
   /// Device pixels a point. On vector pages, the resolution of raster layers.
   let resolution: Double
@@ -39,11 +39,14 @@ final class Canvas {
   deinit { cairo_destroy(context) }
 
   /// Without a page, for the widths of texts.
-  static func forMeasuring() -> Canvas {
+  static func forMeasuring() -> Canvas { Canvas(measuringAt: 1) }
+
+  /// Without a page of Cairo's: a subclass puts what is drawn elsewhere, and Cairo measures its texts.
+  convenience init(measuringAt resolution: Double) {
     let surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1)!
     // The canvas holds on to the surface.
     defer { cairo_surface_destroy(surface) }
-    return Canvas(surface: surface, resolution: 1, isRaster: false)
+    self.init(surface: surface, resolution: resolution, isRaster: false)
   }
 
   /// The nearest edge between two pixels.

@@ -13,6 +13,11 @@ public struct Color: Equatable, Sendable {
     self.alpha = alpha
   }
 
+  /// 0xRRGGBB
+  var hexadecimal: UInt32 {
+    [red, green, blue].reduce(0) { $0 << 8 | UInt32((min(max($1, 0), 1) * 255).rounded()) }
+  }
+
   func mixed(with other: Color, _ share: Double) -> Color {
     var mix = self
     mix.red += (other.red - red) * share

@@ -94,7 +94,8 @@ public struct Figure {
     return sink.bytes
   }
 
-  private static func escaped(_ text: String) -> String {
+  /// As XML has it, control characters as U+FFFD.
+  static func escaped(_ text: String) -> String {
     var escaped = ""
     for scalar in text.unicodeScalars {
       switch scalar {

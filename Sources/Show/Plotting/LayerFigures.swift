@@ -45,8 +45,13 @@ extension Figure {
 
   static func page(_ panel: Panel, width: Double, height: Double) -> Figure {
     Figure(width: width, height: height, title: panel.title) { canvas in
-      panel.draw(on: canvas, in: Rectangle(x: 0, y: 0, width: width, height: height).inset(by: border))
+      panel.draw(on: canvas, in: room(width: width, height: height))
     }
+  }
+
+  /// What a page has room for within its border.
+  static func room(width: Double, height: Double) -> Rectangle {
+    Rectangle(x: 0, y: 0, width: width, height: height).inset(by: border)
   }
 }
 

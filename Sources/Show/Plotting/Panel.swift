@@ -110,17 +110,23 @@ struct Panel {
     return rows
   }
 
-  // MARK: Drawing
-
-  /// - Parameter margins: those of the neighbours too, where plots stand in rows and columns.
-  func draw(on canvas: Canvas, in bounds: Rectangle, margins: Margins? = nil) {
+  /// The room for the data; nil where the rest leaves none.
+  func plot(on canvas: Canvas, in bounds: Rectangle, margins: Margins? = nil) -> Plot? {
     let margins = margins ?? self.margins(on: canvas, in: bounds)
     let area = canvas.snapped(
       Rectangle(
         x: bounds.x + margins.left, y: bounds.y + margins.top, width: bounds.width - margins.left - margins.right,
         height: bounds.height - margins.top - margins.bottom))
-    guard area.width > 0, area.height > 0 else { return }
-    let plot = Plot(area: area, xAxis: xText.axis, yAxis: yText.axis, style: style)
+    guard area.width > 0, area.height > 0 else { return nil }
+    return Plot(area: area, xAxis: xText.axis, yAxis: yText.axis, style: style)
+  }
+
+  // MARK: Drawing
+
+  /// - Parameter margins: those of the neighbours too, where plots stand in rows and columns.
+  func draw(on canvas: Canvas, in bounds: Rectangle, margins: Margins? = nil) {
+    guard let plot = plot(on: canvas, in: bounds, margins: margins) else { return }
+    let area = plot.area
     let xTicks = xTicks(on: canvas, width: area.width)
     let yTicks = yTicks(on: canvas, height: area.height)
 

@@ -137,5 +137,5 @@ extension PlaceColumns {
 }
 
 extension GradientUnit {
-  fileprivate var things: String { self == .feature ? "features" : "dimensions" }
+  package var things: String { self == .feature ? "features" : "dimensions" }
 }

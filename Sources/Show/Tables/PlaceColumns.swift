@@ -8,7 +8,7 @@ public struct PlaceColumns: Sendable {
   public let unit: GradientUnit
   /// How many features or dimensions there are.
   public let count: Int
-  let averages: [PlaceAverages]
+  package let averages: [PlaceAverages]
 
   /// The averages by their places, which are in the same order.
   ///
@@ -31,7 +31,7 @@ public struct PlaceColumns: Sendable {
   }
 
   /// The values of a column; nil where the place has none.
-  func values(_ column: FeatureColumn) -> [Double]? {
+  package func values(_ column: FeatureColumn) -> [Double]? {
     switch column {
     case .average(let measure): of(measure)?.values
     case .standardError(let measure): of(measure)?.standardErrors
@@ -42,10 +42,10 @@ public struct PlaceColumns: Sendable {
     }
   }
 
-  func of(_ measure: Measure) -> PlaceAverages? { averages.first { $0.measure == measure } }
+  package func of(_ measure: Measure) -> PlaceAverages? { averages.first { $0.measure == measure } }
 
   /// Whether numbers need no more digits than float32 has.
-  var areFloat32: Bool { averages.allSatisfy(\.areFloat32) }
+  package var areFloat32: Bool { averages.allSatisfy(\.areFloat32) }
 
   /// The indices in that order; what is no number comes last.
   ///
@@ -64,7 +64,7 @@ public struct PlaceColumns: Sendable {
 extension [PlaceColumns] {
   /// What rows are sorted by where nothing is asked: the mean_abs of attributions where all places have it, else that of
   /// gradients, else what there is.
-  var defaultColumn: FeatureColumn? {
+  package var defaultColumn: FeatureColumn? {
     FeatureColumn.preferred.first { column in allSatisfy { $0.values(column) != nil } }
   }
 }

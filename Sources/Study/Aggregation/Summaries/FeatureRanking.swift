@@ -27,6 +27,10 @@ public struct RankingKey: Sendable, CustomStringConvertible {
 
   public var description: String { "\(quantity.rawValue).\(mode.names.flag)" }
 
+  public static let all = Quantity.allCases.flatMap { quantity in
+    AveragingMode.allCases.map { RankingKey(quantity, $0) }
+  }
+
   /// The finished averages of an aggregates stream.
   var average: PlaceValue { Measure.average(quantity, mode).average }
 }
@@ -73,11 +77,5 @@ public struct FeatureRanking: Sendable {
       throw Failure(
         .malformed, "\(file.name): expected averages \(key) of the places asked for, found averages \(averages)")
     }
-  }
-}
-
-extension RankingKey {
-  fileprivate static let all = Quantity.allCases.flatMap { quantity in
-    AveragingMode.allCases.map { RankingKey(quantity, $0) }
   }
 }
