@@ -53,20 +53,23 @@ final class MarkupCanvas: Canvas {
 
   override func line(from start: Point, to end: Point, _ color: Color, width: Double, dashes: [Double] = []) {
     let pattern = dashes.isEmpty ? "" : " stroke-dasharray=\"\(dashes.map { short($0) }.joined(separator: " "))\""
-    add("M\(short(start.x)) \(short(start.y))L\(short(end.x)) \(short(end.y))", strokeLook(color, width) + pattern)
+    let rest =
+      start.x == end.x
+      ? "V\(short(end.y))" : start.y == end.y ? "H\(short(end.x))" : "L\(short(end.x)) \(short(end.y))"
+    add("M\(short(start.x)) \(short(start.y))\(rest)", strokeLook(color, width) + pattern)
   }
 
   override func polygon(_ points: [Point], fill: Color, outline: Color, width: Double) {
     let corners = points.map { "\(short($0.x)) \(short($0.y))" }.joined(separator: " ")
     add(
-      element: "<polygon\(look("fill", fill))\(look("stroke", outline)) stroke-width=\"\(short(width))\" "
-        + "stroke-linejoin=\"round\" points=\"\(corners)\"/>")
+      element: "<path\(look("fill", fill))\(look("stroke", outline)) stroke-width=\"\(short(width))\" "
+        + "stroke-linejoin=\"round\" d=\"M\(corners)z\"/>")
   }
 
   override func disc(at centre: Point, radius: Double, _ color: Color) {
     // A line of no length with round ends.
     add(
-      "M\(short(centre.x, digits: 1)) \(short(centre.y, digits: 1))h0",
+      "M\(short(centre.x)) \(short(centre.y))h0",
       strokeLook(color, 2 * radius) + " stroke-linecap=\"round\"")
   }
 
@@ -111,7 +114,7 @@ final class MarkupCanvas: Canvas {
   }
 
   private func look(_ attribute: String, _ color: Color) -> String {
-    let opacity = color.alpha < 1 ? " \(attribute)-opacity=\"\(short(color.alpha))\"" : ""
+    let opacity = color.alpha < 1 ? " \(attribute)-opacity=\"\(decimal(color.alpha, 2))\"" : ""
     return " \(attribute)=\"\(Self.value(of: color))\"\(opacity)"
   }
 
@@ -119,10 +122,9 @@ final class MarkupCanvas: Canvas {
   private static func value(of color: Color) -> String {
     var opaque = color
     opaque.alpha = 1
+    if let role = roles.first(where: { $0.color == opaque }) { return "var(--plot-\(role.name))" }
     let digits = String(opaque.hexadecimal, radix: 16)
-    let literal = "#" + String(repeating: "0", count: 6 - digits.count) + digits
-    guard let role = roles.first(where: { $0.color == opaque }) else { return literal }
-    return "var(--plot-\(role.name),\(literal))"
+    return "#" + String(repeating: "0", count: 6 - digits.count) + digits
   }
 
   private static let roles: [(name: String, color: Color)] = [
@@ -130,18 +132,11 @@ final class MarkupCanvas: Canvas {
     ("mean", Palette.meanLine), ("ground", Palette.background), ("warning", Palette.warning),
   ]
 
-  /// With at most so many decimals, and without zeros at the end.
-  private func short(_ value: Double, digits: Int = 2) -> String {
-    let scale = digits == 1 ? 10 : 100
+  /// With at most one decimal: a point is a pixel on most screens.
+  private func short(_ value: Double) -> String {
     // What is drawn lies on a page of some hundred points, or is cut off far outside.
-    let scaled = Int((min(max(value, -1e6), 1e6) * Double(scale)).rounded())
-    let (whole, rest) = (scaled.magnitude / UInt(scale), scaled.magnitude % UInt(scale))
-    var text = "\(scaled < 0 ? "-" : "")\(whole)"
-    if rest > 0 {
-      let decimals = String(rest)
-      text += "." + String(repeating: "0", count: digits - decimals.count) + decimals
-      if text.hasSuffix("0") { text.removeLast() }
-    }
-    return text
+    let tenths = Int((min(max(value, -1e6), 1e6) * 10).rounded())
+    let text = "\(tenths < 0 ? "-" : "")\(tenths.magnitude / 10)"
+    return tenths % 10 == 0 ? text : "\(text).\(tenths.magnitude % 10)"
   }
 }

@@ -31,7 +31,7 @@ extension PlaceReport {
       let numbers = [
         ranked.statistics.minimum, quartiles.lower, quartiles.median, quartiles.upper, ranked.statistics.maximum,
       ]
-      members.append(("range", Report.json(numbers.map { Report.json($0, areFloat32: false) })))
+      members.append(("range", Report.json(numbers.map { Report.json($0, areFloat32: areFloat32) })))
     }
     if let neuronpedia, unit == .feature { members.append(("neuronpedia", JSON.quote(neuronpedia.address(of: place)))) }
     return Report.json(members)
@@ -41,7 +41,7 @@ extension PlaceReport {
     func numbers(_ values: [Double]) -> String { Report.json(values.map { Report.json($0, areFloat32: false) }) }
     var members = [
       ("measure", JSON.quote(FeatureColumn.average(figure.averages.measure).name)),
-      ("edges", numbers(figure.bins.edges)),
+      ("edges", Report.json(figure.bins.edges.map { Report.json($0, areFloat32: columns.areFloat32) })),
       ("counts", Report.json(figure.bins.counts.map { "\($0)" })),
     ]
     if let area = figure.area {

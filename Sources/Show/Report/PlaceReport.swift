@@ -66,8 +66,8 @@ struct PlaceReport {
     packedContexts = contexts.isEmpty ? nil : try gzipped(Array(Self.json(contexts).utf8))
   }
 
-  /// Pixels a point, of clouds: as sharp as a column of a page on most screens, at a size that can be mailed.
-  private static let resolution = 1.25
+  /// Pixels a point, of clouds: what a column of a page has on most screens, at a size that can be mailed.
+  private static let resolution = 1.0
 
   /// The first of the ranking, and after them in its order what else has contexts.
   private static func rows(
@@ -109,14 +109,17 @@ extension PlaceAverages {
   }
 }
 
-/// All the values that a scatter plot shows, packed for the page's script: as they are where these are few, else rounded to
-/// a thousandth of what they span, which is finer than the picture.
+/// All the values that a scatter plot shows, packed for the page's script: as they are where these are few, else in steps
+/// that are finer than the picture's pixels.
 struct PackedValues {
   /// nil where they are as they are, float32.
   let step: (low: Double, size: Double)?
   let bytes: [UInt8]
 
-  static let steps = 1000
+  /// From the least value to the largest.
+  static let steps = 250
+  /// Of what is no number.
+  private static let none = UInt8.max
 
   init(_ averages: PlaceAverages, areExact: Bool) throws {
     let (low, high) = (averages.statistics.minimum, averages.statistics.maximum)
@@ -127,13 +130,7 @@ struct PackedValues {
       return
     }
     step = (low, size)
-    // Low bytes, then high bytes: the latter are nearly all alike.
-    var planes = [UInt8](repeating: 0, count: 2 * averages.values.count)
-    for (index, value) in averages.values.enumerated() {
-      let number = value.isFinite ? UInt16(((value - low) / size).rounded()) : .max
-      planes[index] = UInt8(truncatingIfNeeded: number)
-      planes[averages.values.count + index] = UInt8(number >> 8)
-    }
-    bytes = try gzipped(planes)
+    bytes = try gzipped(
+      averages.values.map { $0.isFinite ? UInt8(min(Double(Self.steps), (($0 - low) / size).rounded())) : Self.none })
   }
 }

@@ -27,7 +27,11 @@ public struct ReportPage: Sendable {
     self.contexts = contexts
     self.provenance = provenance
     self.options = options
-    columns = FeatureColumn.all.filter { column in places.contains { $0.values(column) != nil } }
+    columns = FeatureColumn.all.filter { column in
+      // The page's script has it of the mean and its standard error.
+      if case .z = column { return false }
+      return places.contains { $0.values(column) != nil }
+    }
     measures = try Self.measures(places, options)
   }
 
@@ -202,7 +206,7 @@ extension FeatureColumn {
       case .average(.firing): "share"
       case .average: "value"
       case .standardError: "error"
-      case .z: "ratio"
+      case .z: preconditionFailure("of the mean and its standard error")
       }
     return Report.json([
       ("name", JSON.quote(name)), ("title", JSON.quote(title)), ("kind", JSON.quote(kind)),

@@ -4,6 +4,7 @@
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const places = new Map(data.places.map((place) => [place.place, place]));
+  // Rows begin with rank and index.
   const columns = data.columns.map((column, number) => ({ ...column, at: number + 2 }));
   const columnNamed = new Map(columns.map((column) => [column.name, column]));
   const rowsAtFirst = 20;
@@ -72,13 +73,12 @@
   async function values(place, figure) {
     const bytes = await unpacked(`values-${place.place}-${figure.measure}`);
     if (!figure.step) return [...new Float32Array(bytes)];
-    const planes = new Uint8Array(bytes);
     const [low, size] = figure.step;
-    return Array.from({ length: place.count }, (_, index) => {
-      const steps = planes[index] + 256 * planes[place.count + index];
-      return steps === 0xffff ? NaN : low + size * steps;
-    });
+    return Array.from(new Uint8Array(bytes), (steps) => (steps === 255 ? NaN : low + size * steps));
   }
+
+  // The digits that a float32 has.
+  const shortest = (value) => (value === null ? null : Number(value.toPrecision(8)));
 
   function cell(value) {
     if (value === null || value === undefined) return '';
@@ -98,6 +98,17 @@
     const column = columnNamed.get(name);
     return column ? row[column.at] : null;
   };
+
+  // How many standard errors the signed mean is away from 0, of each quantity that has both.
+  const ratios = columns.filter((column) => column.kind === 'value' && columnNamed.has(`${column.name}_se`))
+    .flatMap((column) => {
+      const quantity = column.name.match(/^(.*)_mean$/)?.[1];
+      const value = (row) => {
+        const [mean, error] = [row[column.at], valueOf(row, `${column.name}_se`)];
+        return mean === null || !error ? null : Math.fround(Math.abs(mean) / error);
+      };
+      return quantity ? [{ name: `${quantity}_z`, title: `${quantity}.z`, after: column.name, value }] : [];
+    });
 
   // "0.0720 ± 0.011", "14.2 ± 0.9 %"
   function withError(row, column) {
@@ -218,11 +229,13 @@
       const isFirst = (column) => (column.name === data.ranking ? 0 : 1);
       for (const column of columns.toSorted((a, b) => isFirst(a) - isFirst(b))) {
         if (column.kind === 'error' || place.rows.every((row) => row[column.at] === null)) continue;
-        const isRatio = column.kind === 'ratio';
         all.push({
           title: column.title, value: (row) => row[column.at], isMagnitude: true,
-          cell: (row) => (isRatio ? number(row[column.at], 2) : withError(row, column)),
+          cell: (row) => withError(row, column),
         });
+        for (const ratio of ratios.filter((ratio) => ratio.after === column.name)) {
+          all.push({ ...ratio, isMagnitude: true, cell: (row) => number(ratio.value(row), 2) });
+        }
       }
       return all;
     }
@@ -237,7 +250,8 @@
         this.fill();
       });
       this.body = make('tbody');
-      this.heads = this.columns.map((column) => make('th', { scope: 'col' }, button(column.title, () => this.sort(column))));
+      this.heads = this.columns.map((column) => make('th', { scope: 'col', 'class': column.isText ? 'words' : null },
+        button(column.title, () => this.sort(column))));
       const hint = Object.keys(place.tokens).length ? 'number, label or token' : 'number or label';
       box.replaceChildren(
         make('div', { 'class': 'controls' },
@@ -355,9 +369,12 @@
 
     download() {
       const { place } = this;
-      const names = ['site', 'layer', 'index', 'rank', 'label', ...columns.map((column) => column.name)];
+      const known = [
+        ...columns.map((column) => ({ name: column.name, value: (row) => row[column.at] })),
+        ...ratios.map(({ name, value }) => ({ name, value: (row) => shortest(value(row)) }))];
+      const names = ['site', 'layer', 'index', 'rank', 'label', ...known.map((column) => column.name)];
       const rows = this.rows().map((row) => [
-        place.site, place.layer, row[1], row[0], labelOf(place, row), ...columns.map((column) => row[column.at])]);
+        place.site, place.layer, row[1], row[0], labelOf(place, row), ...known.map((column) => column.value(row))]);
       download(`${place.place}_table`, [names, ...rows]);
     }
   }
@@ -375,9 +392,10 @@
 
   // Figures
 
-  function caption(figure, name, rows) {
+  function caption(figure, name, rows, readout = '') {
     const act = async () => download(name, await rows());
-    figure.append(make('figcaption', {}, button('Data (TSV)', act, { 'aria-label': `Data of ${name} (TSV)` })));
+    figure.append(
+      make('figcaption', {}, button('Data (TSV)', act, { 'aria-label': `Data of ${name} (TSV)` }), readout));
   }
 
   function histogramRows({ edges, counts }) {
@@ -394,7 +412,7 @@
         const row = listed.get(index);
         if (row) return [place.site, place.layer, index, valueOf(row, figure.measure), valueOf(row, error), 0];
         const isRounded = Boolean(figure.step);
-        const text = Number.isNaN(value) ? 'NaN' : String(isRounded ? Number(value.toPrecision(6)) : Math.fround(value));
+        const text = Number.isNaN(value) ? 'NaN' : String(isRounded ? Number(value.toPrecision(5)) : shortest(value));
         return [place.site, place.layer, index, text, null, isRounded ? 1 : 0];
       })];
   }
@@ -424,7 +442,6 @@
         });
         return [{ row, cx, cy, circle }];
       });
-      if (!this.points.length) return;
       const frame = box.querySelector('svg').viewBox.baseVal;
       this.frame = frame;
       this.ring = make('circle', { r: 7, 'class': 'ring', role: 'presentation', visibility: 'hidden' });
@@ -433,9 +450,8 @@
         'aria-label': `The first ${place.unit}s of ${place.place} by ${data.ranking}, ${figure.measure}: arrow keys go `
           + 'from one to the next, Enter leads to its row',
       }, ...this.points.map((point) => point.circle), this.ring);
-      this.readout = make('p', { 'class': 'readout' }, 'Point at a dot, or take the arrow keys: its values.');
+      this.readout = make('p', { 'class': 'readout' }, 'Point at a ring, or take the arrow keys: its values.');
       box.append(this.svg);
-      box.parentNode.append(this.readout);
       this.listen();
     }
 
@@ -506,11 +522,19 @@
       if (element.dataset.kind === 'histogram') {
         caption(element, name, () => histogramRows(figure));
       } else {
-        if (figure.area) new LivePoints(place, figure, element.querySelector('.plot'));
-        caption(element, name, () => scatterRows(place, figure));
+        const isAlive = figure.area && place.rows.some((row) => valueOf(row, figure.measure) !== null);
+        const points = isAlive ? new LivePoints(place, figure, element.querySelector('.plot')) : null;
+        caption(element, name, () => scatterRows(place, figure), points?.readout);
       }
     }
   }
+  // Where the window is narrow, figures are wider than what is seen of them.
+  for (const box of document.querySelectorAll('.plot')) {
+    if (box.scrollWidth <= box.clientWidth) continue;
+    const name = box.querySelector('svg').getAttribute('aria-label');
+    for (const [key, value] of [['tabindex', 0], ['role', 'region'], ['aria-label', name]]) box.setAttribute(key, value);
+  }
+
   for (const element of document.querySelectorAll('figure[data-kind=profile]')) {
     const { site } = element.dataset;
     caption(element, `${site}_${data.ranking}_layers`, () => profileRows(site));
