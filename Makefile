@@ -1,7 +1,8 @@
 # make          build the programs
 # make demo     install what is missing, build, and run the pipeline on the small model in demo/
 # make test     the whole test suite
-# make images   draw the pictures of README.md anew, from what make demo saves
+# make images   draw the pictures of README.md anew, from what make demo saves (that of the page where Chromium is there)
+# make page-test  open pages of grad-report in a headless Chromium and try them; skipped where there is none
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
 # make real-models TEXT=FILE  compare two trained models with PyTorch (downloads 320 MB); not a part of make test
 # make catalogue  count which autoencoders of SAELens's catalogue the programs can use (downloads sae-lens's package)
@@ -24,6 +25,9 @@ SWIFT ?= swift
 PYTHON ?= python3
 PROGRAMS := .build/release
 VENV := .build/venv
+# Accessibility rules, of a package that carries axe-core's script; page tests go without where it cannot be had.
+AXE := .build/axe/axe_playwright_python/axe.min.js
+PAGETESTFLAGS ?=
 CATALOGUE := .build/sae-lens/sae_lens/pretrained_saes.yaml
 # What runs without Swift, and what belongs to it, as make install copies it.
 STAGE := .build-static/stage
@@ -41,7 +45,7 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* scripts/* Tests/*/* 2> /dev/null)
 
-.PHONY: build deps demo images test parity real-models catalogue bench bench-quick venv static install uninstall man kill-test full-disk-test \
+.PHONY: build deps demo images test page-test parity real-models catalogue bench bench-quick venv static install uninstall man kill-test full-disk-test \
   gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
@@ -62,6 +66,14 @@ test: deps
 	$(SWIFT) test -c release --disable-testable-imports --skip-build
 	Tests/FetchTests/run
 	Tests/InstallTests/run $(PROGRAMS)
+
+page-test: build
+	@test -e $(AXE) || $(MAKE) --no-print-directory $(AXE) || echo "no axe-core: its rules are not checked"
+	Tests/PageTests/run $(PROGRAMS) $$(test -e $(AXE) && echo --axe $(AXE)) $(PAGETESTFLAGS)
+
+$(AXE):
+	$(PYTHON) -m pip download --quiet --no-deps --dest .build/axe axe-playwright-python==0.1.8
+	$(PYTHON) -m zipfile -e .build/axe/axe_playwright_python-0.1.8-py3-none-any.whl .build/axe
 
 parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare.py --programs $(PROGRAMS)

@@ -72,7 +72,7 @@ let package = Package(
       name: "Report",
       dependencies: ["Aggregation", "Tables", "Plotting", "TensorStream", "JSON", "SystemIO", "CDeflate"],
       path: "Sources/Show/Report",
-      resources: [.embedInCode("Resources/report.css"), .embedInCode("Resources/report.js")]),
+      resources: [.embedInCode("Resources")]),
 
     // Programs: what they share, and a folder each.
     .target(
@@ -169,10 +169,17 @@ let package = Package(
         "grad-plot", "Plotting", "Aggregation", "TensorFiles", "SystemIO", "TensorStream", "CPNG", "TestSupport",
       ], path: "Tests/Show/PlottingTests", exclude: ["Pictures", "compare_with_matplotlib.py"]),
     .testTarget(
+      name: "ReportTests",
+      dependencies: [
+        "grad-report", "Report", "Tables", "Plotting", "Aggregation", "FilterSupport", "TensorFiles", "TensorStream",
+        "JSON", "SystemIO", "CDeflate", "TestSupport",
+      ], path: "Tests/Show/ReportTests"),
+    .testTarget(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot",
-        "grad-table", "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles",
+        "grad-table", "grad-report", "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream",
+        "TensorFiles",
         "Tokenization", "SystemIO", "CZstd", "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
     .testTarget(

@@ -62,6 +62,8 @@ offers 'pdf|png|svg' grad-plot --format ''
 offers 'jsonl|text|tsv' grad-table --format ''
 offers 'attribution.mean|attribution.mean_abs|attribution.mean_abs_se|attribution.mean_se' grad-table --sort attribution.m
 offers "$files" grad-table --compare ''
+offers "$files" grad-report --contexts ''
+offers 'gradient.mean|gradient.mean_abs' grad-report --sort g
 offers 'mean|zero' sae-effect --ablate ''
 offers 'json|text' sae-effect --format ''
 offers "$files" sae-effect --features ''

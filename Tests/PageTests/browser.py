@@ -129,7 +129,7 @@ class Browser:
 
     def wait(self, script, seconds=30):
         end = time.time() + seconds
-        while not self.run(script):
+        while not self.run(f"Boolean({script})"):
             if time.time() > end:
                 raise RuntimeError(f"not true after {seconds} s: {script}")
             time.sleep(0.05)

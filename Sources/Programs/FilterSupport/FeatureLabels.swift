@@ -27,7 +27,8 @@ public struct FeatureLabels: Equatable, Sendable {
           "line \(number + 1): expected a feature such as 3:17 or resid_post.3:17, a tab and its label, found "
             + "'\(printable(String(line.prefix(80))))'")
       }
-      labels[name.place, default: [:]][name.index] = String(parts[1].drop(while: \.isWhitespace))
+      let label = String(parts[1].drop(while: \.isWhitespace))
+      labels[name.place, default: [:]][name.index] = label.isEmpty ? nil : label
     }
   }
 }

@@ -96,7 +96,7 @@ struct GradReport: Filter {
     let collection = try input.read()
     let all = try collection.sorted()
     let places = try PlaceColumns.byPlace(input.chosen(from: collection))
-    var found = ContextCollection()
+    var found = ContextLines()
     for file in contextFiles { try found.read(file) }
     let sizes = Dictionary(all.map { ($0.place, $0.values.count) }) { first, _ in first }
     do { try found.check(against: sizes) } catch { throw error.at("--contexts") }

@@ -1,18 +1,18 @@
 /// The pixels of a picture with opacity as indices into a palette of at most 256 colours: shades that hardly differ are
 /// taken for one.
-struct MergedColors {
-  struct Color: Equatable {
-    let red: UInt8
-    let green: UInt8
-    let blue: UInt8
-    let opacity: UInt8
+package struct MergedColors {
+  package struct Color: Equatable {
+    package let red: UInt8
+    package let green: UInt8
+    package let blue: UInt8
+    package let opacity: UInt8
   }
 
-  private(set) var colors: [Color]
-  private(set) var indices: [UInt8]
+  package private(set) var colors: [Color]
+  package private(set) var indices: [UInt8]
 
   /// - Parameter pixels: premultiplied ARGB.
-  init(_ pixels: [UInt32]) {
+  package init(_ pixels: [UInt32]) {
     for bits in stride(from: UInt32(5), through: 2, by: -1) {
       if let (colors, indices) = Self.merged(pixels, bits: bits) {
         (self.colors, self.indices) = (colors, indices)

@@ -27,7 +27,7 @@ public struct Context: Equatable, Sendable {
 
 extension Context {
   /// - Throws: `Failure` of kind malformed that names the member.
-  init(_ line: JSON) throws(Failure) {
+  package init(_ line: JSON) throws(Failure) {
     guard line.members != nil else { throw Failure(.malformed, "expected an object of JSON, found another value") }
     guard let place = try line.text("place").flatMap({ Place($0) }) else {
       throw line.wrong("place", "a place such as mlp_out.3")
@@ -39,10 +39,10 @@ extension Context {
     quantile = line["quantile"]?.int
     sample = try line.count("sample")
     position = try line.count("position")
-    guard let token = try line.text("token") else { throw line.wrong("token", "a text") }
+    guard let token = line["token"]?.shown else { throw line.wrong("token", "a text or an id") }
     self.token = token
-    before = try line.texts("before")
-    after = try line.texts("after")
+    before = try line.tokens("before")
+    after = try line.tokens("after")
     activation = try line.number("activation")
     gradient = try line.number("gradient")
     attribution = try line.number("attribution")
@@ -104,11 +104,21 @@ extension JSON {
     return number
   }
 
-  fileprivate func texts(_ key: String) throws(Failure) -> [String] {
+  /// A token's text; of one that is known by its id alone that, and of one that is not known at all an ellipsis.
+  fileprivate var shown: String? {
+    switch self {
+    case .string: text
+    case .integer(let id): " #\(id)"
+    case .null: " …"
+    default: nil
+    }
+  }
+
+  fileprivate func tokens(_ key: String) throws(Failure) -> [String] {
     guard let value = present(key) else { return [] }
-    guard let elements = value.elements, case let texts = elements.compactMap(\.text), texts.count == elements.count
-    else { throw wrong(key, "an array of texts") }
-    return texts
+    guard let elements = value.elements, case let tokens = elements.compactMap(\.shown), tokens.count == elements.count
+    else { throw wrong(key, "an array of texts or ids") }
+    return tokens
   }
 
   /// - Parameter tokens: what the numbers belong to, the member of the name `others`.
@@ -117,7 +127,7 @@ extension JSON {
     guard let elements = value.elements, elements.allSatisfy({ $0.isNull || $0.number != nil }) else {
       throw wrong(key, "an array of numbers")
     }
-    guard elements.count == tokens.count else { throw wrong(key, "\(tokens.count) numbers as \(others) has texts") }
+    guard elements.count == tokens.count else { throw wrong(key, "\(tokens.count) numbers as \(others) has tokens") }
     return elements.map(\.number)
   }
 }

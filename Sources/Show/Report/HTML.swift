@@ -2,7 +2,7 @@ import JSON
 
 /// Text of others as it stands in HTML, between tags as well as in quoted attributes: nothing in it is markup, and what
 /// would not be seen, or would turn the order of what stands around it, is shown.
-func html(_ text: String) -> String {
+package func html(_ text: String) -> String {
   var escaped = ""
   for scalar in text.unicodeScalars {
     switch scalar {
@@ -35,10 +35,10 @@ private func hexadecimal(_ value: UInt32) -> String {
 }
 
 /// JSON as it stands in a script element: no text in it, such as `</script` or `<!--`, ends the element.
-func inScript(_ json: String) -> String { json.replacing("<", with: "\\u003c") }
+package func inScript(_ json: String) -> String { json.replacing("<", with: "\\u003c") }
 
 /// A number of JSON, which has none that are not finite: null.
-func json(_ value: Double, areFloat32: Bool = true) -> String {
+package func json(_ value: Double, areFloat32: Bool = true) -> String {
   guard value.isFinite else { return "null" }
   let text = areFloat32 ? "\(Float(value))" : "\(value)"
   return text.hasSuffix(".0") ? String(text.dropLast(2)) : text

@@ -92,7 +92,7 @@ extension PlaceReport {
 }
 
 /// A number for people, as the page's script writes it, too: "0.0720", "7.20e−5".
-func number(_ value: Double, digits: Int = 3) -> String {
+package func number(_ value: Double, digits: Int = 3) -> String {
   guard value.isFinite else { return value.isNaN ? "–" : value < 0 ? "−∞" : "∞" }
   guard value != 0 else { return "0" }
   let parts = scientific(value, digits: digits).split(separator: "e")

@@ -111,17 +111,17 @@ extension PlaceAverages {
 
 /// All the values that a scatter plot shows, packed for the page's script: as they are where these are few, else in steps
 /// that are finer than the picture's pixels.
-struct PackedValues {
+package struct PackedValues {
   /// nil where they are as they are, float32.
-  let step: (low: Double, size: Double)?
-  let bytes: [UInt8]
+  package let step: (low: Double, size: Double)?
+  package let bytes: [UInt8]
 
   /// From the least value to the largest.
-  static let steps = 250
+  package static let steps = 250
   /// Of what is no number.
   private static let none = UInt8.max
 
-  init(_ averages: PlaceAverages, areExact: Bool) throws {
+  package init(_ averages: PlaceAverages, areExact: Bool) throws {
     let (low, high) = (averages.statistics.minimum, averages.statistics.maximum)
     let size = (high - low) / Double(Self.steps)
     guard !areExact, size.isFinite, size > 0 else {

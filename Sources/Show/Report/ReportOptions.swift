@@ -51,7 +51,7 @@ public struct Neuronpedia: Equatable, Sendable {
   }
 
   /// What a feature's number is put behind.
-  func address(of place: Place) -> String {
+  package func address(of place: Place) -> String {
     "https://www.neuronpedia.org/\(pattern.replacing("{layer}", with: "\(place.layer)"))/"
   }
 }

@@ -12,7 +12,7 @@ public struct ReportPage: Sendable {
   private let columns: [FeatureColumn]
   private let measures: [Measure]
   private let places: [PlaceColumns]
-  private let contexts: ContextCollection
+  private let contexts: ContextLines
   private let provenance: [String: String]
   private let options: ReportOptions
 
@@ -21,7 +21,7 @@ public struct ReportPage: Sendable {
   ///   - places: at least one.
   /// - Throws: `Failure` of kind malformed where a place lacks what is ranked by or shown, or where contexts are of others.
   public init(
-    _ places: [PlaceColumns], _ contexts: ContextCollection, provenance: [String: String], _ options: ReportOptions
+    _ places: [PlaceColumns], _ contexts: ContextLines, provenance: [String: String], _ options: ReportOptions
   ) throws {
     self.places = places
     self.contexts = contexts
@@ -183,7 +183,13 @@ public struct ReportPage: Sendable {
   // MARK: - What runs in the browser
 
   private static let style = String(decoding: PackageResources.report_css, as: UTF8.self)
-  private static let script = String(decoding: PackageResources.report_js, as: UTF8.self)
+  /// Each file relies on those before it.
+  private static let script =
+    "(() => {\n'use strict';\n"
+    + [
+      PackageResources.text_js, PackageResources.data_js, PackageResources.features_js, PackageResources.contexts_js,
+      PackageResources.tables_js, PackageResources.figures_js, PackageResources.page_js,
+    ].map { String(decoding: $0, as: UTF8.self) }.joined() + "})();\n"
 
   /// Nothing comes from anywhere, and nothing runs but this script: a slip in the page could neither run nor call out.
   private static let policy =

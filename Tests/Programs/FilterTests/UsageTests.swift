@@ -40,6 +40,18 @@ import Testing
         + "'size'"
     ),
     ("grad-table --compare -", "--compare: expected a file, as standard input is read for the averages"),
+    ("grad-report --top 0 a.ts", "--top: expected 1 to 10000, found 0"),
+    (
+      "grad-report --sort attribution a.ts",
+      "--sort: expected gradient, attribution or activation, and of it mean or mean_abs, such as attribution.mean_abs, "
+        + "found 'attribution'"
+    ),
+    ("grad-report --figures firing a.ts", "--figures: expected gradient, attribution or activation, and of it mean or"),
+    ("grad-report --contexts -", "--contexts: expected a file, as standard input is read for the averages"),
+    (
+      "grad-report --neuronpedia 'javascript:alert(1)' a.ts",
+      "--neuronpedia: expected a model and a set such as gemma-2-2b/gemmascope-res-16k"
+    ),
     ("grad-plot --format gif", "--format: expected png, svg or pdf, found 'gif'"),
     ("wt-tokenize --tokenizer t --padding left", "--padding: expected none or max-length, found 'left'"),
     ("act-grad --model m --device tpu", "--device: expected auto, cpu, cuda or cuda:N, found 'tpu'"),
@@ -78,13 +90,15 @@ import Testing
   }
 
   /// Errors are said whatever is asked not to be said.
-  @Test(arguments: ["wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "grad-table"])
+  @Test(arguments: [
+    "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "grad-table", "grad-report",
+  ])
   func quietProgramsSayErrors(_ name: String) throws {
     let folder = try TemporaryFolder()
     let flags = [
       "wt-tokenize": ["--tokenizer", "\(DemoRun.model)/tokenizer.json"],
       "sae-grad": DemoRun.modelFlag + ["--sae", "s"], "grad-aggregate": [], "grad-plot": ["--output", folder.path],
-      "grad-table": [],
+      "grad-table": [], "grad-report": [],
     ]
     // An empty input.
     let outcome = try Program(name).run((flags[name] ?? DemoRun.modelFlag) + ["--quiet"])

@@ -4,7 +4,7 @@ import SystemIO
 import TensorStream
 
 /// The contexts of features, by their place and number, in the order of the file.
-public struct ContextCollection: Sendable {
+public struct ContextLines: Sendable {
   public private(set) var contexts: [Place: [Int: [Context]]] = [:]
 
   public init() {}
