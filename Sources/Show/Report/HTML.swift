@@ -17,10 +17,13 @@ package func html(_ text: String) -> String {
   return escaped
 }
 
-/// Control characters as their pictures, and those that mark directions and lines as their numbers: ␀, ⟨U+202E⟩. The
+/// Control characters as their pictures, and those that mark directions and lines as their numbers: ↵, ␀, ⟨U+202E⟩. The
 /// page's script does the same with text that it shows.
 private func shown(_ scalar: Unicode.Scalar) -> String {
   switch scalar.value {
+  // Most fonts have arrows.
+  case 0x09: "⇥"
+  case 0x0a: "↵"
   case 0..<0x20: String(Unicode.Scalar(0x2400 + scalar.value)!)
   case 0x7f: "\u{2421}"
   case 0x80..<0xa0, 0x61c, 0x200b, 0x200e, 0x200f, 0x2028...0x202e, 0x2060...0x2069, 0xfeff:

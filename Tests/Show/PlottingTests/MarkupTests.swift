@@ -24,7 +24,7 @@ import Testing
       #expect(open.isEmpty)
     }
 
-    var texts: [Substring] { text.matches(of: /<text [^>]*>([^<]*)</).map(\.output.1) }
+    var texts: [String] { text.matches(of: /<text [^>]*>([^<]*)</).map { String($0.output.1) } }
   }
 
   private func options() -> PlotOptions { PlotOptions() }

@@ -8,7 +8,7 @@ import Testing
 @Suite struct TextTests {
   @Test(arguments: [
     ("</script><b>&amp;", "&lt;/script&gt;&lt;b&gt;&amp;amp;"), ("\"' onload='", "&quot;&#39; onload=&#39;"),
-    ("\u{0}\u{7}\u{1b}\n\t\u{7f}\u{85}", "␀␇␛␊␉␡⟨U+0085⟩"),
+    ("\u{0}\u{7}\u{1b}\n\t\u{7f}\u{85}", "␀␇␛↵⇥␡⟨U+0085⟩"),
     ("\u{202e}a\u{2066}b\u{200f}", "⟨U+202E⟩a⟨U+2066⟩b⟨U+200F⟩"),
     ("\u{2028}\u{feff}", "⟨U+2028⟩⟨U+FEFF⟩"), ("é שלום 👩‍🚀", "é שלום 👩‍🚀"), ("", ""),
   ]) func textOfOthersIsText(_ text: String, _ shown: String) {

@@ -62,7 +62,7 @@ class FeatureTable {
     });
     this.body = make('tbody');
     this.heads = this.columns.map((column) => make('th', { scope: 'col', 'class': column.isText ? 'words' : null },
-      button(column.title, () => this.sort(column))));
+      this.head(column)));
     const hint = Object.keys(place.tokens).length ? 'number, label or token' : 'number or label';
     box.replaceChildren(
       make('div', { 'class': 'controls' },
@@ -74,6 +74,14 @@ class FeatureTable {
           make('caption', { 'class': 'unseen' }, `The first of ${place.place}`),
           make('thead', {}, make('tr', {}, ...this.heads)), this.body)),
       this.all);
+  }
+
+  // A title may be broken behind its dot.
+  head(column) {
+    const head = button('', () => this.sort(column));
+    const [first, ...rest] = column.title.split('.');
+    head.append(first, ...rest.flatMap((part) => ['.', make('wbr'), part]));
+    return head;
   }
 
   sort(column) {

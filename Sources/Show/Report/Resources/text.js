@@ -24,6 +24,8 @@ function shown(text) {
   return text.replace(
     /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (character) => {
       const code = character.charCodeAt(0);
+      if (code === 0x09) return '⇥';
+      if (code === 0x0a) return '↵';
       if (code < 0x20) return String.fromCharCode(0x2400 + code);
       if (code === 0x7f) return '\u2421';
       return `⟨U+${code.toString(16).toUpperCase().padStart(4, '0')}⟩`;
