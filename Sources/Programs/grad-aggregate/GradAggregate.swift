@@ -74,6 +74,7 @@ struct GradAggregate: Filter {
   }
 
   func filter() throws {
+    try compute.beginTrace()
     let inputs = try InputFile.standardInputOr(files)
     if let save { try checkOutputFolder(save) }
     // Statistics and arrays are worth having without the stream.
@@ -94,8 +95,8 @@ struct GradAggregate: Filter {
         progress.expect(segment.kind == .gradients ? segment.count("batches") : nil)
         do {
           try sums.begin(segment)
-          while let record = try reader.nextRecord() {
-            if try sums.add(record) { progress.advance(1) }
+          while let record = try Trace.span("read", reader.nextRecord) {
+            if try Trace.span("add", { try sums.add(record) }) { progress.advance(1) }
           }
         } catch let failure as Failure where !failure.description.hasPrefix("\(file.name): ") {
           throw failure.at(file.name)

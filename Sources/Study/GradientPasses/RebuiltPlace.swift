@@ -10,8 +10,10 @@ final class RebuiltPlace {
   let width: Int
   private var operations: any TensorOperations { autoencoder.operations }
   /// Of all recorded positions of the group, (P,W), and (P,F).
-  let gradients = HostTensor()
-  let featureGradients = HostTensor()
+  var gradients: HostTensor { gradientsInTurn.tensor }
+  var featureGradients: HostTensor { featureGradientsInTurn.tensor }
+  private let gradientsInTurn: OutputTensor
+  private let featureGradientsInTurn: OutputTensor
   private var active = ActiveFeatureList()
   private(set) var report = ReconstructionReport()
   /// What each recorded row of the pass was scaled by.
@@ -27,6 +29,8 @@ final class RebuiltPlace {
     (self.place, self.autoencoder, self.width, self.scaled) = (place, autoencoder, width, scaled)
     let operations = autoencoder.operations
     scalings = ReusedTensor(operations)
+    gradientsInTurn = OutputTensor(operations)
+    featureGradientsInTurn = OutputTensor(operations)
     sums = operations.makeRow(Array(repeating: 0, count: ReconstructionSums.columns(width: width)))
   }
 
@@ -39,6 +43,8 @@ final class RebuiltPlace {
   /// Makes place for a group's recorded positions.
   func begin(positions: Int, isDense: Bool) {
     active = ActiveFeatureList()
+    gradientsInTurn.turn()
+    featureGradientsInTurn.turn()
     _ = gradients.resize(positions * width)
     if isDense { _ = featureGradients.resize(positions * autoencoder.autoencoder.features) }
   }
