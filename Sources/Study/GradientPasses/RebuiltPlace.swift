@@ -82,6 +82,13 @@ final class RebuiltPlace {
     }
   }
 
+  /// Rebuilds a row in Double, [W], in its place, from the features that were found in Float.
+  ///
+  /// - Parameter position: which of the group's recorded positions it is; its features have come down.
+  func rebuildInDouble(_ row: UnsafeMutablePointer<Double>, recorded position: Int) {
+    autoencoder.rebuildInDouble(row, from: features.rows(position..<position + 1).indices)
+  }
+
   /// Keeps the gradients of a pass's recorded rows, in a form that ⟨decoder_i, ·⟩ turns into those of feature i.
   ///
   /// - Parameter first: where those of the pass begin among all of the group.

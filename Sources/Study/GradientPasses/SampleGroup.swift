@@ -53,9 +53,9 @@ public struct SampleGroup {
   /// What a pass over these samples goes on from.
   ///
   /// - Parameters:
-  ///   - replacement: what stands in for the captured activation, of these samples' rows, and which of them it changes.
+  ///   - replacement: what stands in for the captured activation, of these samples' rows.
   func start(
-    at place: Place, _ samples: Range<Int>, replacement: (activation: Tensor, rows: [Int32])? = nil
+    at place: Place, _ samples: Range<Int>, replacement: DecoderModel.Start.Replacement? = nil
   ) -> DecoderModel.Start {
     let first = rows(of: samples).lowerBound
     return DecoderModel.Start(
