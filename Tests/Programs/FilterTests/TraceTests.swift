@@ -46,6 +46,14 @@ import Testing
     #expect(found == expected && !found.isEmpty)
   }
 
+  /// Also where nothing is multiplied, so that no device is asked for.
+  @Test func tellsWhatGradAggregateDid() throws {
+    let gradients = try DemoRun.output(
+      "act-grad", DemoRun.modelFlag + ["--device", "cpu", "--layers", "3"], DemoRun.activations.get())
+    let (_, spans, _) = try events("grad-aggregate", [], gradients)
+    #expect(Set(spans.map(\.name)).isSuperset(of: ["read", "add", "unpack"]))
+  }
+
   @Test(.enabled(if: StandInGPU.folder != nil, "\(StandInGPU.absence)"))
   func tellsWhatAGPUDid() throws {
     let (tracks, spans, _) = try events(
