@@ -81,6 +81,7 @@ parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare_places.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_effects.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_tables.py --programs $(PROGRAMS)
+	$(VENV)/bin/python Tests/Parity/compare_contexts.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_drop_in.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_checkpoints.py --programs $(PROGRAMS)
 	$(VENV)/bin/python Tests/Parity/compare_sae_libraries.py --programs $(PROGRAMS)

@@ -47,7 +47,7 @@ let package = Package(
       dependencies: ["TensorFiles", "TensorOperations", "TensorStream", "JSON", "SystemIO"],
       path: "Sources/Model/SparseAutoencoders"),
 
-    // Study: gradients at places, and their averages.
+    // Study: gradients at places, their averages, and where in the text they are large.
     .target(
       name: "GradientPasses", dependencies: ["Decoders", "SparseAutoencoders", "TensorOperations", "TensorStream"],
       path: "Sources/Study/GradientPasses"),
@@ -57,6 +57,13 @@ let package = Package(
         "SparseAutoencoders", "TensorOperations", "TensorStream", "TensorFiles", "SystemIO", "CVectorMath",
       ],
       path: "Sources/Study/Aggregation"),
+    .target(
+      name: "Contexts",
+      dependencies: [
+        "Aggregation", "Tokenization", "SparseAutoencoders", "TensorOperations", "TensorStream", "SystemIO",
+        "CVectorMath",
+      ],
+      path: "Sources/Study/Contexts"),
 
     // Show: tables, pictures.
     .systemLibrary(
@@ -109,6 +116,10 @@ let package = Package(
     .executableTarget(
       name: "grad-table", dependencies: ["FilterSupport", "Aggregation", "Tables"], path: "Sources/Programs/grad-table"),
     .executableTarget(
+      name: "grad-contexts",
+      dependencies: ["FilterSupport", "Aggregation", "Contexts", "Tokenization", "TensorStream", "JSON"],
+      path: "Sources/Programs/grad-contexts"),
+    .executableTarget(
       name: "grad-report", dependencies: ["FilterSupport", "Aggregation", "Report", "Tables"],
       path: "Sources/Programs/grad-report"),
     .executableTarget(
@@ -160,6 +171,12 @@ let package = Package(
         "TestSupport",
       ], path: "Tests/Study/AggregationTests", exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(
+      name: "ContextsTests",
+      dependencies: [
+        "Contexts", "Aggregation", "SparseAutoencoders", "Tokenization", "TensorOperations", "TensorStream", "SystemIO",
+        "TestSupport",
+      ], path: "Tests/Study/ContextsTests"),
+    .testTarget(
       name: "TablesTests",
       dependencies: ["grad-table", "Tables", "Aggregation", "TensorFiles", "TensorStream", "SystemIO", "TestSupport"],
       path: "Tests/Show/TablesTests"),
@@ -178,7 +195,8 @@ let package = Package(
       name: "FilterTests",
       dependencies: [
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot",
-        "grad-table", "grad-report", "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream",
+        "grad-table", "grad-contexts", "grad-report", "stream-info", "gradient-run", "Aggregation", "FilterSupport",
+        "TensorStream",
         "TensorFiles",
         "Tokenization", "SystemIO", "CZstd", "TestSupport",
       ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),

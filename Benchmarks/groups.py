@@ -163,6 +163,11 @@ def aggregate(bench):
     bench.add(Row(name, averaging.seconds, peak=averaging.peak, note=f"{size / averaging.seconds:.0f} MB/s"))
     bench.add(Row("  stream-info --check of the same", reading, note=f"{size / reading:.0f} MB/s"))
     bench.ratio("reading and verifying / grad-aggregate --mode mean: time", reading / averaging.seconds)
+    features = ",".join(f"{layer}:{index}" for layer in bench.layers for index in range(20))
+    search = [bench.program("grad-contexts"), "--quiet", "--by", "gradient", "--features", features]
+    run = min((measure.run(search, stdin=stream) for _ in range(3)), key=lambda run: run.seconds)
+    bench.add(Row("  grad-contexts of 20 dimensions a layer of the same", run.seconds, peak=run.peak,
+                  note=f"{size / run.seconds:.0f} MB/s"))
 
 
 def plot(bench):

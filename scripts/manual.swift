@@ -179,7 +179,7 @@ func page(of tool: Tool, version: String) -> String {
 func seeAlso(_ name: String) -> String {
   let others = [
     "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot", "grad-table",
-    "grad-report", "stream-info", "gradient-run",
+    "grad-contexts", "grad-report", "stream-info", "gradient-run",
   ]
   return ".SH SEE ALSO\n"
     + others.filter { $0 != name }.map { "\(bold($0))(1)" }.joined(separator: ",\n") + "\n"

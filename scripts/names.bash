@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # shellcheck disable=SC2034
-program_names=(wt-tokenize qwen-capture act-grad sae-grad sae-effect grad-aggregate grad-plot grad-table grad-report stream-info gradient-run)
+program_names=(wt-tokenize qwen-capture act-grad sae-grad sae-effect grad-aggregate grad-plot grad-table grad-contexts grad-report stream-info gradient-run)
 
 # installed_pipelines ROOT: the pipelines that people call, a tab, and the name on their PATH: their own where it says
 # what they are for, else with the package's name before it. The demo needs this folder's data and is not installed.

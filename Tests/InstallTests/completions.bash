@@ -64,6 +64,10 @@ offers 'attribution.mean|attribution.mean_abs|attribution.mean_abs_se|attributio
 offers "$files" grad-table --compare ''
 offers "$files" grad-report --contexts ''
 offers 'gradient.mean|gradient.mean_abs' grad-report --sort g
+offers 'activation|attribution|gradient' grad-contexts --by ''
+offers "$files" grad-contexts --tokens ''
+offers "$files" grad-contexts --features 0:1 ''
+offers all grad-contexts --layers ''
 offers 'mean|zero' sae-effect --ablate ''
 offers 'json|text' sae-effect --format ''
 offers "$files" sae-effect --features ''

@@ -49,6 +49,8 @@ public final class CUDAOperations: TensorOperations {
     "\(device.name), \(device.model), \(device.memory.total >> 20) MiB, products in \(precision.rawValue)"
   }
 
+  public var leavesProcessorFree: Bool { true }
+
   public var memoryReport: String? {
     "\(device.name): at most \(mostUsed >> 20) MiB in use"
       + (halved.map { ", \($0.rows) rows a pass instead of \($0.wanted), for which other programs left no room" } ?? "")

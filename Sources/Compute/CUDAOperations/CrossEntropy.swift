@@ -68,11 +68,17 @@ let crossEntropyKernels = #"""
     return share >= 0.125f && (double)share * MOST_PROMINENT >= sum;
   }
 
+  /// e^(z − m), z capped where there is a cap: then with the cap's derivative.
+  __device__ float share_of(float z, float m, float cap, float *logit, float *slope) {
+    *logit = cap > 0 ? soft_cap(z, cap, slope) : z;
+    return expf(*logit - m);
+  }
+
   /// Takes one tile of a row's logits into its running softmax: e^(z − m) replaces z, m being the largest logit so far.
   /// What was summed before shrinks where m has grown. Where there is a cap, z comes capped, and with its derivative
   /// when it is summed with the words. The target's own share is left out, and so are the prominent words, which
-  /// `prominent` (rows, D) takes. Where there is `high`, the shares are split into
-  /// halves, times SHARES_SCALE. One block a row.
+  /// `prominent` (rows, D) takes. Where there is `high`, the shares are written there and to `low`, split into halves,
+  /// times SHARES_SCALE, and the logits stay. One block a row.
   extern "C" __global__ void cross_entropy_tile(
       float *logits, float *largest, double *sums, float *targetLogits, float *targetSlopes, unsigned short *high,
       unsigned short *low, float *weighted, double *prominent, const int *targets, const void *W, float unit,
@@ -81,9 +87,10 @@ let crossEntropyKernels = #"""
     __shared__ float foundShares[MOST_PROMINENT];
     float *z = logits + (long long)blockIdx.x * words;
     float m = -__uint_as_float(0x7f800000u);
+    #pragma unroll 4
     for (int v = threadIdx.x; v < words; v += blockDim.x) m = fmaxf(m, z[v]);
     m = block_maximum(m);
-    float slope = 1;
+    float slope = 1, logit;
     // The cap keeps the order.
     if (cap > 0) m = soft_cap(m, cap, &slope);
     float before = firstWord > 0 ? largest[blockIdx.x] : m;
@@ -92,15 +99,23 @@ let crossEntropyKernels = #"""
     double sumBefore = firstWord > 0 ? sums[blockIdx.x] * shrink : 0;
     int target = targets[blockIdx.x] - firstWord;
     double sum = 0;
+    bool mayHaveProminent = false;
+    #pragma unroll 4
     for (int v = threadIdx.x; v < words; v += blockDim.x) {
-      float logit = cap > 0 ? soft_cap(z[v], cap, &slope) : z[v], share = expf(logit - m);
+      float share = share_of(z[v], m, cap, &logit, &slope);
       if (v == target) {
         targetLogits[blockIdx.x] = logit;
         targetSlopes[blockIdx.x] = slope;
         share = 0;
       }
       sum += share;
-      z[v] = share * slope;
+      mayHaveProminent |= is_prominent(share * slope, sumBefore);
+      if (high) {
+        long long at = (long long)blockIdx.x * words + v;
+        split_in_halves(high + at, low + at, share * slope * SHARES_SCALE);
+      } else {
+        z[v] = share * slope;
+      }
     }
     sum = sumBefore + block_sum(sum);
     if (threadIdx.x == 0) {
@@ -109,21 +124,25 @@ let crossEntropyKernels = #"""
     }
     if (!weighted) return;
     int count = 0, found;
-    for (int v = threadIdx.x; v < words; v += blockDim.x) count += is_prominent(z[v], sum);
+    for (int v = threadIdx.x; mayHaveProminent && v < words; v += blockDim.x) {
+      float share = high ? share_of(z[v], m, cap, &logit, &slope) * slope : z[v];
+      count += v != target && is_prominent(share, sum);
+    }
     int place = block_sum_before(count, &found);
-    for (int v = threadIdx.x; (count > 0 || high) && v < words; v += blockDim.x) {
-      bool isFound = is_prominent(z[v], sum);
-      if (isFound) {
-        foundWords[place] = v;
-        foundShares[place++] = z[v];
-        z[v] = 0;
-      }
+    for (int v = threadIdx.x; count > 0 && v < words; v += blockDim.x) {
+      float share = high ? share_of(z[v], m, cap, &logit, &slope) * slope : z[v];
+      if (v == target || !is_prominent(share, sum)) continue;
+      foundWords[place] = v;
+      foundShares[place++] = share;
       if (high) {
         long long at = (long long)blockIdx.x * words + v;
-        split_in_halves(high + at, low + at, z[v] * SHARES_SCALE);
+        high[at] = low[at] = 0;
+      } else {
+        z[v] = 0;
       }
     }
     __syncthreads();
+    if (firstWord > 0 && found == 0 && shrink == 1) return;
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
       long long at = (long long)blockIdx.x * D + i;
       double added = firstWord > 0 ? prominent[at] * shrink : 0;

@@ -24,7 +24,7 @@ public enum InputNormalization: Sendable {
   }
 
   /// - Parameter row: one row of the input, all of its width.
-  public func scaling(of row: UnsafeBufferPointer<Float>) -> Scaling {
+  public func scaling<Number: BinaryFloatingPoint>(of row: UnsafeBufferPointer<Number>) -> Scaling {
     let width = Double(row.count)
     switch self {
     case .none: return Scaling(shift: 0, inputScale: 1, outputScale: 1)

@@ -14,6 +14,9 @@ public protocol PassOperations: AnyObject {
   /// The most memory that was in use at a time, for people; nil where that is the process's own.
   var memoryReport: String? { get }
 
+  /// Whether passes leave the processor to others, so that groups of samples are read and written beside them.
+  var leavesProcessorFree: Bool { get }
+
   /// Rows of samples that a pass has at most, where samples are that short: as many as the products want for their
   /// full speed, fewer where the memory that is free now is less.
   ///

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// The file begins to exist under its name when the program has ended well.
 public final class Trace: Sendable {
-  /// That of this process; nil where none was asked for. Set before other threads are.
+  /// That of this process; nil where none was asked for. Set before there are other threads, which read it.
   nonisolated(unsafe) public private(set) static var current: Trace?
 
   /// A line of the picture: a thread's, or a device's own.
@@ -20,6 +20,8 @@ public final class Trace: Sendable {
     var tracks: [Track: Int] = [:]
     var text: [UInt8] = Array("[".utf8)
     var hasEvents = false
+    /// What threads add after the end, such as those that read ahead, is not wanted any more.
+    var isOver = false
     /// The first one, which must not end the work that is being traced.
     var failure: (any Error)?
 
@@ -37,6 +39,8 @@ public final class Trace: Sendable {
 
   private let state: Mutex<State>
   private let start: Double
+  /// The thread that began it.
+  private let first = UInt(pthread_self())
 
   /// - Throws: `Failure` where the file cannot be made.
   public static func begin(path: String) throws {
@@ -66,7 +70,8 @@ public final class Trace: Sendable {
   /// - Parameters: times as `now` has them.
   public func add(_ name: String, _ track: Track, from begin: Double, to end: Double) {
     state.withLock { state in
-      let number = Self.number(of: track, in: &state)
+      guard !state.isOver else { return }
+      let number = number(of: track, in: &state)
       let (time, duration) = (Int((begin - start) * 1e6), Int((end - begin) * 1e6))
       state.write(
         "{\"ph\":\"X\",\"name\":\"\(name)\",\"pid\":1,\"tid\":\(number),\"ts\":\(time),\"dur\":\(duration)}")
@@ -77,9 +82,10 @@ public final class Trace: Sendable {
   ///
   /// - Throws: `Failure` where something of it could not be written.
   public static func finish() throws {
-    guard let trace = current else { return }
-    current = nil
-    try trace.state.withLock { state in
+    guard let current else { return }
+    try current.state.withLock { state in
+      guard !state.isOver else { return }
+      state.isOver = true
       state.text += Array("\n]\n".utf8)
       state.flush()
       if let failure = state.failure { throw failure }
@@ -87,13 +93,14 @@ public final class Trace: Sendable {
     }
   }
 
-  private static func number(of track: Track, in state: inout State) -> Int {
+  private func number(of track: Track, in state: inout State) -> Int {
     if let known = state.tracks[track] { return known }
     let number = state.tracks.count + 1
     state.tracks[track] = number
     let name =
       switch track {
-      case .thread: number == 1 ? "first thread" : "thread \(number)"
+      case .thread(first): "first thread"
+      case .thread: "thread \(number)"
       case .device(let name): name
       }
     state.write(

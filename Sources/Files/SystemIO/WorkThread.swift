@@ -82,3 +82,39 @@ package final class Stage<Item> {
   /// Forgets what waits.
   package func cancel() { items.cancel() }
 }
+
+/// One step of work that is a thread's own while the caller makes the next item: at most one is at work.
+package final class WorkBehind<Item> {
+  private let stage: Stage<Item>
+  private let done = Handover<Result<Void, any Error>>(capacity: 1)
+  private let hasThread: Bool
+  private var isAtWork = false
+
+  /// - Parameter isThreaded: false works on the caller's thread.
+  package init(isThreaded: Bool, _ body: @escaping (Item) throws -> Void) {
+    let done = done
+    stage = Stage(capacity: 1, isThreaded: isThreaded) { item in done.put(Result { try body(item) }) }
+    hasThread = stage.start()
+  }
+
+  deinit { stage.finish() }
+
+  /// Returns once nothing but this item is at work.
+  ///
+  /// - Throws: what the work on an item before threw, or on this one where there is no thread.
+  package func put(_ item: Item) throws {
+    try finish()
+    isAtWork = true
+    stage.put(item)
+    if !hasThread { try finish() }
+  }
+
+  /// Waits for the item at work, if there is one.
+  ///
+  /// - Throws: what the work on it threw.
+  package func finish() throws {
+    guard isAtWork else { return }
+    isAtWork = false
+    try done.take()!.get()
+  }
+}

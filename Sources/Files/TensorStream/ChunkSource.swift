@@ -29,7 +29,9 @@ final class ChunkSource: @unchecked Sendable {
 
   private static func read(_ file: InputFile, _ pool: ChunkPool) throws -> Chunk {
     let chunk = pool.take()
-    chunk.count = try file.read(into: UnsafeMutableRawBufferPointer(start: chunk.address, count: Chunk.size))
+    chunk.count = try Trace.span("read bytes") {
+      try file.read(into: UnsafeMutableRawBufferPointer(start: chunk.address, count: Chunk.size))
+    }
     return chunk
   }
 

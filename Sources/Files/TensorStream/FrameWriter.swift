@@ -36,7 +36,7 @@ final class FrameWriter {
     writing = Stage(capacity: 8) { item in
       switch item {
       case .piece(let piece):
-        outcome.doUnlessFailed { try file.write(gathering: piece.parts) }
+        outcome.doUnlessFailed { try Trace.span("write bytes") { try file.write(gathering: piece.parts) } }
         pool.release(piece.chunk)
       case .answer(let answer): answer.put(())
       }
@@ -60,7 +60,7 @@ final class FrameWriter {
     self.packer = packer
     packing = Stage(capacity: max(memory / Chunk.size, 2)) { item in
       if case .meanwhile(let body) = item { return body() }
-      outcome.doUnlessFailed { try packer.add(item) }
+      outcome.doUnlessFailed { try Trace.span("pack") { try packer.add(item) } }
       if case .contents(let chunk, _) = item { pool.release(chunk) }
     }
     self.packers = packers

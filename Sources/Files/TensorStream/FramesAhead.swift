@@ -29,7 +29,7 @@ final class FramesAhead {
       isThreaded
       ? WorkThread.start(stackSize: WorkThread.smallStack) { [reader, arrived] in
         while true {
-          let frame = Result { try reader.next() }
+          let frame = Result { try Trace.span("unpack", reader.next) }
           guard arrived.put(frame), case .success(.some) = frame else { return }
         }
       } : nil

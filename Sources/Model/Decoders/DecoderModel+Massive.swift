@@ -39,14 +39,10 @@ extension DecoderModel {
       shown = (model.copy(activation), rest.map(model.copy))
     }
     let activation = shown!.activation
-    let columns = activation.columns
     if let replacement = start.replacement {
       let replaced = Set(replacement.rows)
-      let places = all.indices.filter { replaced.contains(all[$0]) }
-      let rows = operations.downloaded(replacement.activation, rows: places.map { all[$0] })
-      for (index, place) in places.enumerated() {
-        let values = activation.doubles(row: place)
-        for i in 0..<columns { values[i] = Double(rows[index * columns + i]) }
+      for (place, row) in all.enumerated() where replaced.contains(row) {
+        replacement.replace(row, activation.doubles(row: place))
       }
     }
     let pass = model.forward(

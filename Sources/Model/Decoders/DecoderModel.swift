@@ -149,12 +149,28 @@ public final class DecoderModel {
     public let activation: UnsafePointer<Float>
     /// (N,D): what the residual stream is without the activation; nil where the place is the stream itself.
     public let rest: UnsafePointer<Float>?
-    /// (N,W), what stands in for `activation`, and the rows in which it is another than the model's own.
-    public let replacement: (activation: Tensor, rows: [Int32])?
+    public let replacement: Replacement?
+
+    /// What stands in for the model's own activation.
+    public struct Replacement {
+      /// (N,W)
+      let activation: Tensor
+      /// Those in which it is another than the model's own.
+      let rows: [Int32]
+      /// Puts what stands in for one of the rows in the place of the model's own, in Double, [W].
+      let replace: (_ row: Int32, _ values: UnsafeMutablePointer<Double>) -> Void
+
+      public init(
+        _ activation: Tensor, rows: [Int32],
+        inDouble replace: @escaping (_ row: Int32, _ values: UnsafeMutablePointer<Double>) -> Void
+      ) {
+        (self.activation, self.rows, self.replace) = (activation, rows, replace)
+      }
+    }
 
     public init(
       _ place: Place, activation: UnsafePointer<Float>, rest: UnsafePointer<Float>?,
-      replacement: (activation: Tensor, rows: [Int32])? = nil
+      replacement: Replacement? = nil
     ) {
       precondition((rest == nil) == place.site.isStream)
       self.place = place

@@ -62,6 +62,11 @@ public final class Tokenizer {
       }, splitsSpecialTokens: splitsSpecialTokens)
   }
 
+  /// - Parameter name: a file, a folder, or a hub id that is looked up in the local cache.
+  public convenience init(named name: String) throws {
+    try self.init(path: isFile(name) ? name : HubCache.folder(name, what: "tokenizer"))
+  }
+
   /// How many tokens, BOS and EOS for most, come to those of every text.
   public var specialTokenCount: Int { specialTokens.count }
 

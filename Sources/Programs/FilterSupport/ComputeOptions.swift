@@ -85,12 +85,17 @@ public struct ComputeOptions: ParsableArguments {
   ///
   /// - Throws: `Failure` of kind unavailable that says what is missing of the device asked for.
   public func makeOperations(_ messages: MessageOptions) throws -> any TensorOperations {
-    if let trace { try Trace.begin(path: trace) }
+    try beginTrace()
     let (operations, reason) = try chosenOperations()
     let words = operations.description + (reason.map { " (no GPU: \($0))" } ?? "")
     if !messages.quiet { complain("device: \(words)") }
     FactWriter.write(.device(printable(words)))
     return operations
+  }
+
+  /// Begins the trace that was asked for, where it has not begun: for who does work before there are operations.
+  public func beginTrace() throws {
+    if let trace, Trace.current == nil { try Trace.begin(path: trace) }
   }
 
   /// Where a program with these options computes: the value of `--device` that leads there, and what tells its numbers

@@ -65,15 +65,22 @@ public func writeGradients(
     }
     let finiteNumbers = FiniteNumbers(work.model, isWaived: compute.allowNonfinite)
     let groups = SampleGroupReader(
-      reader, checkpoint.description, places: work.pass.neededPlaces, passRows: work.pass.passRows)
-    while let group = try Trace.span("read", { try groups.next() }) {
+      reader, checkpoint.description, places: work.pass.neededPlaces, passRows: work.pass.passRows,
+      isAhead: operations.leavesProcessorFree)
+    // Sums use the device, which one thread may do at a time.
+    let written = WorkBehind(isThreaded: operations.leavesProcessorFree && sums == nil) {
+      (records: [OutputRecord], members: [SampleGroup.Member]) in
+      try Trace.span("write") {
+        if let sums { try sums.add(records, of: members) } else { try output.write(records, of: members) }
+      }
+    }
+    while let group = try groups.next() {
       let records = Trace.span("passes") { work.pass.records(group) }
       try Trace.span("check") { try finiteNumbers.check(records, of: group) }
-      try Trace.span("write") {
-        if let sums { try sums.add(records, of: group) } else { try output.write(records, of: group) }
-      }
+      try written.put((records, group.records))
       progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
     }
+    try written.finish()
     if sums == nil { try output.end() }
     let report = work.report()
     report.facts.forEach(FactWriter.write)
@@ -85,9 +92,9 @@ public func writeGradients(
 }
 
 extension SegmentSums {
-  /// Adds what was made of each of the group's records, as it would be read.
-  fileprivate func add(_ records: [OutputRecord], of group: SampleGroup) throws {
-    for (record, source) in zip(records, group.records) {
+  /// Adds what was made of each of a group's records, as it would be read.
+  fileprivate func add(_ records: [OutputRecord], of members: [SampleGroup.Member]) throws {
+    for (record, source) in zip(records, members) {
       try add(Record(number: source.batch + 1, handingOn: record, batch: source.batch))
     }
   }

@@ -10,8 +10,10 @@ public final class SegmentSums {
   private var agreement: ProvenanceAgreement
   private var bases: BasisFiles
   /// Without decoders to multiply by, there is nothing to compute on a GPU.
-  public var operations: (any TensorOperations)? { made.operations }
-  private let made: MadeOperations
+  public private(set) var operations: (any TensorOperations)?
+  private let makeOperations: () throws -> any TensorOperations
+  /// What multiplies for attributions, on the processor.
+  private lazy var team = ThreadTeam(size: compute.threadCount)
   private var found: GradientSums?
   /// Of the segment at hand.
   private var kind = StreamKind.gradients
@@ -25,14 +27,9 @@ public final class SegmentSums {
     operations: @escaping () throws -> any TensorOperations
   ) {
     (self.options, self.compute) = (options, compute)
-    let made = MadeOperations()
-    self.made = made
+    makeOperations = operations
     agreement = ProvenanceAgreement(mixesTexts: mixesTexts)
-    bases = BasisFiles(override: sae, threads: compute.threadCount) {
-      let operations = try operations()
-      made.operations = operations
-      return operations
-    }
+    bases = BasisFiles(override: sae, threads: compute.threadCount)
   }
 
   /// - Throws: `Failure` of kind malformed where the segment cannot be summed, or not together with those before.
@@ -49,7 +46,7 @@ public final class SegmentSums {
     guard texts.count == 1 else {
       throw Failure(.malformed, "begin record: text: expected the hashes of one text, found \(texts.count)")
     }
-    try bases.use(segment, in: all)
+    try bases.find(segment) { try use($1, at: $0, in: all) }
   }
 
   /// Adds a record of the segment that was begun.
@@ -59,12 +56,22 @@ public final class SegmentSums {
   public func add(_ record: Record) throws -> Bool {
     let all = found!
     if kind == .gradients {
-      if try bases.use(record, in: all) { return false }
+      if try bases.find(record, show: { try use($1, at: $0, in: all) }) { return false }
       try all.add(gradients: record, of: texts[0])
     } else {
       try all.merge(partial: record, of: texts)
     }
     return true
+  }
+
+  /// Has `sums` multiply by a decoder.
+  private func use(_ basis: HostBasis, at place: Place, in sums: GradientSums) throws {
+    let operations = try self.operations ?? makeOperations()
+    self.operations = operations
+    let needsTeam = sums.choices.quantities.contains(.attribution)
+    sums.use(
+      Basis(decoder: operations.makeMatrix(basis.decoder), hostDecoder: basis.decoder, factors: basis.factors),
+      for: place, operations: operations, team: needsTeam ? team : ThreadTeam(size: 1))
   }
 
   /// The sums of all segments, of which there was one at least, and their record.
@@ -95,8 +102,4 @@ public final class SegmentSums {
     try output.end()
     try output.finish()
   }
-}
-
-private final class MadeOperations {
-  var operations: (any TensorOperations)?
 }

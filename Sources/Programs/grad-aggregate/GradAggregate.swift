@@ -74,6 +74,7 @@ struct GradAggregate: Filter {
   }
 
   func filter() throws {
+    try compute.beginTrace()
     let inputs = try InputFile.standardInputOr(files)
     if let save { try checkOutputFolder(save) }
     // Statistics and arrays are worth having without the stream.
@@ -82,25 +83,16 @@ struct GradAggregate: Filter {
       try compute.makeOperations(messages)
     }
     var begun: Progress?
-    for file in inputs {
-      let reader = StreamReader(file)
-      while let segment = try reader.nextSegment() {
-        guard segment.kind == .gradients || segment.kind == .aggregates else {
-          throw Failure(
-            .malformed, "\(file.name): expected a stream of gradients or aggregates, found \(segment.kind.rawValue)")
-        }
-        let progress = begun ?? Progress(unit: "records", total: inputs.count == 1 ? 0 : nil, messages)
-        begun = progress
-        progress.expect(segment.kind == .gradients ? segment.count("batches") : nil)
-        do {
-          try sums.begin(segment)
-          while let record = try reader.nextRecord() {
-            if try sums.add(record) { progress.advance(1) }
-          }
-        } catch let failure as Failure where !failure.description.hasPrefix("\(file.name): ") {
-          throw failure.at(file.name)
-        }
+    try readSegments(of: inputs) { segment in
+      guard segment.kind == .gradients || segment.kind == .aggregates else {
+        throw Failure(.malformed, "expected a stream of gradients or aggregates, found \(segment.kind.rawValue)")
       }
+      let progress = begun ?? Progress(unit: "records", total: inputs.count == 1 ? 0 : nil, messages)
+      begun = progress
+      progress.expect(segment.kind == .gradients ? segment.count("batches") : nil)
+      try sums.begin(segment)
+    } _: { record in
+      if try Trace.span("add", { try sums.add(record) }) { begun!.advance(1) }
     }
     // A stream without a segment was refused.
     try finish(sums, to: output)

@@ -70,16 +70,22 @@ struct QwenCapture: Filter {
           .merging(["places": output.places.description]) { $1 }
         try output.writer.begin(.activations, provenance: Provenance.extending(segment.provenance, with: own))
       }
-      let groups = SampleGroupReader(reader, checkpoint.description, passRows: capture.passRows)
-      while let group = try groups.next() {
-        try capture.run(group)
-        for output in outputs {
-          let records = capture.records(group, places: output.places)
-          try finiteNumbers.check(records, of: group)
-          try output.writer.write(records, of: group)
+      let groups = SampleGroupReader(
+        reader, checkpoint.description, passRows: capture.passRows, isAhead: operations.leavesProcessorFree)
+      let written = WorkBehind(isThreaded: operations.leavesProcessorFree) {
+        (records: [[OutputRecord]], members: [SampleGroup.Member]) in
+        try Trace.span("write") {
+          for (output, records) in zip(outputs, records) { try output.writer.write(records, of: members) }
         }
+      }
+      while let group = try groups.next() {
+        try Trace.span("passes") { try capture.run(group) }
+        let records = outputs.map { capture.records(group, places: $0.places) }
+        try Trace.span("check") { for records in records { try finiteNumbers.check(records, of: group) } }
+        try written.put((records, group.records))
         progress.advance(group.tokens.sampleCount, tokens: group.tokens.tokenCount)
       }
+      try written.finish()
       for output in outputs { try output.writer.end() }
       progress.finish(lossReport(capture))
     }

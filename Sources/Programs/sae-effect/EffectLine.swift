@@ -38,10 +38,11 @@ struct EffectLine {
   }
 
   var json: String {
-    object([
-      ("place", JSON.quote("\(name.place)")), ("feature", "\(name.index)"), ("effect", number(effect)),
-      ("effect_se", number(effectError)), ("predicted", number(predicted)), ("predicted_se", number(predictedError)),
-      ("firing", number(firing)), ("random", "\(isRandom)"),
+    JSON.object([
+      ("place", JSON.quote("\(name.place)")), ("feature", "\(name.index)"), ("effect", JSON.number(effect)),
+      ("effect_se", JSON.number(effectError)), ("predicted", JSON.number(predicted)),
+      ("predicted_se", JSON.number(predictedError)),
+      ("firing", JSON.number(firing)), ("random", "\(isRandom)"),
     ])
   }
 
@@ -75,9 +76,9 @@ struct PlaceLine {
   }
 
   var json: String {
-    object([
-      ("place", JSON.quote("\(place)")), ("features", "\(features)"), ("correlation", number(correlation)),
-      ("rank_correlation", number(rankCorrelation)),
+    JSON.object([
+      ("place", JSON.quote("\(place)")), ("features", "\(features)"), ("correlation", JSON.number(correlation)),
+      ("rank_correlation", JSON.number(rankCorrelation)),
     ])
   }
 
@@ -87,13 +88,6 @@ struct PlaceLine {
       + words(rankCorrelation)
   }
 }
-
-private func object(_ members: [(String, String)]) -> String {
-  "{\(members.map { "\"\($0)\":\($1)" }.joined(separator: ","))}"
-}
-
-/// As JSON has it, which knows no NaN and no infinity.
-private func number(_ value: Double?) -> String { value.map { $0.isFinite ? "\($0)" : "null" } ?? "null" }
 
 private func padded(_ text: String, _ width: Int) -> String {
   String(repeating: " ", count: max(0, width - text.count)) + text

@@ -98,8 +98,9 @@ struct SAEEffect: Filter {
   func filter() throws {
     let checkpoint = try Checkpoint(model)
     checkpoint.warnings.forEach(warn)
-    let (named, references) = try choice.choose(checkpoint)
+    let (named, references) = try choice.choose { try $0.check(identity: checkpoint.identity) }
     let description = checkpoint.description
+    try check(named, description)
     if saes.sae == nil {
       if let place = references.keys.min() {
         throw Failure(
@@ -116,7 +117,7 @@ struct SAEEffect: Filter {
 
     let operations = try compute.makeOperations(messages)
     let loaded = try saes.load(input.places, of: checkpoint, model: model, operations, compute, messages)
-    try check(references, loaded.references)
+    try choice.check(references, against: loaded.references)
     let layers = DecoderModel.layers(from: input.places.places[0], of: description)
     let decoder = try DecoderModel(
       checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic, operations: operations)
@@ -142,15 +143,13 @@ struct SAEEffect: Filter {
     }
   }
 
-  /// Refuses features of other autoencoders than those at hand.
-  private func check(_ expected: [Place: BasisReference], _ found: [Place: BasisReference]) throws {
-    for (place, reference) in expected.sorted(by: { $0.key < $1.key }) {
-      guard let own = found[place] else { continue }
-      guard own.isSameDecoder(as: reference) else {
+  /// Refuses features of places that the model lacks.
+  private func check(_ features: [FeatureName], _ description: DecoderDescription) throws {
+    for feature in features {
+      do { try description.check([feature.place.site]) } catch { throw error.at("\(choice.flag): \(feature)") }
+      guard feature.place.layer < description.layerCount else {
         throw Failure(
-          .malformed,
-          "\(choice.aggregates!): \(place): averages of another autoencoder: expected XXH64 \(own.hash) (\(own.path)), "
-            + "found \(reference.hash) (\(reference.path))")
+          .usage, "\(choice.flag): \(feature): the model's last layer is \(description.layerCount - 1)")
       }
     }
   }

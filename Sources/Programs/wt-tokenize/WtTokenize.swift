@@ -86,8 +86,7 @@ struct WtTokenize: Filter {
   }
 
   func filter() throws {
-    let path = isFile(tokenizer) ? tokenizer : try HubCache.folder(tokenizer, what: "tokenizer")
-    let tokenizer = try Tokenizer(path: path)
+    let tokenizer = try Tokenizer(named: tokenizer)
     var warningCount = 0
     func countedWarning(_ message: String) {
       warn(message)

@@ -7,33 +7,26 @@ import TensorStream
 public struct BasisFiles {
   /// Where the autoencoders lie now, with {layer} in it; otherwise where the stream says.
   private let override: String?
-  private let makeOperations: () throws -> any TensorOperations
-  private var madeOperations: (any TensorOperations)?
   private let threads: Int
-  private lazy var team = ThreadTeam(size: threads)
+  /// The places whose decoders are wanted.
+  private let isWanted: (Place) -> Bool
   /// The references that are in use.
   private var references: [Place: BasisReference] = [:]
   /// Places whose decoder the stream carries and has not shown yet.
   private var awaited: Set<Place> = []
 
   /// - Parameters:
-  ///   - threads: how many files may be read at a time, and how many threads multiply what no device does.
-  ///   - makeOperations: what decoders are multiplied with, which is made when the first one is there.
-  public init(override: String?, threads: Int, makeOperations: @escaping () throws -> any TensorOperations) {
-    self.override = override
-    self.threads = threads
-    self.makeOperations = makeOperations
+  ///   - threads: how many files may be read at a time.
+  ///   - isWanted: of which places decoders are looked for at all.
+  public init(override: String?, threads: Int, isWanted: @escaping (Place) -> Bool = { _ in true }) {
+    (self.override, self.threads, self.isWanted) = (override, threads, isWanted)
   }
 
-  private mutating func operations() throws -> any TensorOperations {
-    if madeOperations == nil { madeOperations = try makeOperations() }
-    return madeOperations!
-  }
-
-  /// Has `sums` multiply the segment's gradients by the decoders that its begin record names.
-  public mutating func use(_ segment: Segment, in sums: GradientSums) throws {
+  /// Shows the decoders that the segment's begin record names and that were not shown before: from here on they multiply
+  /// the gradients of their places.
+  public mutating func find(_ segment: Segment, show: (Place, HostBasis) throws -> Void) throws {
     var wanted: [(place: Place, reference: BasisReference)] = []
-    for place in try segment.places(of: .basis) {
+    for place in try segment.places(of: .basis) where isWanted(place) {
       let key = PlaceValue.basis.name(place)
       let reference: BasisReference
       do { reference = try BasisReference(parsing: segment.provenance[key]!) } catch {
@@ -47,20 +40,16 @@ public struct BasisFiles {
     }
     // Their hashes are compared, which reads them from end to end.
     let bases = try ThreadTeam(size: min(threads, wanted.count)).map(wanted) { try open($0.reference, $0.place) }
-    for ((place, _), basis) in zip(wanted, bases) {
-      let operations = try operations()
-      use(basis.decoder, basis.factors, at: place, operations, in: sums)
-    }
+    for ((place, _), basis) in zip(wanted, bases) { try show(place, basis) }
   }
 
-  /// Has `sums` multiply by the decoders that a record of the stream carries; false where it carries none.
-  public mutating func use(_ record: Record, in sums: GradientSums) throws -> Bool {
+  /// Shows the decoders that a record of the stream carries; false where it carries none.
+  public mutating func find(_ record: Record, show: (Place, HostBasis) throws -> Void) throws -> Bool {
     let places = try record.places(of: .basis)
-    for place in places {
+    for place in places where isWanted(place) {
       let name = PlaceValue.basis.name(place)
       let values = try record.tensor(name, shape: [nil, nil], of: Float.self)
       guard !values.isEmpty else { throw record.failure("tensor \(name): expected a decoder, found none") }
-      let operations = try operations()
       let shape = record.header[name]!.shape
       let copy = AlignedBuffer(capacity: values.count * MemoryLayout<Float>.stride)
       copy.address.copyMemory(from: values.baseAddress!, byteCount: values.count * MemoryLayout<Float>.stride)
@@ -69,7 +58,7 @@ public struct BasisFiles {
       let decoder = Matrix(
         rows: shape[0], columns: shape[1], isColumnMajor: false, leadingDimension: shape[1], type: .f32,
         address: UnsafeRawPointer(copy.address), owner: copy)
-      use(decoder, nil, at: place, operations, in: sums)
+      try show(place, HostBasis(decoder: decoder))
     }
     if let place = awaited.sorted().first(where: { record.has(PlaceValue.gradient.name($0)) }) {
       throw record.failure(
@@ -78,17 +67,7 @@ public struct BasisFiles {
     return !places.isEmpty
   }
 
-  private mutating func use(
-    _ decoder: Matrix, _ factors: [Float]?, at place: Place, _ operations: any TensorOperations, in sums: GradientSums
-  ) {
-    let basis = Basis(decoder: operations.makeMatrix(decoder), hostDecoder: decoder, factors: factors)
-    let needsTeam = sums.choices.quantities.contains(.attribution)
-    sums.use(basis, for: place, operations: operations, team: needsTeam ? team : ThreadTeam(size: 1))
-  }
-
-  private func open(
-    _ reference: BasisReference, _ place: Place
-  ) throws -> (decoder: Matrix, factors: [Float]?) {
+  private func open(_ reference: BasisReference, _ place: Place) throws -> HostBasis {
     var options = SparseAutoencoder.Options()
     options.normalizesDecoder = !reference.keepsDecoderNorms
     options.k = 1  // The decoder does not depend on it.
@@ -104,6 +83,8 @@ public struct BasisFiles {
         .malformed,
         "\(autoencoder.path): not the autoencoder of the stream: expected XXH64 \(reference.hash), found \(hash)")
     }
-    return (try Matrix(autoencoder.parameters.decoder, asFloat: true), autoencoder.parameters.decoderFactors)
+    return HostBasis(
+      decoder: try Matrix(autoencoder.parameters.decoder, asFloat: true), factors: autoencoder.parameters.decoderFactors
+    )
   }
 }

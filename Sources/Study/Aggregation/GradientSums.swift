@@ -52,19 +52,10 @@ public final class GradientSums {
     let batch = try GradientBatch(record)
     var all: [PlaceWork] = []
     for place in try record.placesOfSome(.gradient) {
-      let name = PlaceValue.gradient.name(place)
-      let rows = try record.tensor(name, shape: [batch.positionCount, nil], of: Float.self)
-      let width = record.header[name]!.shape[1]
-      guard width > 0 else { throw record.failure("tensor \(name): expected at least one column, found none") }
-      // Without rows the data does not bear the width out, and memory is taken for it.
-      guard batch.positionCount > 0 || width <= 1 << 20 else {
-        throw record.failure("tensor \(name): expected at most \(1 << 20) columns without rows, found \(width)")
-      }
-      if !allowsNonfinite { try refuseNonfinite(rows, name, width, batch, record) }
       let factored = factored[place]
-      if let expected = factored?.basis.decoder.columns, expected != width {
-        throw record.failure("tensor \(name): expected \(expected) columns, as the decoder has, found \(width)")
-      }
+      let (rows, width) = try record.gradientRows(
+        at: place, positions: batch.positionCount, decoderWidth: factored?.basis.decoder.columns)
+      if !allowsNonfinite { try refuseNonfinite(rows, PlaceValue.gradient.name(place), width, batch, record) }
       let activations = try activations(record, place, batch, width: factored?.basis.decoder.rows ?? width)
       var sums = try take(
         place, width: factored?.basis.decoder.rows ?? width, firing: activations?.areOfFeatures ?? false, record)
@@ -103,25 +94,21 @@ public final class GradientSums {
   /// What a record has of its activations at a place, where it is asked for.
   private func activations(
     _ record: Record, _ place: Place, _ batch: GradientBatch, width: Int
-  ) throws -> PlaceRows.Activations? {
+  ) throws -> RecordedActivations? {
     guard let quantity = choices.quantities.sorted(by: { $0.rawValue > $1.rawValue }).first(where: { $0 != .gradient })
     else { return nil }
-    let name = PlaceValue.activation.name(place)
-    if factored[place] == nil, record.has(name) {
-      let values = try record.tensor(name, shape: [batch.positionCount, width], of: Float.self)
-      if !allowsNonfinite { try refuseNonfinite(values, name, width, batch, record) }
-      return .dense(values.baseAddress!)
+    let activations = try RecordedActivations(
+      record, at: place, positions: batch.positionCount, width: width, areFactored: factored[place] != nil)
+    switch activations {
+    case nil: throw record.missingActivations("--quantity \(quantity.rawValue)", at: place)
+    case .dense(let values):
+      if !allowsNonfinite { try refuseNonfinite(values, PlaceValue.activation.name(place), width, batch, record) }
+    case .active(let active):
+      if !allowsNonfinite, let (row, feature, value) = active.firstNonfinite {
+        throw nonfinite(value, PlaceValue.featureValue.name(place), row, Int(feature), batch, record)
+      }
     }
-    guard record.has(PlaceValue.activeOffsets.name(place)) else {
-      throw record.failure(
-        "--quantity \(quantity.rawValue): expected the activations at \(place), which sae-grad writes, and act-grad "
-          + "--with-activations, found none")
-    }
-    let active = try ActiveRows(record, at: place, positions: batch.positionCount, width: width)
-    if !allowsNonfinite, let (row, feature, value) = active.firstNonfinite {
-      throw nonfinite(value, PlaceValue.featureValue.name(place), row, Int(feature), batch, record)
-    }
-    return .active(active)
+    return activations
   }
 
   /// Names the first NaN or infinite value.

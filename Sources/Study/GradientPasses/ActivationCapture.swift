@@ -13,7 +13,7 @@ public final class ActivationCapture {
   public private(set) var loss: Double?
   public private(set) var predictions = 0
   /// By place what is there and, unless it is the residual stream itself, what the stream is without it.
-  private var captured: [Place: (activation: HostTensor, rest: HostTensor?)] = [:]
+  private var captured: [Place: (activation: OutputTensor, rest: OutputTensor?)] = [:]
 
   /// - Parameters:
   ///   - places: what to capture; the model must have all layers up to the last of them.
@@ -22,7 +22,9 @@ public final class ActivationCapture {
     self.model = model
     self.places = Set(places.places)
     self.computesLoss = computesLoss
-    for place in places.places { captured[place] = (HostTensor(), place.site.isStream ? nil : HostTensor()) }
+    for place in places.places {
+      captured[place] = (OutputTensor(model.operations), place.site.isStream ? nil : OutputTensor(model.operations))
+    }
   }
 
   /// Rows of samples that a pass has at most, where samples are that short.
@@ -32,8 +34,10 @@ public final class ActivationCapture {
   public func run(_ group: SampleGroup) throws {
     let (N, D) = (group.tokens.tokenCount, model.description.width)
     for (place, (activation, rest)) in captured {
-      _ = activation.resize(N * model.description.width(of: place.site))
-      _ = rest?.resize(N * D)
+      activation.turn()
+      rest?.turn()
+      _ = activation.tensor.resize(N * model.description.width(of: place.site))
+      _ = rest?.tensor.resize(N * D)
     }
     losses = computesLoss ? [] : nil
     for input in group.passes {
@@ -43,7 +47,7 @@ public final class ActivationCapture {
         for (kept, tensor) in [(kept.activation, activation), (kept.rest, rest)] {
           guard let kept, let tensor else { continue }
           model.operations.startDownload(
-            kept.mutableValues.baseAddress! + first * tensor.columns, from: tensor, rows: nil)
+            kept.tensor.mutableValues.baseAddress! + first * tensor.columns, from: tensor, rows: nil)
         }
       }
       if computesLoss {
@@ -57,7 +61,7 @@ public final class ActivationCapture {
     predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
   }
 
-  /// The group's records of an activations stream with those places, valid until the next run.
+  /// The group's records of an activations stream with those places, valid as long as an `OutputTensor` keeps them.
   public func records(_ group: SampleGroup, places: PlaceList) -> [OutputRecord] {
     group.records.map { _, tokens, samples in
       var record = OutputRecord()
@@ -67,8 +71,8 @@ public final class ActivationCapture {
       for place in places.places {
         let (activation, rest) = captured[place]!
         record.add(
-          PlaceValue.activation.name(place), activation, rows, columns: model.description.width(of: place.site))
-        if let rest { record.add(PlaceValue.rest.name(place), rest, rows, columns: model.description.width) }
+          PlaceValue.activation.name(place), activation.tensor, rows, columns: model.description.width(of: place.site))
+        if let rest { record.add(PlaceValue.rest.name(place), rest.tensor, rows, columns: model.description.width) }
       }
       return record
     }

@@ -9,7 +9,7 @@ public final class ActivationGradients: GradientPass {
   private let start: Place
   private let gradients: RecordedGradients
   /// Those at recorded positions, by place; of none where they are not wanted.
-  private var activations: [Place: HostTensor] = [:]
+  private var activations: [Place: OutputTensor] = [:]
   /// The places whose activations are read from the stream.
   private let streamed: Set<Place>
   /// The stream behind the layer of `start`, where that is no more than the sum of what was captured there.
@@ -32,7 +32,7 @@ public final class ActivationGradients: GradientPass {
     let wanted = Set(captured == nil ? [] : places.places)
     // Of the layer itself, what does not come after `start` alone.
     streamed = wanted.filter { $0 == start || (captured!.places.contains($0) && $0.layer == start.layer) }
-    for place in wanted { activations[place] = HostTensor() }
+    for place in wanted { activations[place] = OutputTensor(model.operations) }
     let isBehindMLP = DecoderModel.layers(from: start, of: model.description).lowerBound > start.layer
     sumPlace = isBehindMLP && !start.site.isStream ? Place(.residPost, start.layer) : nil
     let unknown = wanted.subtracting(streamed).filter { isBehindMLP && $0.layer == start.layer && $0 != sumPlace }
@@ -48,11 +48,13 @@ public final class ActivationGradients: GradientPass {
   public func records(_ group: SampleGroup) -> [OutputRecord] {
     let positions = RecordedPositions(group)
     for (place, kept) in activations {
-      _ = kept.resize(positions.rows.count * model.description.width(of: place.site))
+      kept.turn()
+      _ = kept.tensor.resize(positions.rows.count * model.description.width(of: place.site))
     }
     keepStreamed(group, positions)
     let losses = gradients.find(
-      group, positions, keeping: activations.filter { !streamed.contains($0.key) && $0.key != sumPlace })
+      group, positions,
+      keeping: activations.filter { !streamed.contains($0.key) && $0.key != sumPlace }.mapValues(\.tensor))
     loss += losses.reduce(0, +)
     predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
 
@@ -65,7 +67,7 @@ public final class ActivationGradients: GradientPass {
           columns: model.description.width(of: place.site))
         guard let activation = activations[place] else { continue }
         record.add(
-          PlaceValue.activation.name(place), activation, positions.range(of: source.samples),
+          PlaceValue.activation.name(place), activation.tensor, positions.range(of: source.samples),
           columns: model.description.width(of: place.site))
       }
       return record
@@ -77,7 +79,7 @@ public final class ActivationGradients: GradientPass {
     for (place, kept) in activations where streamed.contains(place) || place == sumPlace {
       let columns = model.description.width(of: place.site)
       let source = group.start(at: place == sumPlace ? start : place, 0..<group.tokens.sampleCount)
-      let values = kept.mutableValues.baseAddress!
+      let values = kept.tensor.mutableValues.baseAddress!
       for (index, row) in positions.rows.enumerated() {
         (values + index * columns).update(from: source.activation + row * columns, count: columns)
         guard place == sumPlace else { continue }

@@ -10,7 +10,9 @@ public final class AutoencoderOperations {
   /// (F,D)
   private let decoder: Matrix
   /// The same in host memory, in the file's own order.
-  private let hostDecoder: Matrix
+  let hostDecoder: Matrix
+  /// (D,F), in host memory, which few rows are encoded with. That it can be read was seen when it was loaded.
+  private(set) lazy var hostEncoder = try! Matrix(autoencoder.parameters.encoder)
   private let activation: ActivationRule<Tensor>
   private let inputBias: Tensor?
   private let preactivationFactors: Tensor?
@@ -122,7 +124,7 @@ public final class AutoencoderOperations {
   }
 
   /// Where the decoder in host memory has a feature's entry at a dimension.
-  private func element(_ feature: Int, _ d: Int) -> Int {
+  func element(_ feature: Int, _ d: Int) -> Int {
     hostDecoder.isColumnMajor
       ? d * hostDecoder.leadingDimension + feature : feature * hostDecoder.leadingDimension + d
   }

@@ -94,7 +94,11 @@ public final class FeatureGradients: GradientPass {
     } show: { part, rebuilt in
       operations.replaceRows(activations, rows: Array(recorded[part]), by: rebuilt)
     }
-    let start = group.start(at: place.place, input.sampleRange, replacement: (activations, recorded))
+    let first = positions.range(of: input.sampleRange).lowerBound
+    let replacement = DecoderModel.Start.Replacement(activations, rows: recorded) { row, values in
+      place.rebuildInDouble(values, recorded: first + recorded.firstIndex(of: row)!)
+    }
+    let start = group.start(at: place.place, input.sampleRange, replacement: replacement)
     return gradients(at: [place], input, from: start, positions, recorded)
   }
 

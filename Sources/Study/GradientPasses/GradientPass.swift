@@ -8,6 +8,6 @@ public protocol GradientPass: AnyObject {
   /// Rows of samples that a pass has at most, where samples are that short.
   var passRows: Int { get }
 
-  /// The gradients record of each of the group's members, valid until the next call.
+  /// The gradients record of each of the group's members, valid as long as an `OutputTensor` keeps them.
   func records(_ group: SampleGroup) -> [OutputRecord]
 }

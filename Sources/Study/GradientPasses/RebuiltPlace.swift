@@ -10,8 +10,10 @@ final class RebuiltPlace {
   let width: Int
   private var operations: any TensorOperations { autoencoder.operations }
   /// Of all recorded positions of the group, (P,W), and (P,F).
-  let gradients = HostTensor()
-  let featureGradients = HostTensor()
+  var gradients: HostTensor { gradientsInTurn.tensor }
+  var featureGradients: HostTensor { featureGradientsInTurn.tensor }
+  private let gradientsInTurn: OutputTensor
+  private let featureGradientsInTurn: OutputTensor
   private var active = ActiveFeatureList()
   private(set) var report = ReconstructionReport()
   /// What each recorded row of the pass was scaled by.
@@ -27,6 +29,8 @@ final class RebuiltPlace {
     (self.place, self.autoencoder, self.width, self.scaled) = (place, autoencoder, width, scaled)
     let operations = autoencoder.operations
     scalings = ReusedTensor(operations)
+    gradientsInTurn = OutputTensor(operations)
+    featureGradientsInTurn = OutputTensor(operations)
     sums = operations.makeRow(Array(repeating: 0, count: ReconstructionSums.columns(width: width)))
   }
 
@@ -39,6 +43,8 @@ final class RebuiltPlace {
   /// Makes place for a group's recorded positions.
   func begin(positions: Int, isDense: Bool) {
     active = ActiveFeatureList()
+    gradientsInTurn.turn()
+    featureGradientsInTurn.turn()
     _ = gradients.resize(positions * width)
     if isDense { _ = featureGradients.resize(positions * autoencoder.autoencoder.features) }
   }
@@ -74,6 +80,13 @@ final class RebuiltPlace {
     } take: { [active] in
       active.append($0)
     }
+  }
+
+  /// Rebuilds a row in Double, [W], in its place, from the features that were found in Float.
+  ///
+  /// - Parameter position: which of the group's recorded positions it is; its features have come down.
+  func rebuildInDouble(_ row: UnsafeMutablePointer<Double>, recorded position: Int) {
+    autoencoder.rebuildInDouble(row, from: features.rows(position..<position + 1).indices)
   }
 
   /// Keeps the gradients of a pass's recorded rows, in a form that ⟨decoder_i, ·⟩ turns into those of feature i.

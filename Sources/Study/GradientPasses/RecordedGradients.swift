@@ -9,7 +9,7 @@ final class RecordedGradients {
   private let start: Place
   /// In the model's order.
   let places: [Place]
-  private var gradients: [Place: HostTensor] = [:]
+  private var gradients: [Place: OutputTensor] = [:]
 
   /// - Parameters:
   ///   - start: the captured place to go on from.
@@ -18,11 +18,11 @@ final class RecordedGradients {
     self.model = model
     self.start = start
     self.places = places.places
-    for place in places.places { gradients[place] = HostTensor() }
+    for place in places.places { gradients[place] = OutputTensor(model.operations) }
   }
 
   /// Those of the group that was found last, (P,W).
-  func at(_ place: Place) -> HostTensor { gradients[place]! }
+  func at(_ place: Place) -> HostTensor { gradients[place]!.tensor }
 
   /// - Parameter activations: where to keep the activations of some places, as `DecoderModel.gradients` shows them, (P,W).
   /// - Returns: each sample's loss in nats.
@@ -30,7 +30,8 @@ final class RecordedGradients {
     _ group: SampleGroup, _ positions: RecordedPositions, keeping activations: [Place: HostTensor] = [:]
   ) -> [Double] {
     for (place, gradient) in gradients {
-      _ = gradient.resize(positions.rows.count * model.description.width(of: place.site))
+      gradient.turn()
+      _ = gradient.tensor.resize(positions.rows.count * model.description.width(of: place.site))
     }
     var losses: [Double] = []
     for input in group.passes {
@@ -46,7 +47,7 @@ final class RecordedGradients {
             memory(activations[place]!, activation.columns), from: activation, rows: recorded)
         },
         record: { place, gradient in
-          gradient.startDownload(memory(gradients[place]!, gradient.columns), rows: recorded)
+          gradient.startDownload(memory(at(place), gradient.columns), rows: recorded)
         })
     }
     model.operations.finishDownloads()

@@ -10,10 +10,12 @@ import TensorStream
 /// nothing. Samples do not see each other, so records can be joined, and a record of very many rows can be taken in
 /// several passes: what a pass needs in memory does not grow with the records.
 public struct SampleGroup {
+  public typealias Member = (batch: Int, tokens: TokenBatch, samples: Range<Int>)
+
   /// The tokens of all records, end to end.
   public private(set) var tokens: TokenBatch
   /// Each record's batch number and tokens, and which of the group's samples are its own.
-  public private(set) var records: [(batch: Int, tokens: TokenBatch, samples: Range<Int>)]
+  public private(set) var records: [Member]
   /// Each sample's loss where every record brings it.
   public private(set) var losses: [Double]?
   /// The tensors of that name of all records, by rows.
@@ -21,7 +23,7 @@ public struct SampleGroup {
   private let description: DecoderDescription
   private let passRows: Int
 
-  fileprivate init(
+  init(
     _ parts: [(batch: Int, tokens: TokenBatch, losses: [Double]?)], tensors: [String: HostTensor],
     _ description: DecoderDescription, passRows: Int
   ) {
@@ -51,9 +53,9 @@ public struct SampleGroup {
   /// What a pass over these samples goes on from.
   ///
   /// - Parameters:
-  ///   - replacement: what stands in for the captured activation, of these samples' rows, and which of them it changes.
+  ///   - replacement: what stands in for the captured activation, of these samples' rows.
   func start(
-    at place: Place, _ samples: Range<Int>, replacement: (activation: Tensor, rows: [Int32])? = nil
+    at place: Place, _ samples: Range<Int>, replacement: DecoderModel.Start.Replacement? = nil
   ) -> DecoderModel.Start {
     let first = rows(of: samples).lowerBound
     return DecoderModel.Start(
@@ -81,75 +83,9 @@ public struct SampleGroup {
   }
 }
 
-/// Reads the data records of a segment as groups of samples.
-public final class SampleGroupReader {
-  private let reader: StreamReader
-  private let description: DecoderDescription
-  /// In the order in which a missing one is named.
-  private let tensors: [(name: String, width: Int, joined: HostTensor)]
-  private let passRows: Int
-  /// A record that was read and did not fit into the group before it.
-  private var held: (record: Record, tokens: TokenBatch)?
-  private var isOver = false
-
-  /// - Parameters:
-  ///   - places: what every record must have captured.
-  ///   - passRows: the rows that a pass has at most, unless a single sample has more.
-  public init(
-    _ reader: StreamReader, _ description: DecoderDescription, places: [Place] = [], passRows: Int
-  ) {
-    self.reader = reader
-    self.passRows = passRows
-    self.description = description
-    tensors = places.flatMap { place in
-      let activation = (PlaceValue.activation.name(place), description.width(of: place.site), HostTensor())
-      let rest = (PlaceValue.rest.name(place), description.width, HostTensor())
-      return place.site.isStream ? [activation] : [rest, activation]
-    }
-  }
-
-  /// The next group, whose tensors are valid until the one after it is read; nil at the end of the segment.
-  ///
-  /// - Throws: `Failure` that names the record which lacks a tensor or has a token that the model does not know.
-  public func next() throws -> SampleGroup? {
-    var parts: [(batch: Int, tokens: TokenBatch, losses: [Double]?)] = []
-    var rows = 0
-    while let (record, tokens) = try held ?? read() {
-      held = nil
-      if rows > 0, rows + tokens.tokenCount > passRows {
-        held = (record, tokens)
-        break
-      }
-      for (name, width, joined) in tensors {
-        let values = try record.tensor(name, shape: [tokens.tokenCount, width], of: Float.self)
-        joined.append(values, after: rows * width)
-      }
-      let losses =
-        record.has("loss") ? Array(try record.tensor("loss", shape: [tokens.sampleCount], of: Double.self)) : nil
-      parts.append((try record.batch, tokens, losses))
-      rows += tokens.tokenCount
-    }
-    return parts.isEmpty
-      ? nil
-      : SampleGroup(
-        parts, tensors: Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.joined) }), description,
-        passRows: passRows)
-  }
-
-  private func read() throws -> (Record, TokenBatch)? {
-    guard !isOver, let record = try reader.nextRecord() else {
-      isOver = true
-      return nil
-    }
-    let tokens = try TokenBatch(record)
-    try record.locating { try description.check(tokens) }
-    return (record, tokens)
-  }
-}
-
 extension StreamWriter {
-  /// Writes what was made of each of the group's records.
-  public func write(_ records: [OutputRecord], of group: SampleGroup) throws {
-    for (record, source) in zip(records, group.records) { try write(record, batch: source.batch) }
+  /// Writes what was made of each of a group's records.
+  public func write(_ records: [OutputRecord], of members: [SampleGroup.Member]) throws {
+    for (record, source) in zip(records, members) { try write(record, batch: source.batch) }
   }
 }

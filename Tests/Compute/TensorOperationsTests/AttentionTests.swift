@@ -30,12 +30,15 @@ import Testing
     AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 6, scale: 1, softCap: 9),
     AttentionShape(heads: 2, keyValueHeads: 2, headWidth: 4, window: 129),
     AttentionShape(heads: 1, keyValueHeads: 1, headWidth: 3, window: 1),
+    // Two pieces of 64 columns on a GPU, the second of them not full.
+    AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 80),
     // Beyond the 128 columns that a GPU's block holds of a head.
     AttentionShape(heads: 2, keyValueHeads: 1, headWidth: 129, scale: 0.08, softCap: 6, window: 40),
   ]
-  /// Lengths around the 128 rows and keys of a tile (32 on a GPU), and beyond two tiles.
+  /// Lengths around the 128 rows and keys of a tile (64 on a GPU, of strips of 16), and beyond two tiles.
   static let layouts = [
     Layout(1), Layout(3), Layout(7), Layout(128), Layout(129), Layout(300), Layout(3, 1, 129, 7),
+    Layout(64, 65, 16, 17),
     Layout(padded: [(140, 129), (5, 1), (9, 9)]), Layout(padded: [(300, 128), (1, 1), (260, 3)]),
     Layout(padded: [(2, 0), (5, 4), (150, 0), (3, 3)]),
   ]

@@ -236,8 +236,15 @@ struct Captured {
         try body(
           DecoderModel.Start(
             place, activation: activation.baseAddress!, rest: self.rest == nil ? nil : rest.baseAddress,
-            replacement: replaced.isEmpty ? nil : (onDevice(activation), replaced)))
+            replacement: replaced.isEmpty ? nil : replacement(activation)))
       }
+    }
+  }
+
+  private func replacement(_ activation: UnsafeBufferPointer<Float>) -> DecoderModel.Start.Replacement {
+    let columns = activation.count / batch.rowCount
+    return .init(onDevice(activation), rows: replaced) { row, values in
+      for i in 0..<columns { values[i] = Double(activation[Int(row) * columns + i]) }
     }
   }
 

@@ -62,6 +62,15 @@ struct Expectation {
     #expect(
       distance(rebuilt.map { Double($0) }, Array(decoded.joined())) < tolerance, "rebuilt",
       sourceLocation: sourceLocation)
+    let reference = try ReferenceArithmetic(autoencoder.parameters)
+    for (row, x) in inputs.enumerated() {
+      var values = x
+      operations.rebuildInDouble(&values, from: active.indices[active.range(ofRows: row..<row + 1)])
+      let exact = reference.decode(reference.encode(x), x)
+      #expect(
+        distance(values, exact) < 1e-12 * exact.reduce(1) { max($0, abs($1)) }, "rebuilt in Double",
+        sourceLocation: sourceLocation)
+    }
     var g = outputGradients.joined().map { Float($0) }
     let scaled = device.makeTensor(rows: inputs.count, columns: D)
     device.upload(scaled, from: g)

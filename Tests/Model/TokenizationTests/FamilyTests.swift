@@ -105,6 +105,49 @@ import Tokenization
     #expect(pieces.allSatisfy { !$0.isSpecial })
   }
 
+  /// Of every family, of its recorded texts and of tokens in any order: end to end the text of all of them, and what is
+  /// there after each token is in the decoding of the tokens up to it.
+  @Test(arguments: families.map { $0["name"]?.text ?? "" })
+  func textsOfTokens(name: String) throws {
+    let family = try family(name)
+    let tokenizer = try tokenizer(family, withOtherFiles: true)
+    var numbers = SeededNumbers(seed: 31)
+    var all = (family["ids"]?.elements ?? []).map(Self.ids)
+    // Most of them no text, and some of no token.
+    for _ in 0..<30 {
+      all.append(
+        (0..<Int.random(in: 0..<12, using: &numbers)).map { _ in
+          Int32.random(in: -1...tokenizer.largestID + 1, using: &numbers)
+        })
+    }
+    all.append(try tokenizer.encode(Array("a b  cé東👍🏽\n 'ſ x1".utf8)).dropLast(8))
+    for ids in all {
+      let texts = try tokenizer.texts(of: ids).map { Array($0.utf8) }
+      #expect(texts.count == ids.count)
+      #expect(Array(texts.joined()) == Array(try tokenizer.decode(ids).utf8), "\(ids)")
+      for count in ids.indices {
+        let decoded = Array(try tokenizer.decode(Array(ids.prefix(count))).utf8)
+        // Where the tokens so far end within a character, what they are decoded to alone is not the text's beginning.
+        guard Array(texts.joined()).starts(with: decoded),
+          !String(decoding: decoded, as: UTF8.self).contains("\u{fffd}")
+        else { continue }
+        #expect(Array(texts.prefix(count).joined()) == decoded, "\(ids.prefix(count))")
+      }
+    }
+  }
+
+  @Test func textsOfSplitCharacters() throws {
+    let bytes = try tokenizer(try family("llama 2"), withOtherFiles: true)
+    let thumb = try bytes.encode(Array("a 👐!".utf8))
+    #expect(thumb.count == 7)
+    // The space before the text is not in it; that of a token elsewhere is.
+    #expect(try bytes.texts(of: thumb) == ["a", " ", "", "", "", "👐", "!"])
+    #expect(try bytes.texts(of: thumb, areTextStart: false) == [" a", " ", "", "", "", "👐", "!"])
+    #expect(try bytes.texts(of: Array(thumb.dropFirst(3)), areTextStart: false).joined() == "\u{fffd}\u{fffd}\u{fffd}!")
+    #expect(try bytes.texts(of: Array(thumb.prefix(4))).joined() == bytes.decode(Array(thumb.prefix(4))))
+    #expect(try bytes.texts(of: []) == [])
+  }
+
   @Test func piecesOfTokens() throws {
     let tokenizer = try tokenizer(try family("llama 2"), withOtherFiles: true)
     let begin = try tokenizer.encode([], cutTo: 9, addingSpecialTokens: true)

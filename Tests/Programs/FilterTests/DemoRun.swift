@@ -85,6 +85,9 @@ enum DemoRun {
     Case(program: "grad-aggregate", arguments: ["--mode", "both"], input: gradients, wrongInput: activations),
     Case(program: "grad-table", arguments: [], input: aggregates, wrongInput: tokens),
     Case(program: "grad-report", arguments: [], input: aggregates, wrongInput: tokens),
+    Case(
+      program: "grad-contexts", arguments: ["--features", "0:1,2:3", "--by", "gradient"], input: gradients,
+      wrongInput: tokens),
     Case(program: "stream-info", arguments: [], input: gradients, wrongInput: .success(Data("text\n".utf8))),
   ]
   private static let text = Result { try Data(contentsOf: URL(fileURLWithPath: packageRoot + "/demo/sample.txt")) }

@@ -281,7 +281,7 @@ import Testing
   /// Of the system's functions the programs call none that reaches the network or runs something.
   @Test(arguments: [
     "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "grad-aggregate", "grad-plot", "grad-table",
-    "grad-report", "stream-info",
+    "grad-contexts", "grad-report", "stream-info",
   ])
   func nothingIsReachedOrRun(_ program: String) throws {
     let outcome = try Program.shell("nm -D --undefined-only '\(Program(program).path)'")

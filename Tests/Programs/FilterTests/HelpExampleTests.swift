@@ -13,7 +13,7 @@ import Testing
 
   @Test(arguments: [
     "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot", "grad-table",
-    "grad-report", "stream-info", "gradient-run", "gradient-run features", "gradient-run activations",
+    "grad-contexts", "grad-report", "stream-info", "gradient-run", "gradient-run features", "gradient-run activations",
   ]) func runAsTheyStand(_ name: String) throws {
     let words = name.split(separator: " ").map(String.init)
     let examples = examples(

@@ -12,6 +12,7 @@ import Testing
   /// Each program that takes files, in a folder with one that it reads as `good` and a damaged one as `bad`.
   private static let programs = [
     "wt-tokenize --tokenizer '\(DemoRun.model)'", "grad-aggregate", "stream-info --check", "grad-table",
+    "grad-contexts --features 0:1 --by gradient",
   ]
 
   private func shell(_ command: String) throws -> Program.Outcome {

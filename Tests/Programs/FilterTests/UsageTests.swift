@@ -52,6 +52,18 @@ import Testing
       "grad-report --neuronpedia 'javascript:alert(1)' a.ts",
       "--neuronpedia: expected a model and a set such as gemma-2-2b/gemmascope-res-16k"
     ),
+    ("grad-contexts", "--features: expected a list of them, or --aggregates, found neither"),
+    ("grad-contexts --features 0:x", "--features: expected features such as 3:17 or resid_post.3:17, found '0:x'"),
+    ("grad-contexts --features 0:1 --by size", "--by: expected gradient, attribution or activation, found 'size'"),
+    ("grad-contexts --features 0:1 --contexts 0", "--contexts: expected a number from 1 to 100000, found 0"),
+    ("grad-contexts --features 0:1 --window -1", "--window: expected a number from 0 to 100000, found -1"),
+    ("grad-contexts --features 0:1 --quantiles 0", "--quantiles: expected a number from 1 to 1000, found 0"),
+    ("grad-contexts --features 0:1 --seed 3", "--seed: expected with --quantiles, of which it speaks"),
+    ("grad-contexts --features 0:1 --per-quantile 3", "--per-quantile: expected with --quantiles, of which it speaks"),
+    (
+      "grad-contexts --features 0:1 --tokens -",
+      "--tokens: expected a file, as standard input is read for the gradients"
+    ),
     ("grad-plot --format gif", "--format: expected png, svg or pdf, found 'gif'"),
     ("wt-tokenize --tokenizer t --padding left", "--padding: expected none or max-length, found 'left'"),
     ("act-grad --model m --device tpu", "--device: expected auto, cpu, cuda or cuda:N, found 'tpu'"),

@@ -88,7 +88,7 @@ final class ActivationsStream: StoredStream {
     try writer.begin(.activations, provenance: [:])
     try tokens.forEachGroup(model.description, [], passRows: passRows) { group in
       try capture.run(group)
-      try writer.write(capture.records(group, places: places), of: group)
+      try writer.write(capture.records(group, places: places), of: group.records)
     }
     try writer.end()
     try writer.finish()
@@ -124,7 +124,7 @@ final class GradientsStream: StoredStream {
     let writer = StreamWriter(try OutputFile(path: path))
     try writer.begin(.gradients, provenance: [:])
     try activations.forEachGroup(model.description, pass.neededPlaces, passRows: passRows) {
-      try writer.write(pass.records($0), of: $0)
+      try writer.write(pass.records($0), of: $0.records)
     }
     try writer.end()
     try writer.finish()

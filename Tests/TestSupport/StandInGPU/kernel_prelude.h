@@ -14,7 +14,7 @@ void (*wait_for_block)();
 
 #define __global__
 #define __device__ static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 // One block runs at a time.
 #define __shared__ static
 
@@ -50,6 +50,13 @@ static unsigned __float_as_uint(float value) {
   memcpy(&bits, &value, sizeof bits);
   return bits;
 }
+
+// What lies at a multiple of 16 bytes and is read at once.
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+static float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 static int min(int a, int b) { return a < b ? a : b; }
 static int max(int a, int b) { return a > b ? a : b; }

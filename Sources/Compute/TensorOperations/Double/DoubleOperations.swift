@@ -21,6 +21,8 @@ public final class DoubleOperations: PassOperations {
 
   public var memoryReport: String? { nil }
 
+  public var leavesProcessorFree: Bool { false }
+
   public func passRows(bytesPerRow: Int) -> Int { 1024 }
 
   public func check(_ shape: AttentionShape) {}

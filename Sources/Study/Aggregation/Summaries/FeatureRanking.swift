@@ -54,11 +54,7 @@ public struct FeatureRanking: Sendable {
     var found: Set<String> = []
     while let segment = try reader.nextSegment(.aggregates) {
       try check(segment)
-      for value in [PlaceValue.basis, .sae] {
-        for place in try segment.places(of: value) {
-          references[place] = try BasisReference(parsing: segment.provenance[value.name(place)]!)
-        }
-      }
+      references.merge(try segment.autoencoders()) { $1 }
       while let record = try reader.nextRecord() {
         found.formUnion(
           RankingKey.all.filter { key in record.header.tensors.contains { key.average.place($0.name) != nil } }

@@ -2,18 +2,10 @@ import TensorStream
 
 /// What a record has at a place, and what it adds to the sums there.
 struct PlaceRows {
-  enum Activations {
-    /// (P, width)
-    case dense(UnsafePointer<Float>)
-    case active(ActiveRows)
-
-    var areOfFeatures: Bool { if case .active = self { true } else { false } }
-  }
-
   /// (P, width); of factored gradients, what the decoder multiplies.
   let gradients: UnsafePointer<Float>
   let width: Int
-  let activations: Activations?
+  let activations: RecordedActivations?
   let factored: FactoredSums?
 
   /// Adds these rows of the part.
@@ -26,7 +18,7 @@ struct PlaceRows {
     }
     switch activations {
     case nil: break
-    case .dense(let all): add(all + rows.lowerBound * width, g, rows: rows.count, part, to: &sums)
+    case .dense(let all): add(all.baseAddress! + rows.lowerBound * width, g, rows: rows.count, part, to: &sums)
     case .active(let active): for row in rows { add(active.row(row), gradients + row * width, part, to: &sums) }
     }
   }

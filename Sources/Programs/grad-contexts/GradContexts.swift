@@ -1,0 +1,186 @@
+import Aggregation
+import ArgumentParser
+import Contexts
+import FilterSupport
+import SystemIO
+import TensorStream
+import Tokenization
+
+@main
+struct GradContexts: Filter {
+  static let configuration = CommandConfiguration(
+    commandName: "grad-contexts",
+    abstract: "The tokens, in context, at which features or dimensions count most.",
+    discussion: """
+      Reads gradients, once from end to end, and writes a line of JSON for each context: of every feature that is named, \
+      or ranks highest in --aggregates, the positions at which |attribution| is largest, one a sample, the largest first. \
+      Of equal ones the lower sample and position comes first, and where the value is 0 there is no context.
+
+      A line has the feature, sample and position, the token and those around it (--tokens, and --tokenizer to have text \
+      in place of ids), activation, gradient and attribution, and the feature's activations around the position where the \
+      stream has recorded them.
+
+      e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
+            qwen-capture --model demo/model --layers 2 < tokens.ts |
+              sae-grad --model demo/model --stride 1 \\
+              --sae 'demo/saes/mlp_out_layer_{layer}/trainer_0' > grads.ts
+            grad-aggregate --quantity attribution grads.ts > averages.ts
+            grad-contexts --aggregates averages.ts --top 5 --tokens tokens.ts \\
+              --tokenizer demo/model grads.ts > contexts.jsonl
+            grad-contexts --features 2:300,2:17 --by activation --contexts 4 \\
+              --quantiles 5 < grads.ts > more.jsonl
+      """,
+    version: packageVersion)
+
+  @OptionGroup var choice: FeatureChoiceOptions
+
+  @Option(help: "How many contexts of each feature.")
+  var contexts = 10
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where the magnitude of this is largest: attribution, activation or gradient. The gradient is there at every \
+      recorded position, whether the feature is active or not.
+      """, valueName: "quantity"))
+  var by = Quantity.attribution
+
+  @Flag(name: .customLong("repeat"), help: "Take several contexts of one sample, too.")
+  var repeatsSamples = false
+
+  @Option(help: ArgumentHelp("So many tokens before and behind each.", valueName: "tokens"))
+  var window = 12
+
+  @Option(
+    help: ArgumentHelp(
+      "The tokens stream that the gradients come from, which knows the tokens between recorded positions.",
+      valueName: "path"), completion: .file())
+  var tokens: String?
+
+  @Option(
+    help: ArgumentHelp("Write text in place of ids: a folder, a tokenizer.json or a hub id.", valueName: "path"),
+    completion: .file())
+  var tokenizer: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Beside the largest, contexts drawn at random from so many parts of the range, of equally many positions each.",
+      valueName: "parts"))
+  var quantiles: Int?
+
+  @Option(help: ArgumentHelp("So many of each part. (default: 2)", valueName: "contexts"))
+  var perQuantile: Int?
+
+  @Option(help: "Of --quantiles: another number draws others. (default: 0)")
+  var seed: UInt64?
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
+      valueName: "path"), completion: .file())
+  var sae: String?
+
+  @OptionGroup var messages: MessageOptions
+
+  @Argument(help: "Streams of gradients; standard input where none is given.", completion: .file())
+  var files: [String] = []
+
+  func validate() throws {
+    for (flag, value, range) in [
+      ("--contexts", contexts, 1...100_000), ("--window", window, 0...100_000), ("--quantiles", quantiles, 1...1000),
+      ("--per-quantile", perQuantile, 1...1000),
+    ] {
+      guard let value, !range.contains(value) else { continue }
+      throw ValidationError(
+        "\(flag): expected a number from \(range.lowerBound) to \(range.upperBound), found \(value)")
+    }
+    for (flag, isGiven) in [("--per-quantile", perQuantile != nil), ("--seed", seed != nil)] {
+      guard isGiven, quantiles == nil else { continue }
+      throw ValidationError("\(flag): expected with --quantiles, of which it speaks")
+    }
+    if tokens == "-", files.isEmpty || files.contains("-") {
+      throw ValidationError("--tokens: expected a file, as standard input is read for the gradients")
+    }
+  }
+
+  func filter() throws {
+    var identity: [String: String] = [:]
+    let (features, references) = try choice.choose { segment in
+      identity.merge(segment.provenance.filter { $0.key == "model" || $0.key.hasPrefix("model.") }) { first, _ in first
+      }
+    }
+    let inputs = try InputFile.standardInputOr(files)
+    let tokenizer = try tokenizer.map { try Tokenizer(named: $0) }
+    tokenizer?.warnings.forEach(warn)
+    let source = try tokens.map { try TokenSource(InputFile.standardInputOr([$0])[0]) }
+    let draw = quantiles.map { ContextChoices.Draw(quantiles: $0, perQuantile: perQuantile ?? 2, seed: seed ?? 0) }
+    let search = ContextSearch(
+      features,
+      ContextChoices(by, count: contexts, repeatsSamples: repeatsSamples, window: window, draw: draw), sae: sae,
+      threads: availableCores())
+    let output = OutputFile.standardOutput()
+    let progress = Progress(unit: "records", total: inputs.count == 1 ? 0 : nil, messages)
+    try readSegments(of: inputs) { segment in
+      guard segment.kind == .gradients else {
+        throw Failure(.malformed, "expected a stream of gradients, found \(segment.kind.rawValue)")
+      }
+      try segment.check(identity: identity)
+      try choice.check(references, against: segment.autoencoders())
+      try check(tokenizer, for: segment)
+      try source?.check(for: segment)
+      try search.begin(segment)
+      progress.expect(segment.count("batches"))
+    } _: { record in
+      if try search.add(record) { progress.advance(1) }
+    }
+    let found = try search.finish()
+    try tellOfEmpty(found.filter { $0.contexts.isEmpty }.map(\.feature), of: found.count)
+    let lines = try write(found, source, tokenizer, to: output)
+    progress.finish(", \(lines) contexts of \(found.count) features")
+  }
+
+  private func check(_ tokenizer: Tokenizer?, for segment: Segment) throws {
+    guard let tokenizer, let expected = segment.provenance["tokenizer.xxh64"], expected != tokenizer.contentHash else {
+      return
+    }
+    throw Failure(
+      .malformed,
+      "--tokenizer: not the tokenizer of the gradients: expected XXH64 \(expected) "
+        + "(\(segment.provenance["tokenizer"] ?? "unnamed")), found \(tokenizer.contentHash) (\(tokenizer.path))")
+  }
+
+  /// Says which features have no context.
+  ///
+  /// - Throws: `Failure` of kind malformed where none has one.
+  private func tellOfEmpty(_ empty: [FeatureName], of count: Int) throws {
+    guard !empty.isEmpty else { return }
+    let shown = empty.prefix(20).map(\.description).joined(separator: ", ")
+    let names = empty.count > 20 ? "\(shown) and \(empty.count - 20) more" : shown
+    guard empty.count < count else {
+      throw Failure(.malformed, "\(names): expected positions whose \(by.rawValue) is not 0, found none")
+    }
+    messages.note("no contexts, as the \(by.rawValue) is 0 at every recorded position: \(names)")
+  }
+
+  /// - Returns: how many lines.
+  private func write(
+    _ found: [(feature: FeatureName, contexts: [RankedContext])], _ source: TokenSource?, _ tokenizer: Tokenizer?,
+    to output: OutputFile
+  ) throws -> Int {
+    let all = found.flatMap(\.contexts).map(\.context)
+    let texts =
+      try source?.texts(around: all, window: window, tokenizer)
+      ?? all.map { try ContextText($0, window: window, tokenizer) }
+    var rest = texts[...]
+    for (feature, contexts) in found {
+      let lines = contexts.map {
+        ContextLine(feature: feature, ranked: $0, text: rest.removeFirst(), quantity: by).json + "\n"
+      }
+      try output.write(lines.joined())
+    }
+    try output.finish()
+    return all.count
+  }
+}
+
+extension Quantity: ExpressibleByArgument {}
