@@ -62,7 +62,7 @@ let package = Package(
     .systemLibrary(
       name: "CPNG", path: "Sources/Show/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(
-      name: "CCairo", path: "Sources/Show/CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+      name: "CCairo", path: "Sources/Show/CCairo", pkgConfig: "cairo-ft", providers: [.apt(["libcairo2-dev"])]),
     .target(
       name: "Tables", dependencies: ["Aggregation", "TensorStream", "SystemIO"], path: "Sources/Show/Tables"),
     .target(
