@@ -116,7 +116,7 @@ let package = Package(
       path: "Tests/Files/TensorFilesTests", exclude: ["Fixtures", "make_fixtures.py"]),
     .testTarget(
       name: "TensorStreamTests", dependencies: ["TensorStream", "TensorFiles", "CZstd", "TestSupport"],
-      path: "Tests/Files/TensorStreamTests"),
+      path: "Tests/Files/TensorStreamTests", exclude: ["damaged-streams.json", "make_damaged_streams.py"]),
     .testTarget(
       name: "TensorOperationsTests",
       dependencies: ["TensorOperations", "CUDAOperations", "CVectorMath", "TensorFiles", "SystemIO", "TestSupport"],

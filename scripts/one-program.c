@@ -4,6 +4,7 @@
 //
 // Ten programs that each hold the same libraries take ten times the room; see scripts/link-programs.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // In the Swift runtime: what CommandLine.arguments says.
@@ -20,10 +21,15 @@ int main(int argc, char **argv) {
   }
   argc -= 1;
   argv += 1;
+  const char *program = argv[0];
+  // The drop-in commands are gradient-run under their own names, which a script in between cannot hand on.
+  char *called = getenv("GRADIENT_FILTERS_CALLED");
+  if (called && !strcmp(program, "gradient-run")) argv[0] = strdup(called);
+  unsetenv("GRADIENT_FILTERS_CALLED");
   _swift_stdlib_overrideUnsafeArgvArgc(argv, argc);
 #define PROGRAM(name, entry) \
-  if (!strcmp(argv[0], name)) return entry(argc, argv);
+  if (!strcmp(program, name)) return entry(argc, argv);
 #include "programs.inc"
-  fprintf(stderr, "gradient-filters: no program '%s'\n", argv[0]);
+  fprintf(stderr, "gradient-filters: no program '%s'\n", program);
   return 64;
 }

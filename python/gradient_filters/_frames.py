@@ -72,8 +72,11 @@ class FrameReader:
         truncated = Malformed("truncated: the stream ends inside a zstd frame header")
         if not self._fill(5):
             raise truncated
-        start = bytes(self._chunk[self._start : min(self._end, self._start + 4096)])
+        start = bytes(self._chunk[self._start : self._start + 5])
         if not start.startswith(MAGIC):
+            # More of it, where there is more, to say what it is.
+            self._fill(4096)
+            start = bytes(self._chunk[self._start : min(self._end, self._start + 4096)])
             raise Malformed(f"not a tensor stream: expected a zstd frame, found {_other_content(start)}")
         descriptor = start[4]
         size_flag, is_single_segment = descriptor >> 6, descriptor & 0x20 != 0

@@ -176,6 +176,8 @@ def _attend(
     finally:
         for thread in threads:
             thread.join()
+        for pipe in filter(None, [child.stdout, child.stderr]):
+            pipe.close()
     return facts, said, b"".join(kept)
 
 

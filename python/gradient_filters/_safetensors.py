@@ -64,11 +64,11 @@ class Buffer:
                 raise Malformed(f"tensor {tensor.name}: data_offsets not contiguous: expected start {end}, "
                                 f"found {tensor.start}")
             end = tensor.end
+        contents.flags.writeable = False
         self._data = contents[8 + length :]
         if self._data.size != end:
             raise Malformed(f"safetensors data: expected {end} bytes, found {self._data.size}")
         self.size = size
-        contents.flags.writeable = False
 
     def array(self, name: str) -> np.ndarray:
         """A view of one tensor; KeyError where there is none."""
