@@ -93,15 +93,24 @@ class PlaceAverages:
             return None
         return Average(values, self._tensor(f"{measure}_se"), self._tensor(f"{measure}_halves"))
 
-    def _number(self, value: str) -> float | int | None:
+    def _number(self, value: str) -> Any:
         found = self._tensor(value)
         return None if found is None else found[0].item()
 
-    gradient = property(lambda self: QuantityAverages(self, "gradient"), doc="Of the loss with respect to the activation.")
-    attribution = property(
-        lambda self: QuantityAverages(self, "attribution"),
-        doc="Activation times gradient: what the loss would lose, to first order, if the feature became 0.")
-    activation = property(lambda self: QuantityAverages(self, "activation"), doc="The feature's value, or the activation.")
+    @property
+    def gradient(self) -> QuantityAverages:
+        """Of the loss with respect to the activation or the feature, in nats for one unit more of it."""
+        return QuantityAverages(self, "gradient")
+
+    @property
+    def attribution(self) -> QuantityAverages:
+        """Activation times gradient: what the loss would lose, to first order, if the activation became 0; in nats."""
+        return QuantityAverages(self, "attribution")
+
+    @property
+    def activation(self) -> QuantityAverages:
+        """The feature's value, or the activation."""
+        return QuantityAverages(self, "activation")
 
     @property
     def firing(self) -> Average:

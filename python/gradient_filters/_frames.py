@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, BinaryIO, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Malformed(ValueError):
 class FrameReader:
     """The contents of one frame after another, and the hash of the bytes they were packed in."""
 
-    def __init__(self, file: BinaryIO | Any, chunk: int = 1 << 20) -> None:
+    def __init__(self, file: Any, chunk: int = 1 << 20) -> None:
         self._file = file
         self._chunk = np.empty(chunk, np.uint8)
         self._start = self._end = 0
@@ -108,7 +108,7 @@ class FrameReader:
             self._chunk[:left] = self._chunk[self._start : self._end].copy()
             self._start, self._end = 0, left
         while self._end - self._start < count:
-            read = self._file.readinto(memoryview(self._chunk)[self._end :])
+            read = self._file.readinto(self._chunk[self._end :].data)
             if not read:
                 return False
             self._end += read
@@ -141,7 +141,7 @@ def _other_content(start: bytes) -> str:
 class FrameWriter:
     """Packs contents into frames, the same contents into the same bytes."""
 
-    def __init__(self, file: BinaryIO | Any) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
         self._context = zstd.ZSTD_createCCtx()
         for parameter, value in [(COMPRESSION_LEVEL, 1), (CONTENT_SIZE_FLAG, 1), (CHECKSUM_FLAG, 1)]:
@@ -165,7 +165,7 @@ class FrameWriter:
 
     def _put(self, part: np.ndarray) -> None:
         self.hash.update(part.ctypes.data, part.size)
-        view = memoryview(part)
+        view = part.data
         while len(view):
             written = self._file.write(view)
             view = view[len(view) if written is None else written :]
@@ -198,7 +198,7 @@ def _stored_frame(contents: np.ndarray) -> Sequence[np.ndarray]:
     header = MAGIC + bytes([flag << 6 | (0x20 if is_single_segment else 0) | 0x04])
     # A window of 2^(10 + 7) bytes, a block's.
     header += (b"" if is_single_segment else bytes([7 << 3])) + (size - offset).to_bytes(width, "little")
-    parts = [header]
+    parts: list[Any] = [header]
     for start in range(0, max(size, 1), BLOCK):
         block = contents[start : start + BLOCK]
         is_last = start + BLOCK >= size

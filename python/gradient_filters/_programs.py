@@ -76,7 +76,7 @@ def run(
         ProgramError: it failed.
         FileNotFoundError: there is no such program, or no such file for stdin.
     """
-    name, *arguments = map(os.fspath, command)
+    name, *arguments = [os.fspath(word) for word in command]
     tells = not name.startswith("gradient-filters") and not {"--help", "-h", "--version", "--progress-fd"} & set(arguments)
     bar = _Bar(name, progress)
     partial = None
@@ -90,7 +90,8 @@ def run(
             arguments[place:place] = ["--progress-fd", str(write)]
         source, given = _input(stdin, closes)
         if isinstance(stdout, (str, os.PathLike)):
-            partial = Path(f"{os.fspath(stdout)}.partial-{os.getpid()}")
+            final = os.fspath(stdout)
+            partial = Path(f"{final}.partial-{os.getpid()}")
             target = partial.open("xb")
             closes.append(target)
         elif stdout is not None:
@@ -107,7 +108,7 @@ def run(
             words = f"{name}: {told}" if told else (said[-1] if said else f"{name}: exit {child.returncode}")
             raise ProgramError(words, child.returncode)
         if partial is not None:
-            os.replace(partial, os.fspath(stdout))
+            os.replace(partial, final)
             partial = None
         return Outcome(kept, facts)
     finally:
@@ -133,7 +134,7 @@ def _input(stdin: Input, closes: list[Any]) -> tuple[Any, bytes | None]:
 
 
 def _attend(
-    child: subprocess.Popen, given: bytes | None, read: int, bar: _Bar
+    child: Any, given: bytes | None, read: int, bar: _Bar
 ) -> tuple[list[dict[str, Any]], list[str], bytes]:
     """Feeds and reads the child to its end; returns its facts, its words and its standard output."""
     facts: list[dict[str, Any]] = []
@@ -185,10 +186,12 @@ class _Bar:
     """Progress as tqdm draws it, and a program's words above it."""
 
     def __init__(self, name: str, wanted: bool | None) -> None:
-        self._name, self._bar, self._tqdm, self._done = name, None, None, 0
+        self._name, self._done = name, 0
+        self._bar: Any = None
+        self._tqdm: Any = None
         if wanted is not False:
             try:
-                from tqdm.auto import tqdm
+                from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
                 self._tqdm = tqdm
             except ImportError:

@@ -87,9 +87,9 @@ def records(source: Source, kind: str | None = None) -> Iterator[Record]:
         raise ValueError(f"kind: expected {' or '.join(KINDS)}, found {kind!r}")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _records(io.BytesIO(source), "<bytes>", kind, closes=True)
-    if hasattr(source, "readinto"):
-        return _records(source, str(getattr(source, "name", "<stream>")), kind, closes=False)
-    return _records(io.FileIO(os.fspath(source)), os.fspath(source), kind, closes=True)
+    if isinstance(source, (str, os.PathLike)):
+        return _records(io.FileIO(os.fspath(source)), os.fspath(source), kind, closes=True)
+    return _records(source, str(getattr(source, "name", "<stream>")), kind, closes=False)
 
 
 def _records(file: Any, name: str, wanted: str | None, closes: bool) -> Iterator[Record]:
@@ -134,14 +134,16 @@ class _Walk:
         buffer = Buffer(contents)
         record = buffer.metadata.get("record", "(none)")
         if self._provenance is None:
-            return self._begin(buffer, record)
+            self._begin(buffer, record)
+            return None
         if record == "data":
             self._count += 1
             self._bytes += buffer.size
-            return Record(self._number, self._kind, self._provenance, buffer)
+            return Record(self._number, str(self._kind), self._provenance, buffer)
         if record != "end":
             raise Malformed(f"expected a data or end record, found record={record}")
-        return self._end(buffer)
+        self._end(buffer)
+        return None
 
     def _begin(self, buffer: Buffer, record: str) -> None:
         if record != "begin":
@@ -197,7 +199,7 @@ def write(
     for key, value in provenance.items():
         if key in RESERVED or not isinstance(value, str):
             raise ValueError(f"provenance: {key!r}: expected text under another key than {', '.join(sorted(RESERVED))}")
-    if hasattr(target, "write"):
+    if not isinstance(target, (str, os.PathLike)):
         return _write(target, kind, records, provenance)
     path = Path(os.fspath(target))
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
