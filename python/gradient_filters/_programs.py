@@ -101,8 +101,9 @@ def run(
             env=None if env is None else dict(env))
         os.close(write)
         write = -1
-        facts, said, kept = _attend(child, given, read, bar)
-        read = -1
+        # Closed by whoever reads from it.
+        lines, read = read, -1
+        facts, said, kept = _attend(child, given, lines, bar)
         if child.returncode != 0:
             told = next((fact["message"] for fact in facts if fact["event"] == "error"), None)
             words = f"{name}: {told}" if told else (said[-1] if said else f"{name}: exit {child.returncode}")
