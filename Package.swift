@@ -166,7 +166,7 @@ let package = Package(
         "wt-tokenize", "qwen-capture", "act-grad", "sae-grad", "sae-effect", "grad-aggregate", "grad-plot",
         "grad-table", "stream-info", "gradient-run", "Aggregation", "FilterSupport", "TensorStream", "TensorFiles",
         "Tokenization", "SystemIO", "CZstd", "TestSupport",
-      ], path: "Tests/Programs/FilterTests", exclude: ["interop.py"]),
+      ], path: "Tests/Programs/FilterTests"),
     .testTarget(
       name: "RunEngineTests", dependencies: ["RunEngine", "FilterSupport", "SystemIO", "TestSupport"],
       path: "Tests/Programs/RunEngineTests"),
