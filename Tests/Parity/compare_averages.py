@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compare import ROOT, records_of
+from compare import ROOT
+import gradient_filters as gf
 
 MODEL, TEXT = ROOT / "demo/model", ROOT / "demo/sample.txt"
 SAES = str(ROOT / "demo/saes/mlp_out_layer_{layer}/trainer_0")
@@ -52,7 +53,7 @@ def main():
         }
         capture(folder)
         streams = {name: shards(folder, name, command) for name, command in kinds.items()}
-        decoders = {k: v.astype("f8") for tensors in records_of(streams["embedded"][0].read_bytes())
+        decoders = {k: v.astype("f8") for tensors in gf.records(streams["embedded"][0])
                     for k, v in tensors.items() if k.startswith("basis.")}
         for name, files in streams.items():
             has_decoder = name in ["factored", "embedded", "error term"]
@@ -106,7 +107,7 @@ def shards(folder, name, command):
 def gather(file, decoders):
     """The data records of a shard, with gradients, activations and what fires as matrices in float64."""
     records = []
-    for tensors in records_of(file.read_bytes()):
+    for tensors in gf.records(file):
         if "position" not in tensors:
             continue
         record = {k: tensors[k] for k in ["cu_positions", "position", "sample_index", "document", "predictions"]}
@@ -138,7 +139,7 @@ def check_sum_rule(name, files, decoders):
     if name == "activations":
         return
     for file in files:
-        for tensors in records_of(file.read_bytes()):
+        for tensors in gf.records(file):
             for key in [k for k in tensors if k.startswith("grad.")]:
                 place = key[len("grad."):]
                 g, W = tensors[key].astype("f8"), decoders[f"basis.{place}"]
@@ -208,7 +209,7 @@ def sum_name(name):
 
 
 def check(what, stream, wanted, has_decoder):
-    tensors = {k: v for record in records_of(stream) for k, v in record.items()}
+    tensors = {k: v for record in gf.records(stream) for k, v in record.items()}
     for (place, name), expected in ((k, v) for k, v in wanted.items() if k != "units"):
         if name == "firing" and f"firing.{place}" not in tensors and "activations" in what:
             continue

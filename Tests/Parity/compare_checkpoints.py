@@ -32,7 +32,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from compare import ROOT, read_records, write_tokens
+from compare import ROOT, write_tokens
+import gradient_filters as gf
 from configuration_rows import ABSENT, ROWS, WITHOUT_EFFECT, edit, entries
 from families import FULL, SLIDING
 
@@ -173,7 +174,7 @@ def program_loss(programs, folder, scratch):
         return None, result.stderr
     if result.returncode != 0:
         return float("nan"), result.stderr
-    return sum(float(r["loss"].sum()) for r in read_records(scratch / "capture.ts") if "loss" in r), result.stderr
+    return sum(float(r["loss"].sum()) for r in gf.records(scratch / "capture.ts") if "loss" in r), result.stderr
 
 
 def reference_loss(folder, samples):

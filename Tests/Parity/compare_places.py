@@ -17,11 +17,11 @@ import numpy as np
 import safetensors.numpy
 import torch
 import transformers
-import zstandard
 
 import families
 import gradient_reference as reference
 from passes import hooks, tensors
+import gradient_filters as gf
 
 GOLDEN = Path(__file__).resolve().parents[1] / "Golden"
 # The first one's heads are 54 wide together, its residual stream 40.
@@ -54,7 +54,7 @@ def compare(programs, folder):
     worst = 0.0
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
-        (scratch / "tokens.ts").write_bytes(tokens_stream(batches))
+        write_tokens(scratch / "tokens.ts", batches)
 
         def run(program, *arguments, source):
             with open(scratch / source, "rb") as stdin:
@@ -136,26 +136,14 @@ def write_sae(scratch, model, site, layer, width):
     return {name: t.double() for name, t in sae.items()}
 
 
-def tokens_stream(batches):
-    """As wt-tokenize writes it."""
-    def frame(metadata, tensors):
-        contents = safetensors.numpy.save(tensors, metadata=metadata)
-        compressor = zstandard.ZstdCompressor(write_checksum=True, write_content_size=True)
-        return compressor.compress(contents), len(contents)
-
-    out, sizes, first = [], [], 0
-    out.append(frame({"record": "begin", "format": "tensor-stream/2", "kind": "tokens"}, {})[0])
-    for number, batch in enumerate(batches):
-        data, size = frame({"record": "data", "batch": str(number)}, {
-            "input_ids": np.concatenate([np.array(s, np.int32) for s in batch]),
-            "cu_seqlens": np.cumsum([0] + [len(s) for s in batch]).astype(np.int32),
-            "sample_index": np.arange(first, first + len(batch), dtype=np.int64),
-            "document": np.arange(first, first + len(batch), dtype=np.int64)})
-        first += len(batch)
-        out.append(data)
-        sizes.append(size)
-    out.append(frame({"record": "end", "records": str(len(sizes)), "bytes": str(sum(sizes))}, {})[0])
-    return b"".join(out)
+def write_tokens(path, batches):
+    """A tokens stream, as wt-tokenize would write it."""
+    firsts = np.cumsum([0] + [len(batch) for batch in batches])
+    gf.write(path, kind="tokens", records=({
+        "input_ids": np.concatenate([np.array(s, np.int32) for s in batch]),
+        "cu_seqlens": np.cumsum([0] + [len(s) for s in batch]),
+        "sample_index": np.arange(first, first + len(batch)),
+        "document": np.arange(first, first + len(batch))} for first, batch in zip(firsts, batches)))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ import transformers
 
 import families
 from gradient_reference import BatchTopK, load_model
-from passes import Watched, data_records, feature_gradients, near_ties, samples
+from passes import Watched, feature_gradients, near_ties, samples
+import gradient_filters as gf
 
 STRIDE = 4
 
@@ -245,7 +246,7 @@ def by_sample(a, program, *flags, source):
     with open(source, "rb") as stdin:
         command = [a.programs / program, "--quiet", "--device", "cpu", *map(str, flags)] if program else ["cat"]
         with subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE) as running:
-            for record in data_records(running.stdout):
+            for record in gf.records(running.stdout):
                 starts = record["cu_positions"] if "cu_positions" in record else record["cu_seqlens"]
                 for sample, (start, end) in enumerate(zip(starts, starts[1:])):
                     yield {name: value[start:end] if name.startswith(("grad.", "act.")) else value[sample]

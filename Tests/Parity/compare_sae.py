@@ -28,8 +28,8 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from compare import (
-    HERE, LOSS_TOLERANCE, MODES, ROOT, VECTOR_TOLERANCE, largest, load_reference, read_records, relative_l2, run,
-    write_tokens)
+    HERE, LOSS_TOLERANCE, MODES, ROOT, VECTOR_TOLERANCE, largest, load_reference, relative_l2, run, write_tokens)
+import gradient_filters as gf
 
 # Preactivations in float32 are off by about 1e-6 of the threshold here.
 MARGIN = 1e-5
@@ -130,7 +130,7 @@ def compare(a, reference, model, folder, saes, pattern, batches, choice, work):
             stride_scope=choice["stride_scope"], use_error_term=choice["use_error_term"])
         *vectors, loss, _ = reference.analyse(model, sae, layer, batches, choices)
         name = "loss" if choice["use_error_term"] else f"loss.mlp_out.{layer}"
-        found = sum(float(r[name].sum()) for r in read_records(work / "gradients.ts") if name in r)
+        found = sum(float(r[name].sum()) for r in gf.records(work / "gradients.ts") if name in r)
         errors = [relative_l2(np.load(work / f"out/layer_{layer}_{mode}_gradients.npy"), vector)
                   for mode, vector in zip(MODES, vectors)]
         yield layer, *errors, abs(found - loss) / loss

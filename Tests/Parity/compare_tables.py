@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compare import ROOT, records_of
+from compare import ROOT
+import gradient_filters as gf
 
 MODEL, TEXT = ROOT / "demo/model", ROOT / "demo/sample.txt"
 SAES = str(ROOT / "demo/saes/mlp_out_layer_{layer}/trainer_0")
@@ -71,7 +72,7 @@ def capture():
 
 def columns_of(file):
     """By place and column, in float64 what the stream has in float32, and z."""
-    tensors = {k: v for record in records_of(file.read_bytes()) for k, v in record.items()}
+    tensors = {k: v for record in gf.records(file) for k, v in record.items()}
     columns = {}
     for place in ["mlp_out.1", "mlp_out.3"]:
         for quantity in QUANTITIES:

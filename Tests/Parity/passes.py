@@ -1,16 +1,15 @@
 """One sample's passes through transformers, at places and with autoencoders; and reading the programs' streams."""
-import io
-import json
-import struct
 import sys
+from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 import torch
-import zstandard
 
 import families
 from gradient_reference import load_model
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))
+import gradient_filters as gf  # noqa: E402
 
 # A feature is near its threshold where this share of the activation more or less changes whether it is active.
 CHANGE = 1e-5
@@ -107,23 +106,7 @@ def samples(stream):
 def tensors(data):
     """The tensors of all data records, joined by name."""
     joined = {}
-    for record in data_records(io.BytesIO(data)):
+    for record in gf.records(data):
         for name, value in record.items():
             joined.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in joined.items()}
-
-
-def data_records(file):
-    """The tensors of one data record of a stream after another."""
-    rest = b""
-    while rest := rest or file.read(1 << 20):
-        frame, contents = zstandard.ZstdDecompressor().decompressobj(), []
-        while not frame.eof:
-            contents.append(frame.decompress(rest))
-            rest = frame.unused_data or file.read(1 << 20)
-            if not rest and not frame.eof:
-                sys.exit("a stream ends inside a record")
-        contents = b"".join(contents)
-        (length,) = struct.unpack("<Q", contents[:8])
-        if json.loads(contents[8:8 + length]).get("__metadata__", {}).get("record") == "data":
-            yield safetensors.numpy.load(contents)

@@ -147,10 +147,14 @@ class Canvas {
   // MARK: Text
 
   private func selectFont(size: Double, weight: Weight) {
-    // Where DejaVu Sans is not installed, fontconfig takes the nearest there is.
-    cairo_select_font_face(
-      context, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
-      weight == .bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL)
+    if let carried = CarriedFont.shared {
+      cairo_set_font_face(context, carried.face(weight))
+    } else {
+      // Where DejaVu Sans is not installed, fontconfig takes the nearest there is.
+      cairo_select_font_face(
+        context, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+        weight == .bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL)
+    }
     cairo_set_font_size(context, size)
   }
 

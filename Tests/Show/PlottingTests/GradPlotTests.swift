@@ -31,6 +31,33 @@ import Testing
     return try Data(contentsOf: URL(fileURLWithPath: path))
   }
 
+  /// As an installation has it: whatever lies there under the font's name is what pictures are lettered in.
+  @Test func lettersInTheFontBesideTheProgram() throws {
+    let fonts = "/usr/share/fonts/truetype/dejavu"
+    guard exists("\(fonts)/DejaVuSans.ttf"), exists("\(fonts)/DejaVuSerif.ttf") else {
+      try Test.cancel("no DejaVu fonts in \(fonts)")
+    }
+    _ = try stream()
+    let script = """
+      cd '\(folder.path)'
+      for family in none Sans Serif; do
+        place=$family/share/gradient-filters/fonts
+        mkdir -p $family/bin $place && cp '\(program.path)' $family/bin
+        [ $family = none ] || for style in '' -Bold; do cp \(fonts)/DejaVu$family$style.ttf $place/DejaVuSans$style.ttf; done
+        (cd $family && bin/grad-plot --quiet --output plots ../aggregates.ts)
+      done
+      """
+    let outcome = try Program.shell("set -e; \(script)")
+    try #require(outcome.status == 0, "\(outcome.errors)")
+    for name in try files("none/plots") {
+      let pictures = try ["none", "Sans", "Serif"].map {
+        try Data(contentsOf: URL(fileURLWithPath: folder.file("\($0)/plots/\(name)")))
+      }
+      #expect(pictures[0] == pictures[1], "\(name)")
+      #expect(pictures[1] != pictures[2], "\(name)")
+    }
+  }
+
   @Test func drawsAStreamFromStandardInput() throws {
     let outcome = try program.run(["--output", folder.file("plots"), "--dpi", "30"], input: stream())
     #expect(outcome.status == 0 && outcome.output.isEmpty)

@@ -23,9 +23,10 @@ extension Analysis {
     display.stop()
     let results = shortened("\(options.outputFolder)/\(resultsName)_\(plan.steps.last!.key.hash)")
     guard kindOfFile(at: results) == "nothing" else { return display.complain("everything is done: \(results)") }
-    let script = SubmissionScript(
+    let script = try SubmissionScript(
       Submission(plan, decisions, groups: slurm.groups), slurm, directory: absolutePath("."), work: path,
-      results: results, program: absolutePath("/proc/self/exe"), jobs: options.jobs, threads: options.threads)
+      results: results, program: ProgramFolder.own.path(of: "gradient-run"), jobs: options.jobs,
+      threads: options.threads)
     if options.printsScript {
       let output = OutputFile.standardOutput()
       try output.write(script.text)
