@@ -1,4 +1,12 @@
 extension JSON {
+  /// An object of members whose values are JSON, in their order.
+  public static func object(_ members: [(String, String)]) -> String {
+    "{\(members.map { "\(quote($0)):\($1)" }.joined(separator: ","))}"
+  }
+
+  /// The shortest text that reads back as the same number; null for what is none, as JSON knows no NaN and no infinity.
+  public static func number(_ value: Double?) -> String { value.map { $0.isFinite ? "\($0)" : "null" } ?? "null" }
+
   /// `text` as a JSON string, quotes included.
   public static func quote(_ text: String) -> String {
     var out = "\""

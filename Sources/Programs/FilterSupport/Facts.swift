@@ -59,12 +59,13 @@ extension Fact {
     case .device(let words): [("device", quoted(words))]
     case .progress(let done, let total, let unit, let tokens, let seconds):
       [("done", "\(done)")] + (total.map { [("total", "\($0)")] } ?? [])
-        + [("unit", JSON.quote(unit)), ("tokens", "\(tokens)"), ("seconds", number(seconds))]
-    case .loss(let nats, let predictions): [("nats_per_token", number(nats)), ("predictions", "\(predictions)")]
+        + [("unit", JSON.quote(unit)), ("tokens", "\(tokens)"), ("seconds", JSON.number(seconds))]
+    case .loss(let nats, let predictions): [("nats_per_token", JSON.number(nats)), ("predictions", "\(predictions)")]
     case .reconstruction(let place, let meanL0, let varianceExplained, let loss, let replacedLoss, let predictions):
       [
-        ("place", JSON.quote("\(place)")), ("l0", number(meanL0)), ("variance_explained", number(varianceExplained)),
-        ("nats_per_token", number(loss ?? .nan)), ("replaced_nats_per_token", number(replacedLoss ?? .nan)),
+        ("place", JSON.quote("\(place)")), ("l0", JSON.number(meanL0)),
+        ("variance_explained", JSON.number(varianceExplained)),
+        ("nats_per_token", JSON.number(loss ?? .nan)), ("replaced_nats_per_token", JSON.number(replacedLoss ?? .nan)),
         ("predictions", "\(predictions)"),
       ]
     case .statistics(let place, let measure, let statistics, let certainty):
@@ -145,8 +146,9 @@ extension Fact {
 extension Statistics {
   fileprivate var members: [(String, String)] {
     [
-      ("count", "\(count)"), ("mean", number(mean)), ("std", number(standardDeviation)), ("min", number(minimum)),
-      ("max", number(maximum)), ("max_abs", number(maximumMagnitude)), ("nan", "\(notANumber.count)"),
+      ("count", "\(count)"), ("mean", JSON.number(mean)), ("std", JSON.number(standardDeviation)),
+      ("min", JSON.number(minimum)),
+      ("max", JSON.number(maximum)), ("max_abs", JSON.number(maximumMagnitude)), ("nan", "\(notANumber.count)"),
       ("nan_at", "\(notANumber.firstIndices)"), ("infinite", "\(infinite.count)"),
       ("infinite_at", "\(infinite.firstIndices)"),
     ]
@@ -167,11 +169,11 @@ extension Certainty {
   fileprivate var members: [(String, String)] {
     [
       ("units", "\(units)"), ("max_abs_at", largestIndex.map { "\($0)" } ?? "null"),
-      ("max_abs_value", number(largest ?? .nan)), ("max_abs_se", number(standardError ?? .nan)),
-      ("halves_correlation", number(reliability?.correlation ?? .nan)),
-      ("reliability", number(reliability?.ofAll ?? .nan)),
+      ("max_abs_value", JSON.number(largest)), ("max_abs_se", JSON.number(standardError)),
+      ("halves_correlation", JSON.number(reliability?.correlation)),
+      ("reliability", JSON.number(reliability?.ofAll)),
       ("top_\(Reliability.overlapOf)_same", reliability.map { "\($0.overlap)" } ?? "null"),
-      ("units_for_reliability_0.9", number(reliability?.unitsForNineTenths ?? .nan)),
+      ("units_for_reliability_0.9", JSON.number(reliability?.unitsForNineTenths)),
     ]
   }
 
@@ -189,15 +191,12 @@ extension Certainty {
   }
 }
 
-/// As JSON has it, which knows no NaN and no infinity.
-private func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "null" }
-
 extension JSON {
   /// A whole number of at least 0.
   fileprivate func count(_ key: String) -> Int? { self[key]?.int.flatMap { $0 >= 0 ? $0 : nil } }
 
   /// NaN where it is null.
-  fileprivate func double(_ key: String) -> Double? { self[key]?.isNull == true ? .nan : self[key]?.number }
+  func double(_ key: String) -> Double? { self[key]?.isNull == true ? .nan : self[key]?.number }
 
   fileprivate var place: Place? { self["place"]?.text.flatMap { Place($0) } }
 

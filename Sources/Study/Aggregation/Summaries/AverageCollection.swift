@@ -39,6 +39,7 @@ public struct AverageCollection {
   private var averages: [Key: Values] = [:]
   private var standardErrors: [Key: Values] = [:]
   private var reliabilities: [Key: Reliability] = [:]
+  private var firstShares: [Key: [Double]] = [:]
 
   public init(_ defaults: Defaults = Defaults()) {
     self.defaults = defaults
@@ -110,6 +111,10 @@ public struct AverageCollection {
     if record.has(measure.halves.name(place)), record.has(PlaceValue.units.name(place)) {
       reliabilities[key] = try Reliability(record, measure, at: place)
     }
+    let shares = PlaceValue.firstShare.name(place)
+    if measure.hasFirstShare, record.has(shares) {
+      firstShares[key] = try record.tensor(shares, shape: [values.count], of: Float.self).map(Double.init)
+    }
   }
 
   /// Refuses averages of another model than those that were read.
@@ -178,7 +183,7 @@ public struct AverageCollection {
     return keys.map { key in
       PlaceAverages(
         place: key.place, measure: key.measure, unit: key.unit, values: averages[key]!.numbers,
-        standardErrors: standardErrors[key]?.numbers, reliability: reliabilities[key],
+        standardErrors: standardErrors[key]?.numbers, reliability: reliabilities[key], firstShares: firstShares[key],
         areFloat32: averages[key]!.areFloat32)
     }
   }
