@@ -192,6 +192,12 @@ def repeat(source, destination, size):
             file.write(content)
 
 
+def without_headings(source, destination):
+    """The text as one document: WikiText's headings stand between = signs."""
+    with open(source, encoding="utf-8", newline="\n") as lines, open(destination, "w", encoding="utf-8", newline="\n") as out:
+        out.writelines(line for line in lines if not line.lstrip().startswith("="))
+
+
 def join_lines(source, destination, characters, lines):
     """Lines of at least so many characters, each made of several of the source's."""
     words = source.read_text(encoding="utf-8").split()

@@ -168,6 +168,35 @@ def aggregate(bench):
     run = min((measure.run(search, stdin=stream) for _ in range(3)), key=lambda run: run.seconds)
     bench.add(Row("  grad-contexts of 20 dimensions a layer of the same", run.seconds, peak=run.peak,
                   note=f"{size / run.seconds:.0f} MB/s"))
+    standard_errors(bench)
+
+
+def standard_errors(bench):
+    """What standard errors add, and attributions alone, of one layer's features. A text of one document has one unit, of
+    which there is no standard error; its samples as units have them: the same stream, and nothing else is different."""
+    layer = measured_layers(bench)[-1]
+    text, stream = bench.streams / "one-document", bench.streams / "one-document.ts"
+    data.without_headings(bench.text, text)
+    tokens, lengths = bench.tokenize("one-document-tokens.ts", text, bench.options.samples)
+    measure.run(bench.capture("--layers", layer), bench.sae_grad(layer, flags=["--use-error-term"]), stdin=tokens,
+                stdout=stream)
+
+    def averaged(*flags):
+        return measure.run(bench.aggregate(*flags), stdin=stream)
+
+    for mode in ("mean_abs", "both"):
+        pairs = [[averaged("--mode", mode, "--unit", unit) for unit in ("sample", "document")] for _ in range(5)]
+        for name, runs in zip(("samples as units", "one unit: no standard errors"), zip(*pairs)):
+            run = min(runs, key=lambda run: run.seconds)
+            bench.add(Row(f"grad-aggregate --mode {mode}, {name}", run.seconds, sum(lengths), peak=run.peak, cores=run.cores))
+        ratios = sorted(one.processes[0].processor / other.processes[0].processor for one, other in pairs)
+        bench.ratio(f"standard errors of {mode}: processor time with / without", ratios[2], at_most=1.05)
+    gradients = averaged("--mode", "mean_abs")
+    run = min((averaged("--quantity", "attribution", "--mode", "both") for _ in range(3)), key=lambda run: run.seconds)
+    bench.add(Row("grad-aggregate --quantity attribution --mode both", run.seconds, sum(lengths), peak=run.peak,
+                  cores=run.cores))
+    bench.ratio("processor time of gradients / of attributions alone",
+                gradients.processes[0].processor / run.processes[0].processor)
 
 
 def plot(bench):

@@ -5,7 +5,7 @@
 
 Gradients of activations and of features, factored, dense and with the decoder embedded, of the demo model and its text,
 in five shards that are cut inside documents. For every quantity, mode, weighting and loss reduction, and for documents
-and samples as units: sums, averages, firing, standard errors, and the agreement of the halves. The shards' partial sums
+and samples as units: sums, averages, firing, standard errors, the agreement of the halves, and the share of position 0. The shards' partial sums
 are merged in three orders, and in two steps, and must give what one call over all shards gives.
 
 Sums that no product in float32 goes into must agree to 1e-10, the others and everything in float32 to 1e-6 (relative L2
@@ -32,6 +32,8 @@ ORDERS = [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [1, 3, 4, 0, 2]]
 EXACT, ROUNDED = 1e-10, 1e-6
 QUANTITIES, MODES = ["gradient", "attribution", "activation"], ["mean", "mean_abs"]
 PADDED = 3 * 47
+# Whose share of position 0 is told.
+FIRST = "attribution_mean_abs"
 worst = {}
 
 
@@ -152,9 +154,9 @@ def check_sum_rule(name, files, decoders):
 
 def reference(shards, weighting, reduction, unit, first):
     """By place and measure: the sum, the average, its standard error, and the halves' correlation and top 20."""
-    y, b = {}, {}
+    y, b, zero = {}, {}, {}
     for record in (record for shard in shards for record in shard):
-        add_units(y, b, record, weighting, reduction, unit, first)
+        add_units(y, b, zero, record, weighting, reduction, unit, first)
     keys = sorted(b)
     weights = np.array([b[k] for k in keys])
     total, even = weights.sum(), np.array(keys) % 2 == 0
@@ -166,11 +168,13 @@ def reference(shards, weighting, reduction, unit, first):
         wanted[place, name] = dict(
             sum=rows.sum(0), average=m,
             se=np.sqrt(U / (U - 1) * ((rows - m * weights[:, None]) ** 2).sum(0)) / total, halves=halves, U=U)
+        if name == FIRST and first == 0:
+            wanted[place, name] |= {"first": zero[place]}
     return wanted
 
 
-def add_units(y, b, record, weighting, reduction, unit, first):
-    """Adds a record to the units' totals, by place and measure, and to their weights."""
+def add_units(y, b, zero, record, weighting, reduction, unit, first):
+    """Adds a record to the units' totals, by place and measure, to their weights, and to what position 0 has of FIRST."""
     starts = list(zip(record["cu_positions"], record["cu_positions"][1:]))
     kept = record["position"] >= first
     sizes = [kept[s:e].sum() for s, e in starts]
@@ -189,7 +193,10 @@ def add_units(y, b, record, weighting, reduction, unit, first):
             values = {"gradient": c * g, "attribution": c * a * g, "activation": a}
             for quantity, mode in product(QUANTITIES, MODES):
                 x = values[quantity]
-                add(y, place, measure(quantity, mode), key, w * (np.abs(x) if mode == "mean_abs" else x).sum(0))
+                rows_of = w * (np.abs(x) if mode == "mean_abs" else x)
+                add(y, place, measure(quantity, mode), key, rows_of.sum(0))
+                if measure(quantity, mode) == FIRST:
+                    zero[place] = zero.get(place, 0) + rows_of[record["position"][rows] == 0].sum(0)
             add(y, place, "firing", key, w * (a != 0).sum(0))
 
 
@@ -219,6 +226,14 @@ def check(what, stream, wanted, has_decoder):
         compare("sums" if exact else "sums of float32 products", tensors[f"{sum_name(name)}.{place}"], expected["sum"],
                 where, EXACT if exact else ROUNDED)
         compare("averages", tensors[f"{name}.{place}"], expected["average"], where, ROUNDED)
+        if "first" in expected:
+            compare("sums", tensors[f"first_sum.{place}"], expected["first"], where, EXACT)
+            with np.errstate(invalid="ignore"):
+                share = expected["first"] / expected["sum"]
+            compare("shares of position 0", np.nan_to_num(tensors[f"first_share.{place}"]), np.nan_to_num(share), where,
+                    ROUNDED)
+        elif f"first_sum.{place}" in tensors and name == FIRST:
+            sys.exit(f"{where}: a share of position 0, which was left out")
         compare("standard errors", tensors[f"{name}_se.{place}"], expected["se"], where, ROUNDED)
         halves = tensors.get(f"{name}_halves.{place}")
         even, odd = expected["halves"]

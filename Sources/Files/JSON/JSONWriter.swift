@@ -1,13 +1,13 @@
 extension JSON {
-  /// An object of members whose values are JSON already.
+  /// An object of members whose values are JSON, in their order.
   public static func object(_ members: [(String, String)]) -> String {
-    "{\(members.map { "\"\($0)\":\($1)" }.joined(separator: ","))}"
+    "{\(members.map { "\(quote($0)):\($1)" }.joined(separator: ","))}"
   }
 
   /// Values that are JSON already.
   public static func array(_ elements: [String]) -> String { "[\(elements.joined(separator: ","))]" }
 
-  /// A number as JSON has it, which knows no NaN and no infinity: null in their place, and where there is none.
+  /// The shortest text that reads back as the same number; null for what is none, as JSON knows no NaN and no infinity.
   public static func number(_ value: Double?) -> String { value.map { $0.isFinite ? "\($0)" : "null" } ?? "null" }
 
   /// `text` as a JSON string, quotes included.

@@ -169,11 +169,11 @@ extension Certainty {
   fileprivate var members: [(String, String)] {
     [
       ("units", "\(units)"), ("max_abs_at", largestIndex.map { "\($0)" } ?? "null"),
-      ("max_abs_value", JSON.number(largest ?? .nan)), ("max_abs_se", JSON.number(standardError ?? .nan)),
-      ("halves_correlation", JSON.number(reliability?.correlation ?? .nan)),
-      ("reliability", JSON.number(reliability?.ofAll ?? .nan)),
+      ("max_abs_value", JSON.number(largest)), ("max_abs_se", JSON.number(standardError)),
+      ("halves_correlation", JSON.number(reliability?.correlation)),
+      ("reliability", JSON.number(reliability?.ofAll)),
       ("top_\(Reliability.overlapOf)_same", reliability.map { "\($0.overlap)" } ?? "null"),
-      ("units_for_reliability_0.9", JSON.number(reliability?.unitsForNineTenths ?? .nan)),
+      ("units_for_reliability_0.9", JSON.number(reliability?.unitsForNineTenths)),
     ]
   }
 
@@ -196,7 +196,7 @@ extension JSON {
   fileprivate func count(_ key: String) -> Int? { self[key]?.int.flatMap { $0 >= 0 ? $0 : nil } }
 
   /// NaN where it is null.
-  fileprivate func double(_ key: String) -> Double? { self[key]?.isNull == true ? .nan : self[key]?.number }
+  func double(_ key: String) -> Double? { self[key]?.isNull == true ? .nan : self[key]?.number }
 
   fileprivate var place: Place? { self["place"]?.text.flatMap { Place($0) } }
 

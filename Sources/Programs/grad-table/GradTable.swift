@@ -13,7 +13,8 @@ struct GradTable: Filter {
     discussion: """
       Columns: site, layer, index, and of each quantity there is (gradient, attribution, activation) the signed mean, \
       its standard error, z (how many of them it is away from 0), mean_abs and its standard error; then firing, the share \
-      of the positions at which the feature is active.
+      of the positions at which the feature is active; first_share, what position 0 makes up of attribution.mean_abs; with \
+      --effects what sae-effect found: effect, predicted, and whether the prediction misses the effect.
 
       --compare sets another run beside it: both averages, their difference with its standard error (as of runs over \
       different samples), the correlation of the ranks, and how many of the top N are the same.
@@ -55,6 +56,14 @@ struct GradTable: Filter {
       valueName: "path"), completion: .file())
   var compare: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      What sae-effect wrote of features: adds the true change of the loss, what was predicted of it, and whether the \
+      prediction misses it.
+      """, valueName: "path"), completion: .file())
+  var effects: String?
+
   @OptionGroup var input: AverageOptions
   @OptionGroup var messages: MessageOptions
 
@@ -69,15 +78,31 @@ struct GradTable: Filter {
     if compare.contains("-"), input.files.isEmpty || input.files.contains("-") {
       throw ValidationError("--compare: expected a file, as standard input is read for the averages")
     }
+    if effects != nil, !compare.isEmpty { throw ValidationError("--effects: expected without --compare, found both") }
   }
 
   func filter() throws {
     let collection = try input.read()
-    let places = try PlaceColumns.byPlace(input.chosen(from: collection))
+    var places = try PlaceColumns.byPlace(input.chosen(from: collection))
+    if let effects { try add(effects, to: &places) }
     let table = compare.isEmpty ? try FeatureTable(places, selection, by: sort) : try compared(places, collection)
     let output = OutputFile.standardOutput()
     try table.write(as: format, to: output)
     try output.finish()
+  }
+
+  private func add(_ path: String, to places: inout [PlaceColumns]) throws {
+    let ablations = try EffectLine.read(path).map { line in
+      (
+        place: line.name.place, feature: line.name.index,
+        ablation: Ablation(
+          effect: line.effect, effectError: line.effectError, predicted: line.predicted,
+          predictedError: line.predictedError)
+      )
+    }
+    let others: [Place]
+    do { others = try places.add(ablations) } catch let failure as Failure { throw failure.at(path) }
+    if !others.isEmpty { warn("\(path): left out, as the table has no such places: \(PlaceList(others))") }
   }
 
   private var selection: FeatureTable.Selection {

@@ -209,10 +209,10 @@ extension FeatureColumn {
   fileprivate var json: String {
     let kind =
       switch self {
-      case .average(.firing): "share"
+      case .average(.firing), .firstShare: "share"
       case .average: "value"
       case .standardError: "error"
-      case .z: preconditionFailure("of the mean and its standard error")
+      case .z, .ablation: preconditionFailure("no page has such a column")
       }
     return Report.json([
       ("name", JSON.quote(name)), ("title", JSON.quote(title)), ("kind", JSON.quote(kind)),

@@ -1,5 +1,6 @@
 import Aggregation
 import SystemIO
+import TensorStream
 
 /// What a table has of each feature or dimension.
 public enum FeatureColumn: Hashable, Sendable {
@@ -7,13 +8,16 @@ public enum FeatureColumn: Hashable, Sendable {
   case standardError(Measure)
   /// How many standard errors the signed mean is away from 0.
   case z(Quantity)
+  /// What position 0 of all samples makes up of attribution.mean_abs.
+  case firstShare
+  case ablation(AblationValue)
 
   /// In the order in which they stand in a table.
   public static let all: [FeatureColumn] =
     Quantity.allCases.flatMap { quantity -> [FeatureColumn] in
       let (mean, absolute) = (Measure.average(quantity, .mean), Measure.average(quantity, .meanAbsolute))
       return [.average(mean), .standardError(mean), .z(quantity), .average(absolute), .standardError(absolute)]
-    } + [.average(.firing), .standardError(.firing)]
+    } + [.average(.firing), .standardError(.firing), .firstShare] + AblationValue.allCases.map { .ablation($0) }
 
   /// Those that rows are sorted by where nothing else is asked, the first one that all places have.
   static let preferred: [FeatureColumn] =
@@ -27,6 +31,8 @@ public enum FeatureColumn: Hashable, Sendable {
     case .average(let measure): measure.quantity.map { "\($0.rawValue)_\(measure.mode.names.flag)" } ?? measure.name
     case .standardError(let measure): "\(FeatureColumn.average(measure).name)_se"
     case .z(let quantity): "\(quantity.rawValue)_z"
+    case .firstShare: PlaceValue.firstShare.rawValue
+    case .ablation(let value): value.rawValue
     }
   }
 
@@ -36,6 +42,7 @@ public enum FeatureColumn: Hashable, Sendable {
       switch self {
       case .average(let measure), .standardError(let measure): measure.quantity
       case .z(let quantity): quantity
+      case .firstShare, .ablation: nil
       }
     return quantity.map { "\($0.rawValue).\(name.dropFirst($0.rawValue.count + 1))" } ?? name
   }

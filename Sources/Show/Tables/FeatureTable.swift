@@ -14,7 +14,7 @@ public struct FeatureTable: Sendable {
   }
 
   struct Column: Sendable {
-    enum Kind { case value, error, ratio, share, count }
+    enum Kind { case value, error, ratio, share, count, mark }
 
     /// For programs.
     let name: String
@@ -98,9 +98,10 @@ extension FeatureColumn {
   /// What a column is called where it stands behind that which it belongs to.
   var shortTitle: String {
     switch self {
-    case .average: title
-    case .standardError: "± SE"
+    case .average, .firstShare: title
+    case .standardError, .ablation(.effectError), .ablation(.predictedError): "± SE"
     case .z: "z"
+    case .ablation: title
     }
   }
 
@@ -111,6 +112,10 @@ extension FeatureColumn {
     case .standardError(.firing): .share
     case .standardError: .error
     case .z: .ratio
+    case .firstShare: .share
+    case .ablation(.effect), .ablation(.predicted): .value
+    case .ablation(.effectError), .ablation(.predictedError): .error
+    case .ablation(.missed): .mark
     }
   }
 }
@@ -132,7 +137,7 @@ extension PlaceColumns {
             + "\(Reliability.overlapOf) the same"
         }
         return [line] + (numbers.exclusions.map { ["  \(name): left out: \($0)"] } ?? [])
-      }
+      } + [firstShareOfAll.map { "  position 0: \(decimal(100 * $0, 1)) % of attribution.mean_abs" }].compactMap { $0 }
   }
 }
 

@@ -9,6 +9,8 @@ public struct PlaceColumns: Sendable {
   /// How many features or dimensions there are.
   public let count: Int
   package let averages: [PlaceAverages]
+  /// By their features, those of a place that were ablated.
+  public var ablations: [Int: Ablation] = [:]
 
   /// The averages by their places, which are in the same order.
   ///
@@ -39,7 +41,21 @@ public struct PlaceColumns: Sendable {
       of(.average(quantity, .mean)).flatMap { mean in
         mean.standardErrors.map { errors in zip(mean.values, errors).map { abs($0) / $1 } }
       }
+    case .firstShare: averages.lazy.compactMap(\.firstShares).first
+    case .ablation(let value):
+      ablations.isEmpty ? nil : (0..<count).map { ablations[$0]?[value] ?? .nan }
     }
+  }
+
+  /// What position 0 makes up of attribution.mean_abs over all features.
+  var firstShareOfAll: Double? {
+    guard let averages = averages.first(where: { $0.firstShares != nil }), let shares = averages.firstShares else {
+      return nil
+    }
+    // Features that are never active have no share.
+    let pairs = zip(averages.values, shares).filter { $0.0 > 0 && $0.1.isFinite }
+    let all = pairs.reduce(0) { $0 + $1.0 }
+    return all > 0 ? pairs.reduce(0) { $0 + $1.0 * $1.1 } / all : nil
   }
 
   package func of(_ measure: Measure) -> PlaceAverages? { averages.first { $0.measure == measure } }

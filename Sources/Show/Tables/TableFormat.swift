@@ -66,7 +66,7 @@ extension FeatureTable {
   private func number(_ value: Double, _ kind: Column.Kind) -> String {
     if value.isNaN { return "NaN" }
     if value.isInfinite { return value < 0 ? "-Inf" : "Inf" }
-    if kind == .count { return String(Int(value)) }
+    if kind == .count || kind == .mark { return String(Int(value)) }
     return areFloat32 ? "\(Float(value))" : "\(value)"
   }
 
@@ -108,6 +108,7 @@ extension FeatureTable {
     case .ratio: decimal(value, 1)
     case .share: "\(decimal(100 * value, 2)) %"
     case .count: decimal(value, 0)
+    case .mark: value == 0 ? "" : "yes"
     }
   }
 }

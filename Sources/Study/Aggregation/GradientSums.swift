@@ -187,7 +187,9 @@ public final class GradientSums {
   /// A place's sums, taken out while they change so that their arrays are not copied.
   private func take(_ place: Place, width: Int, firing: Bool, _ record: Record) throws -> PlaceSums {
     let sums =
-      places.removeValue(forKey: place) ?? PlaceSums(width: width, measures: choices.measures(ofFeatures: firing))
+      places.removeValue(forKey: place)
+      ?? PlaceSums(
+        width: width, measures: choices.measures(ofFeatures: firing), tellsFirst: choices.firstPosition == 0)
     guard sums.width == width else {
       throw record.failure("\(place): expected \(sums.width) columns as before, found \(width)")
     }

@@ -54,4 +54,15 @@ public enum Measure: Hashable, Sendable {
   var products: PlaceValue { PlaceValue(rawValue: "\(name)_products") }
   /// The totals of units that are not complete.
   var open: PlaceValue { PlaceValue(rawValue: "\(name)_open") }
+  /// What position 0 of all samples has in `sum`; nil where it is not told apart.
+  var firstSum: PlaceValue? { hasFirstShare ? PlaceValue(rawValue: "first_sum") : nil }
+  /// Whether the share of position 0 is told of it. That position is an attention sink in many models, and can make up
+  /// most of an average of magnitudes. Attributions alone are told of, because of gradients that a decoder multiplies it
+  /// would take products of their own.
+  var hasFirstShare: Bool { self == .average(.attribution, .meanAbsolute) }
+}
+
+extension PlaceValue {
+  /// The share that position 0 has in each feature's `attribution_mean_abs`, [width].
+  public static let firstShare = PlaceValue(rawValue: "first_share")
 }

@@ -124,6 +124,64 @@ import Testing
     #expect(overall[2].hasPrefix("mlp_out.4      1 ") && overall[3].hasPrefix("mlp_out.3      3 "))
   }
 
+  @Test func theShareOfPositionZero() throws {
+    let shares = [0.25, .nan, 1, 0.5]
+    let places = try PlaceColumns.byPlace([
+      PlaceAverages(
+        place: Place(.mlpOut, 3), measure: .average(.attribution, .meanAbsolute), unit: .feature,
+        values: [4, 0, 1, 3], firstShares: shares, areFloat32: true)
+    ])
+    let rows = try cells(FeatureTable(places, .all, by: TableOrder("first_share")))
+    #expect(rows[0] == ["site", "layer", "index", "attribution_mean_abs", "first_share"])
+    #expect(rows.dropFirst().map { $0[4] } == ["1.0", "0.5", "0.25", "NaN"])
+    // (4 · 0.25 + 1 + 3 · 0.5) / 8
+    let lines = try text(FeatureTable(places, .all, by: nil), .text).split(separator: "\n")
+    #expect(lines.contains("  position 0: 43.8 % of attribution.mean_abs"))
+    #expect(lines.last?.hasSuffix("-") == true && lines.contains { $0.hasSuffix(" 25.00 %") })
+  }
+
+  // MARK: - Ablations
+
+  private func ablation(_ effect: Double, _ predicted: Double, _ error: Double?) -> Ablation {
+    Ablation(effect: effect, effectError: error, predicted: predicted, predictedError: error)
+  }
+
+  @Test func ablationsBesideTheAverages() throws {
+    var places = try places
+    let (third, ninth) = (Place(.mlpOut, 3), Place(.attnZ, 9))
+    // 3 is more than 2 · √2, and 2.8 is not; of one sample it cannot be told.
+    let others = try places.add([
+      (third, 2, ablation(4, 1, 1)), (ninth, 7, ablation(1, 1, 1)), (third, 0, ablation(-2.8, 0, 1)),
+      (third, 1, ablation(0.5, 0.25, nil)),
+    ])
+    #expect(others == [ninth])
+    let rows = try cells(FeatureTable([places[0]], .all, by: TableOrder("effect")))
+    #expect(rows[0].suffix(5) == ["effect", "effect_se", "predicted", "predicted_se", "missed"])
+    #expect(
+      rows.dropFirst().map { Array($0[2...2] + $0.suffix(5)) } == [
+        ["2", "4.0", "1.0", "1.0", "1.0", "1"], ["0", "-2.8", "1.0", "0.0", "1.0", "0"],
+        ["1", "0.5", "NaN", "0.25", "NaN", "NaN"], ["3", "NaN", "NaN", "NaN", "NaN", "NaN"],
+      ])
+    // Of a place without any, they are empty.
+    #expect(try cells(FeatureTable(places, .all, by: nil)).last?.suffix(5) == ["", "", "", "", ""])
+    let lines = try text(FeatureTable([places[0]], .all, by: TableOrder("effect")), .text).split(separator: "\n")
+    #expect(lines.filter { $0.hasSuffix("  yes") }.count == 1)
+    #expect(try order(FeatureTable([places[0]], .top(1), by: TableOrder("missed"))) == ["3:2"])
+  }
+
+  @Test func refusesAblationsOfOtherFeatures() throws {
+    let (third, ninth) = (Place(.mlpOut, 3), Place(.attnZ, 9))
+    for (wrong, words) in [
+      ([(third, 4, ablation(1, 1, 1))], "mlp_out.3: expected features from 0 to 3, found 4"),
+      (Array(repeating: (third, 1, ablation(1, 1, 1)), count: 2), "mlp_out.3: expected feature 1 once, found it twice"),
+      ([(ninth, 1, ablation(1, 1, 1))], "expected features at mlp_out.3-4, found some at attn_z.9"),
+      ([], "expected features at mlp_out.3-4, found none"),
+    ] as [([(place: Place, feature: Int, ablation: Ablation)], String)] {
+      var places = try places
+      #expect(throws: Failure(.malformed, words)) { _ = try places.add(wrong) }
+    }
+  }
+
   @Test func refusesAveragesOfDifferentLengths() {
     let uneven = [averages(3, .gradient, .mean, [1, 2]), averages(3, nil, .mean, [1])]
     #expect(throws: Failure(.malformed, "mlp_out.3: expected 2 values of firing as of mean, found 1")) {

@@ -71,6 +71,31 @@ import Testing
     #expect(rows.map { $0["gradient_z"] } == ["2.0", "1.5"] && rows[0]["layer"] == "7")
   }
 
+  @Test func joinsWhatAblationsDid() throws {
+    let effects = folder.file("effects.jsonl")
+    let line = { (place: String, feature: Int, effect: Double) in
+      "{\"place\":\"\(place)\",\"feature\":\(feature),\"effect\":\(effect),\"effect_se\":0.001,\"predicted\":0.25,"
+        + "\"predicted_se\":0.001,\"firing\":0.5,\"random\":false}\n"
+    }
+    let last = "{\"place\":\"mlp_out.1\",\"features\":2,\"correlation\":0.5,\"rank_correlation\":null}\n"
+    try (line("mlp_out.1", 0, 0.5) + line("mlp_out.1", 2, 0.25) + line("attn_z.1", 9, 1) + last).write(
+      to: folder.url("effects.jsonl"), atomically: true, encoding: .utf8)
+    let outcome = try program.run(["--effects", effects], input: stream())
+    #expect(outcome.status == 0)
+    #expect(
+      outcome.errors == "grad-table: warning: \(effects): left out, as the table has no such places: attn_z.1\n")
+    let rows = rows(outcome.text)
+    #expect(rows.map { $0["missed"]! } == ["", "", "", "NaN", "0", "1"])
+    #expect(rows[5]["effect"] == "0.5" && rows[5]["predicted_se"] == "0.001" && rows[4]["index"] == "2")
+
+    try line("mlp_out.1", 3, 1).write(to: folder.url("effects.jsonl"), atomically: true, encoding: .utf8)
+    let wrong = try program.run(["--effects", effects], input: stream())
+    #expect(wrong.status == 65 && wrong.text.isEmpty)
+    #expect(wrong.errors == "grad-table: \(effects): mlp_out.1: expected features from 0 to 2, found 3\n")
+    #expect(try program.run(["--effects", effects, "--compare", effects], input: stream()).status == 64)
+    #expect(try program.run(["--effects", folder.file("none")], input: stream()).status == 66)
+  }
+
   @Test func setsTwoRunsSideBySide() throws {
     let other = folder.file("other.ts")
     try stream(3, ["weighting": "sample", "from_position": "1"]).write(to: folder.url("other.ts"))

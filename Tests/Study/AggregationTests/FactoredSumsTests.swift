@@ -74,7 +74,7 @@ import Testing
 
   private func expectSame(_ found: GradientSums, _ expected: GradientSums) throws {
     let (found, expected) = (try tensors(of: found), try tensors(of: expected))
-    #expect(found.keys.sorted() == expected.keys.sorted() && found.count == 2 * (7 * 5 + 10))
+    #expect(found.keys.sorted() == expected.keys.sorted() && found.count == 2 * (7 * 5 + 11))
     for (name, numbers) in expected {
       #expect(found[name]!.count == numbers.count && relativeL2(found[name]!, numbers) < 1e-6, "\(name)")
     }

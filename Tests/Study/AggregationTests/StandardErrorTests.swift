@@ -23,6 +23,8 @@ private let bothModes = Set(AveragingMode.allCases)
   private struct Oracle {
     /// By unit y, [width], and b.
     var units: [Int64: (y: [Double], b: Double)] = [:]
+    /// What position 0 of all samples has in Σ y, [width].
+    var first: [Double] = []
 
     init(_ batches: [RaggedBatch], _ place: Place, _ measure: Measure, _ choices: AggregationChoices) {
       for batch in batches {
@@ -60,6 +62,8 @@ private let bothModes = Set(AveragingMode.allCases)
             unit.y = zip(unit.y, values).map { $0 + $1 }
             unit.b += w
             units[number] = unit
+            if first.isEmpty { first = values.map { _ in 0 } }
+            if row == 0 { first = zip(first, values).map { $0 + $1 } }
           }
         }
       }
@@ -70,6 +74,8 @@ private let bothModes = Set(AveragingMode.allCases)
     private var all: [(y: [Double], b: Double)] { units.sorted { $0.key < $1.key }.map(\.value) }
 
     func average(_ width: Int) -> [Double] { (0..<width).map { sum(all, $0) / weight(all) } }
+
+    func firstShare(_ width: Int) -> [Double] { (0..<width).map { first[$0] / sum(all, $0) } }
 
     func standardError(_ width: Int) -> [Double] {
       let (U, m) = (Double(units.count), average(width))
@@ -103,6 +109,12 @@ private let bothModes = Set(AveragingMode.allCases)
         #expect(relativeL2(try #require(estimate.standardError), oracle.standardError(width)) < 1e-10, "\(name)")
         let correlation = try #require(estimate.reliability).correlation
         #expect(abs(correlation - oracle.correlation(width)) < 1e-10, "\(name)")
+        guard measure == .average(.attribution, .meanAbsolute), choices.firstPosition == 0 else {
+          #expect(estimate.firstShare == nil, "\(name)")
+          continue
+        }
+        let share = try #require(estimate.firstShare)
+        #expect(share.allSatisfy { 0 < $0 && $0 < 1 } && relativeL2(share, oracle.firstShare(width)) < 1e-12, "\(name)")
       }
     }
   }
@@ -198,6 +210,31 @@ private let bothModes = Set(AveragingMode.allCases)
     #expect(try tensors(of: again) == tensors(of: sums))
   }
 
+  /// Position 0 is found wherever its row stands, and a sample that lacks it adds nothing.
+  @Test(arguments: [false, true]) func positionZeroAnywhere(areFeatures: Bool) throws {
+    let choices = AggregationChoices(
+      quantities: [.attribution], modes: [.meanAbsolute], lossReduction: .sum, weighting: .position, unit: .sample)
+    var record = OutputRecord()
+    GradientBatch(
+      cuPositions: [0, 3, 5], position: [4, 0, 8, 4, 8], token: [0, 0, 0, 0, 0], sampleIndex: [0, 1],
+      predictions: [9, 9]
+    ).add(to: &record)
+    record.add("grad.mlp_out.3", [1, 2, -3, 4, 5, 6, 7, 8, -9, 10] as [Float], shape: [5, 2])
+    if areFeatures {
+      record.add("cu_active.mlp_out.3", [0, 1, 3, 3, 4, 5] as [Int64])
+      record.add("feature.mlp_out.3", [0, 0, 1, 1, 0] as [Int32])
+      record.add("value.mlp_out.3", [2, 1, 0.5, 1, 2] as [Float])
+    } else {
+      record.add("act.mlp_out.3", [2, 0, 1, 0.5, 0, 0, 0, 1, 2, 0] as [Float], shape: [5, 2])
+    }
+    let sums = GradientSums(choices)
+    try reading(.gradients, [record]) { try sums.add(gradients: $0) }
+    sums.finish()
+    // 1·2, |−3|·1 at position 0, |−9|·2; 4·0.5 there, 8·1.
+    #expect(
+      sums.places[mlpOut]!.estimate(.average(.attribution, .meanAbsolute)).firstShare == [3 / 23.0, 2 / 10.0])
+  }
+
   @Test func oneUnitHasNoStandardError() throws {
     let choices = AggregationChoices(modes: [.mean], lossReduction: .sum, weighting: .position, unit: .sample)
     func batch(_ sample: Int64, _ rows: [[Float]]) -> RaggedBatch {
@@ -276,7 +313,7 @@ private let bothModes = Set(AveragingMode.allCases)
     var record = sums.record()
     for measure in Measure.all { sums.places[mlpOut]!.estimate(measure).write(to: &record, at: mlpOut) }
     try reading(.aggregates, [record]) { (record) throws in
-      #expect(record.header.tensors.count == 2 * (7 * 5 + 10) + 7 * 3)
+      #expect(record.header.tensors.count == 2 * (7 * 5 + 11) + 7 * 3 + 1)
     }
     for quantities in [[.gradient], [.attribution, .activation], allQuantities] as [Set<Quantity>] {
       let choices = AggregationChoices(

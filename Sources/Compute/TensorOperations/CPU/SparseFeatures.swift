@@ -127,11 +127,11 @@ extension CPUOperations {
       for (part, end) in ends.enumerated() {
         ofPart.update(repeating: 0, count: columns.count)
         while row < end {
-          let line = products + row * featureTile
-          vector_accumulate_magnitude(total, line, columns.count, 1)
-          vector_accumulate_magnitude(ofPart, line, columns.count, 1)
+          vector_accumulate_magnitude(ofPart, products + row * featureTile, columns.count, 1)
           row += 1
         }
+        // Once a part: to add every row up twice takes 1 % of the product's time.
+        vector_add_scaled_doubles(total, ofPart, columns.count, 1)
         show(part, columns, ofPart)
       }
     }

@@ -10,7 +10,7 @@ import TensorStream
 final class FactoredAttributions {
   fileprivate enum Event {
     /// So many of the pairs belong to a position of the unit, each of which counts `factor` times.
-    case position(UnitKey, factor: Double, pairs: Range<Int>)
+    case position(UnitKey, factor: Double, pairs: Range<Int>, isFirst: Bool)
     case complete(UnitKey, weight: Double)
   }
 
@@ -34,7 +34,8 @@ final class FactoredAttributions {
   }
 
   func add(
-    _ active: ActiveRow, g: UnsafePointer<Float>, factor: Double, of key: UnitKey, to sums: inout PlaceSums
+    _ active: ActiveRow, g: UnsafePointer<Float>, isFirst: Bool, factor: Double, of key: UnitKey,
+    to sums: inout PlaceSums
   ) {
     guard !active.features.isEmpty else { return }
     let D = basis.decoder.columns
@@ -43,7 +44,7 @@ final class FactoredAttributions {
     rows.append(contentsOf: repeatElement(Int32(positions), count: active.features.count))
     features.append(contentsOf: active.features)
     values.append(contentsOf: active.values)
-    events.append(.position(key, factor: factor, pairs: first..<features.count))
+    events.append(.position(key, factor: factor, pairs: first..<features.count, isFirst: isFirst))
     positions += 1
     if positions == Self.capacity { multiply(to: &sums) }
   }
@@ -57,11 +58,11 @@ final class FactoredAttributions {
       for measure in measures {
         switch event {
         case .complete(let key, let weight): sums[measure].complete(key, weight: weight)
-        case .position(let key, let factor, let pairs):
+        case .position(let key, let factor, let pairs, let isFirst):
           features.withUnsafeBufferPointer { features in
-            sums[measure].add(UnsafeBufferPointer(rebasing: features[pairs]), of: key, factor: factor) {
-              products[pairs.lowerBound + $0]
-            }
+            sums[measure].add(
+              UnsafeBufferPointer(rebasing: features[pairs]), isFirst: isFirst, of: key, factor: factor
+            ) { products[pairs.lowerBound + $0] }
           }
         }
       }

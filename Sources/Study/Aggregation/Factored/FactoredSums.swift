@@ -71,10 +71,13 @@ final class FactoredSums {
   }
 
   /// Adds the activations of a position, whose gradient is g, to `sums`, now or later.
+  ///
+  /// - Parameter isFirst: whether it is a sample's position 0.
   func add(
-    attributions active: ActiveRow, g: UnsafePointer<Float>, factor: Double, of key: UnitKey, to sums: inout PlaceSums
+    attributions active: ActiveRow, g: UnsafePointer<Float>, isFirst: Bool, factor: Double, of key: UnitKey,
+    to sums: inout PlaceSums
   ) {
-    attributions?.add(active, g: g, factor: factor, of: key, to: &sums)
+    attributions?.add(active, g: g, isFirst: isFirst, factor: factor, of: key, to: &sums)
   }
 
   /// Tells that nothing more comes of a unit.

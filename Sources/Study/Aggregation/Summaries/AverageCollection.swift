@@ -36,12 +36,19 @@ public struct AverageCollection {
   /// What the streams say of their origin, and which arrays were read.
   public private(set) var provenance: [String: String] = [:]
   private var defaults: Defaults
+  /// The averages to keep of streams; all others are only checked for being there.
+  private let isWanted: (Place, Measure) -> Bool
+  /// What streams hold averages of, wanted or not.
+  public private(set) var measuresFound: Set<Measure> = []
   private var averages: [Key: Values] = [:]
   private var standardErrors: [Key: Values] = [:]
   private var reliabilities: [Key: Reliability] = [:]
+  private var firstShares: [Key: [Double]] = [:]
 
-  public init(_ defaults: Defaults = Defaults()) {
+  public init(_ defaults: Defaults = Defaults(), where isWanted: @escaping (Place, Measure) -> Bool = { _, _ in true })
+  {
     self.defaults = defaults
+    self.isWanted = isWanted
   }
 
   /// Reads an array where the name ends in `.npy`, and a stream of aggregates elsewhere; `-` is standard input.
@@ -76,21 +83,27 @@ public struct AverageCollection {
 
   /// Reads the finished averages of every data record, such as the tensors `mean.PLACE` and `attribution_mean_abs.PLACE`,
   /// and what is beside them of their standard errors.
-  public mutating func readStream(_ file: InputFile) throws {
+  ///
+  /// - Parameter check: refuses a segment.
+  public mutating func readStream(_ file: InputFile, check: (Segment) throws -> Void = { _ in }) throws {
     let reader = StreamReader(file)
-    let before = averages.count
+    var hasAverages = false
     while let segment = try reader.nextSegment(.aggregates) {
+      try check(segment)
       try checkModel(segment, of: file.name)
       provenance.merge(segment.provenance) { first, _ in first }
       let unit = defaults.unit ?? Self.unit(of: segment.provenance)
       while let record = try reader.nextRecord() {
         for tensor in record.header.tensors {
           guard let (measure, place) = Self.average(tensor.name) else { continue }
+          hasAverages = true
+          measuresFound.insert(measure)
+          guard isWanted(place, measure) else { continue }
           try read(Key(place: place, unit: unit, measure: measure), record, of: file.name)
         }
       }
     }
-    guard averages.count > before else {
+    guard hasAverages else {
       throw Failure(
         .malformed,
         "\(file.name): no finished averages: expected tensors such as mean.PLACE or mean_abs.PLACE, found none; of sums "
@@ -109,6 +122,10 @@ public struct AverageCollection {
     }
     if record.has(measure.halves.name(place)), record.has(PlaceValue.units.name(place)) {
       reliabilities[key] = try Reliability(record, measure, at: place)
+    }
+    let shares = PlaceValue.firstShare.name(place)
+    if measure.hasFirstShare, record.has(shares) {
+      firstShares[key] = try record.tensor(shares, shape: [values.count], of: Float.self).map(Double.init)
     }
   }
 
@@ -178,7 +195,7 @@ public struct AverageCollection {
     return keys.map { key in
       PlaceAverages(
         place: key.place, measure: key.measure, unit: key.unit, values: averages[key]!.numbers,
-        standardErrors: standardErrors[key]?.numbers, reliability: reliabilities[key],
+        standardErrors: standardErrors[key]?.numbers, reliability: reliabilities[key], firstShares: firstShares[key],
         areFloat32: averages[key]!.areFloat32)
     }
   }

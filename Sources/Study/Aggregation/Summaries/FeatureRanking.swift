@@ -31,8 +31,7 @@ public struct RankingKey: Sendable, CustomStringConvertible {
     AveragingMode.allCases.map { RankingKey(quantity, $0) }
   }
 
-  /// The finished averages of an aggregates stream.
-  var average: PlaceValue { Measure.average(quantity, mode).average }
+  var measure: Measure { .average(quantity, mode) }
 }
 
 /// The features of each place of an aggregates stream whose average of one kind is largest in magnitude.
@@ -40,7 +39,7 @@ public struct FeatureRanking: Sendable {
   /// The largest first.
   public private(set) var features: [Place: [Int]] = [:]
   /// The autoencoders whose features they are, where the stream names them.
-  public private(set) var references: [Place: BasisReference] = [:]
+  public let references: [Place: BasisReference]
 
   /// - Parameters:
   ///   - top: how many of a place.
@@ -48,30 +47,23 @@ public struct FeatureRanking: Sendable {
   ///   - check: refuses a segment.
   /// - Throws: `Failure` of kind malformed also where no record has that average.
   public init(
-    _ file: InputFile, by key: RankingKey, top: Int, isWanted: (Place) -> Bool, check: (Segment) throws -> Void
+    _ file: InputFile, by key: RankingKey, top: Int, isWanted: @escaping (Place) -> Bool,
+    check: (Segment) throws -> Void
   ) throws {
-    let reader = StreamReader(file)
-    var found: Set<String> = []
-    while let segment = try reader.nextSegment(.aggregates) {
+    var collection = AverageCollection { place, measure in measure == key.measure && isWanted(place) }
+    var references: [Place: BasisReference] = [:]
+    try collection.readStream(file) { segment in
       try check(segment)
       references.merge(try segment.autoencoders()) { $1 }
-      while let record = try reader.nextRecord() {
-        found.formUnion(
-          RankingKey.all.filter { key in record.header.tensors.contains { key.average.place($0.name) != nil } }
-            .map(\.description))
-        for place in try record.places(of: key.average) where isWanted(place) {
-          guard features[place] == nil else {
-            throw record.failure("\(key) of \(place): expected once, found it in an earlier record as well")
-          }
-          let values = try record.tensor(key.average.name(place), shape: [nil], of: Float.self)
-          features[place] = indicesOfLargestMagnitudes(values.map(Double.init), count: top)
-        }
-      }
     }
+    self.references = references
+    for averages in try collection.sorted() { features[averages.place] = averages.top(top) }
     guard !features.isEmpty else {
-      let averages = found.isEmpty ? "none" : found.sorted().joined(separator: ", ")
+      let found = RankingKey.all.filter { collection.measuresFound.contains($0.measure) }.map(\.description).sorted()
       throw Failure(
-        .malformed, "\(file.name): expected averages \(key) of the places asked for, found averages \(averages)")
+        .malformed,
+        "\(file.name): expected averages \(key) of the places asked for, found averages "
+          + (found.isEmpty ? "none" : found.joined(separator: ", ")))
     }
   }
 }

@@ -18,6 +18,8 @@ public struct PlaceAverages: Sendable {
   public let standardErrors: [Double]?
   /// How far the ranking can be trusted, where that is known.
   public let reliability: Reliability?
+  /// What position 0 of all samples makes up of each of the values, where that is known; NaN where the value is 0.
+  public let firstShares: [Double]?
   /// How the values were stored, in float32 or float64: histogram edges are rounded as numpy rounds them.
   public let areFloat32: Bool
   public let statistics: Statistics
@@ -26,15 +28,16 @@ public struct PlaceAverages: Sendable {
 
   public init(
     place: Place, measure: Measure, unit: GradientUnit, values: [Double], standardErrors: [Double]? = nil,
-    reliability: Reliability? = nil, areFloat32: Bool = false
+    reliability: Reliability? = nil, firstShares: [Double]? = nil, areFloat32: Bool = false
   ) {
-    precondition(standardErrors.map { $0.count == values.count } ?? true)
+    precondition([standardErrors, firstShares].allSatisfy { $0.map { $0.count == values.count } ?? true })
     self.place = place
     self.measure = measure
     self.unit = unit
     self.values = values
     self.standardErrors = standardErrors
     self.reliability = reliability
+    self.firstShares = firstShares
     self.areFloat32 = areFloat32
     statistics = Statistics(values)
   }

@@ -7,6 +7,8 @@ public struct Estimate: Sendable {
   public let standardError: [Double]?
   /// Nil where it cannot be told.
   public let reliability: Reliability?
+  /// What position 0 makes up of each average, [width], NaN where that is 0; nil where it is not told.
+  public let firstShare: [Double]?
   public let units: Int
 }
 
@@ -51,7 +53,8 @@ extension PlaceSums {
     let (units, sums) = (units.closed, self[measure].closed(units))
     return Estimate(
       measure: measure, average: average(measure), standardError: standardError(of: sums, units),
-      reliability: reliability(of: sums, units), units: units.complete)
+      reliability: reliability(of: sums, units),
+      firstShare: sums.first.map { zip($0, sums.total).map { $0 / $1 } }, units: units.complete)
   }
 
   /// With U units and m = Σy/Σb, the root of U/(U−1) · Σ(y − m·b)² / (Σb)².

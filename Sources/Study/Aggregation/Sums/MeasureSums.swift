@@ -12,14 +12,18 @@ public struct MeasureSums: Sendable {
   private(set) var even: [Double]
   private(set) var squares: [Double]
   private(set) var products: [Double]
+  /// What position 0 of all samples has in `total`, [width]; nil where it is not told apart.
+  private(set) var first: [Double]?
   /// y of the units that are not complete.
   private var open: [UnitKey: UnitTotal] = [:]
   private var spare: UnitTotal?
 
-  init(_ measure: Measure, width: Int) {
+  /// - Parameter tellsFirst: whether position 0 is told apart, where that is done at all of this measure.
+  init(_ measure: Measure, width: Int, tellsFirst: Bool) {
     self.measure = measure
     total = Array(repeating: 0, count: width)
     (even, squares, products) = (total, total, total)
+    first = tellsFirst && measure.firstSum != nil ? total : nil
   }
 
   public var width: Int { total.count }
@@ -36,39 +40,49 @@ public struct MeasureSums: Sendable {
 
   /// Adds rows, (rows, width), of a unit, each element of which counts `factor` ≥ 0 times; where `others` are given, the
   /// products with these.
+  ///
+  /// - Parameter first: which of the rows is its sample's position 0.
   mutating func add(
-    _ x: UnsafePointer<Float>, times others: UnsafePointer<Float>? = nil, rows: Int, factor: Double, of key: UnitKey
+    _ x: UnsafePointer<Float>, times others: UnsafePointer<Float>? = nil, rows: Int, first firstRow: Int? = nil,
+    factor: Double, of key: UnitKey
   ) {
-    let (unit, width) = (unit(key), width)
+    let (unit, width, isAbsolute) = (unit(key), width, measure.isAbsolute)
     unit.useDensely()
-    total.withUnsafeMutableBufferPointer { total in
-      for row in 0..<rows {
-        for sums in [total.baseAddress!, unit.values] {
-          switch (others, measure.isAbsolute) {
-          case (let a?, false): vector_accumulate_product(sums, x + row * width, a + row * width, width, factor)
-          case (let a?, true):
-            vector_accumulate_product_magnitude(sums, x + row * width, a + row * width, width, factor)
-          case (nil, false): vector_accumulate(sums, x + row * width, width, factor)
-          case (nil, true): vector_accumulate_magnitude(sums, x + row * width, width, factor)
-          }
-        }
+    func accumulate(_ row: Int, in sums: UnsafeMutablePointer<Double>) {
+      switch (others, isAbsolute) {
+      case (let a?, false): vector_accumulate_product(sums, x + row * width, a + row * width, width, factor)
+      case (let a?, true): vector_accumulate_product_magnitude(sums, x + row * width, a + row * width, width, factor)
+      case (nil, false): vector_accumulate(sums, x + row * width, width, factor)
+      case (nil, true): vector_accumulate_magnitude(sums, x + row * width, width, factor)
       }
     }
+    total.withUnsafeMutableBufferPointer { total in
+      for row in 0..<rows {
+        for sums in [total.baseAddress!, unit.values] { accumulate(row, in: sums) }
+      }
+    }
+    guard let firstRow else { return }
+    first?.withUnsafeMutableBufferPointer { accumulate(firstRow, in: $0.baseAddress!) }
   }
 
   /// Adds a position of a unit at which all but `features` are 0.
+  ///
+  /// - Parameter isFirst: whether it is a sample's position 0.
   mutating func add(
-    _ features: UnsafeBufferPointer<Int32>, of key: UnitKey, factor: Double, value: (Int) -> Double
+    _ features: UnsafeBufferPointer<Int32>, isFirst: Bool = false, of key: UnitKey, factor: Double,
+    value: (Int) -> Double
   ) {
-    let unit = unit(key)
+    let (unit, isAbsolute) = (unit(key), measure.isAbsolute)
+    func added(_ number: Int) -> Double { factor * (isAbsolute ? abs(value(number)) : value(number)) }
     total.withUnsafeMutableBufferPointer { total in
       for (number, feature) in features.enumerated() {
-        let value = value(number)
-        let added = factor * (measure.isAbsolute ? abs(value) : value)
+        let added = added(number)
         total[Int(feature)] += added
         unit.add(added, at: Int(feature))
       }
     }
+    guard isFirst, first != nil else { return }
+    for (number, feature) in features.enumerated() { first![Int(feature)] += added(number) }
   }
 
   /// Adds what positions came to whose units are told apart otherwise, [width].
@@ -154,6 +168,7 @@ public struct MeasureSums: Sendable {
       (measure.sum, total), (measure.even, even), (measure.squares, squares), (measure.products, products),
     ]
     for (value, numbers) in tensors { record.add(value.name(place), numbers) }
+    if let first { record.add(measure.firstSum!.name(place), first) }
     var values: [Double] = []
     for key in keys {
       let y = open[key].map { UnsafeBufferPointer(start: $0.values, count: width) }
@@ -175,6 +190,7 @@ public struct MeasureSums: Sendable {
       let numbers = try read(value, [width])
       self[keyPath: sums] = zip(self[keyPath: sums], numbers).map { $0 + $1 }
     }
+    if let first { self.first = try zip(first, read(measure.firstSum!, [width])).map { $0 + $1 } }
     let values = try read(measure.open, [keys.count, width])
     for (number, key) in keys.enumerated() {
       self.add(Array(values[number * width..<(number + 1) * width]), toOpen: key)

@@ -18,30 +18,39 @@ struct PlaceRows {
     }
     switch activations {
     case nil: break
-    case .dense(let all): add(all.baseAddress! + rows.lowerBound * width, g, rows: rows.count, part, to: &sums)
-    case .active(let active): for row in rows { add(active.row(row), gradients + row * width, part, to: &sums) }
+    case .dense(let all):
+      let first = part.firstRow.flatMap { rows.contains($0) ? $0 - rows.lowerBound : nil }
+      add(all.baseAddress! + rows.lowerBound * width, g, rows: rows.count, first: first, part, to: &sums)
+    case .active(let active):
+      for row in rows {
+        add(active.row(row), gradients + row * width, isFirst: row == part.firstRow, part, to: &sums)
+      }
     }
   }
 
   private func add(
-    _ a: UnsafePointer<Float>, _ g: UnsafePointer<Float>, rows: Int, _ part: SamplePart, to sums: inout PlaceSums
+    _ a: UnsafePointer<Float>, _ g: UnsafePointer<Float>, rows: Int, first: Int?, _ part: SamplePart,
+    to sums: inout PlaceSums
   ) {
     for i in sums.measures.indices {
       switch sums.measures[i].measure.quantity {
-      case .attribution: sums.measures[i].add(g, times: a, rows: rows, factor: part.factor, of: part.key)
+      case .attribution:
+        sums.measures[i].add(g, times: a, rows: rows, first: first, factor: part.factor, of: part.key)
       case .activation: sums.measures[i].add(a, rows: rows, factor: part.weightOfRow, of: part.key)
       case .gradient, nil: break
       }
     }
   }
 
-  private func add(_ active: ActiveRow, _ g: UnsafePointer<Float>, _ part: SamplePart, to sums: inout PlaceSums) {
-    factored?.add(attributions: active, g: g, factor: part.factor, of: part.key, to: &sums)
+  private func add(
+    _ active: ActiveRow, _ g: UnsafePointer<Float>, isFirst: Bool, _ part: SamplePart, to sums: inout PlaceSums
+  ) {
+    factored?.add(attributions: active, g: g, isFirst: isFirst, factor: part.factor, of: part.key, to: &sums)
     for i in sums.measures.indices {
       let measure = sums.measures[i].measure
       switch measure.quantity {
       case .attribution where factored == nil:
-        sums.measures[i].add(active.features, of: part.key, factor: part.factor) {
+        sums.measures[i].add(active.features, isFirst: isFirst, of: part.key, factor: part.factor) {
           Double(active.values[$0]) * Double(g[Int(active.features[$0])])
         }
       case .activation:

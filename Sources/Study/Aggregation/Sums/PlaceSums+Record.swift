@@ -105,6 +105,7 @@ extension Estimate {
   public func write(to record: inout OutputRecord, at place: Place) {
     record.add(measure.average.name(place), average.map { Float($0) })
     if let standardError { record.add(measure.standardError.name(place), standardError.map { Float($0) }) }
+    if let firstShare { record.add(PlaceValue.firstShare.name(place), firstShare.map { Float($0) }) }
     if let reliability {
       record.add(
         measure.halves.name(place),

@@ -17,9 +17,10 @@ public struct PlaceSums: Sendable {
   /// The unit whose samples are being added.
   var current: UnitKey?
 
-  init(width: Int, measures: [Measure]) {
+  /// - Parameter tellsFirst: whether what position 0 adds is told apart.
+  init(width: Int, measures: [Measure], tellsFirst: Bool) {
     self.width = width
-    self.measures = measures.map { MeasureSums($0, width: width) }
+    self.measures = measures.map { MeasureSums($0, width: width, tellsFirst: tellsFirst) }
   }
 
   subscript(_ measure: Measure) -> MeasureSums {

@@ -8,6 +8,8 @@ struct SamplePart {
   let sample: Int64
   /// Its rows that count.
   let rows: [Range<Int>]
+  /// The row of position 0, where it is recorded.
+  let firstRow: Int?
   /// w of every row, and w·c.
   let weightOfRow: Double
   let factor: Double
@@ -45,7 +47,8 @@ extension GradientSums {
       let key = UnitKey(text: text, number: choices.unit == .sample ? index : batch.document[sample])
       parts.append(
         SamplePart(
-          key: key, sample: index, rows: rows[sample], weightOfRow: weight,
+          key: key, sample: index, rows: rows[sample],
+          firstRow: batch.rows(of: sample).first { batch.position[$0] == 0 }, weightOfRow: weight,
           factor: weight / Double(max(predictions, 1)), weight: weight * Double(count)))
       sums.positions += count
       if choices.weighting == .sample, count > 0 { sums.weight += 1 }

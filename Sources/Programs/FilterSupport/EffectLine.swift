@@ -1,22 +1,20 @@
-import Aggregation
-import FilterSupport
 import GradientPasses
 import JSON
 import SystemIO
 import TensorStream
 
-/// What is written of a feature, and read from what an earlier run wrote.
-struct EffectLine {
-  let name: FeatureName
-  let effect: Double
-  let predicted: Double
+/// What sae-effect writes of a feature, and what is read of it again.
+public struct EffectLine: Sendable {
+  public let name: FeatureName
+  public let effect: Double
+  public let predicted: Double
   /// nil of fewer than two samples.
-  let effectError: Double?
-  let predictedError: Double?
-  let firing: Double
-  let isRandom: Bool
+  public let effectError: Double?
+  public let predictedError: Double?
+  public let firing: Double
+  public let isRandom: Bool
 
-  init(_ name: FeatureName, _ effect: FeatureEffect, isRandom: Bool) {
+  public init(_ name: FeatureName, _ effect: FeatureEffect, isRandom: Bool) {
     self.name = name
     self.effect = effect.effect.mean
     effectError = effect.effect.standardError
@@ -37,7 +35,7 @@ struct EffectLine {
     (effectError, predictedError) = (json["effect_se"]?.number, json["predicted_se"]?.number)
   }
 
-  var json: String {
+  public var json: String {
     JSON.object([
       ("place", JSON.quote("\(name.place)")), ("feature", "\(name.index)"), ("effect", JSON.number(effect)),
       ("effect_se", JSON.number(effectError)), ("predicted", JSON.number(predicted)),
@@ -47,7 +45,7 @@ struct EffectLine {
   }
 
   /// As wide as `heading`.
-  var text: String {
+  public var text: String {
     let cells = [effect, effectError, predicted, predictedError].map {
       padded($0.map { scientific($0, digits: 3) } ?? "-", 10)
     }
@@ -55,54 +53,20 @@ struct EffectLine {
       + (isRandom ? "  random" : "")
   }
 
-  static let heading =
+  public static let heading =
     ([padded("feature", 20)] + ["effect", "± SE", "predicted", "± SE"].map { padded($0, 10) } + [padded("firing", 9)])
     .joined(separator: "  ")
-}
-
-/// What is written of a place: how well what was predicted of its features agrees with what they do.
-struct PlaceLine {
-  let place: Place
-  private let features: Int
-  private let correlation: Double?
-  private let rankCorrelation: Double?
-
-  init(_ place: Place, _ lines: [EffectLine]) {
-    self.place = place
-    features = lines.count
-    let (effects, predictions) = (lines.map(\.effect), lines.map(\.predicted))
-    correlation = Aggregation.correlation(effects, predictions)
-    rankCorrelation = Aggregation.rankCorrelation(effects, predictions)
-  }
-
-  var json: String {
-    JSON.object([
-      ("place", JSON.quote("\(place)")), ("features", "\(features)"), ("correlation", JSON.number(correlation)),
-      ("rank_correlation", JSON.number(rankCorrelation)),
-    ])
-  }
-
-  var text: String {
-    func words(_ value: Double?) -> String { value.map { decimal($0, 3) } ?? "none" }
-    return "\(place): \(features) features, correlation of effect and prediction \(words(correlation)), of their ranks "
-      + words(rankCorrelation)
-  }
 }
 
 private func padded(_ text: String, _ width: Int) -> String {
   String(repeating: " ", count: max(0, width - text.count)) + text
 }
 
-extension JSON {
-  /// NaN where it is null.
-  fileprivate func double(_ key: String) -> Double? { self[key]?.isNull == true ? .nan : self[key]?.number }
-}
-
 extension EffectLine {
-  /// The features of an earlier run's lines. A last line that was not finished is passed over, and said.
+  /// The features of a run's lines. A last line that was not finished is passed over, and said.
   ///
   /// - Throws: `Failure` of kind malformed for a line of another kind.
-  static func read(_ path: String) throws -> [EffectLine] {
+  public static func read(_ path: String) throws -> [EffectLine] {
     let bytes = try InputFile(path: path).readAll(limit: 1 << 30)
     var lines: [EffectLine] = []
     for (number, line) in bytes.split(separator: 0x0a, omittingEmptySubsequences: false).enumerated() {
