@@ -50,7 +50,8 @@ SANITIZED_ADDRESS := -c release --scratch-path .build-address --sanitize address
   -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
 SANITIZED_THREADS := -c release --scratch-path .build-thread --sanitize thread
 # Files to be sourced are checked where they are.
-SCRIPTS = $(shell grep -lE '^\#!.*sh$$' pipelines/* scripts/* Tests/*/* 2> /dev/null)
+SCRIPTS = $(shell for file in pipelines/* scripts/* Tests/*/*; do \
+  if [ -f $$file ] && head -n 1 $$file | grep -aqE '^\#!.*sh$$'; then echo $$file; fi; done)
 
 .PHONY: build deps demo images test page-test parity real-models catalogue bench bench-quick venv static install uninstall man kill-test full-disk-test \
   gpu-kit gpu-kit-test wheel tarball wheel-test python-test docs-check slurm-test fuzz sanitize sanitize-threads mutants faults cuda-kernels lint format clean
