@@ -68,6 +68,10 @@ public func takeChargeOfProcess(
   MappedFiles.installHandlers()
 }
 
+/// Removes the files that are not finished, for a process that ends by `exit`: whatever thread still holds one of them
+/// will not come to it.
+package func removeUnfinishedFiles() { UnfinishedFiles.removeAll() }
+
 /// A C string that lives as long as the process, one for each text: a signal's handler may read it at any moment.
 private func lastingText(_ text: String) -> UnsafeMutablePointer<CChar> {
   let address = lastingTexts.withLock { known in

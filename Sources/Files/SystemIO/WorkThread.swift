@@ -3,7 +3,7 @@ import Glibc
 /// What runs on a thread of its own.
 package final class WorkThread: @unchecked Sendable {
   private let monitor = Monitor()
-  private let body: () -> Void
+  private var body: (() -> Void)?
   private var isOver = false
 
   private init(_ body: @escaping () -> Void) { self.body = body }
@@ -27,7 +27,7 @@ package final class WorkThread: @unchecked Sendable {
       &thread, &attributes,
       { own in
         let work = Unmanaged<WorkThread>.fromOpaque(own!).takeRetainedValue()
-        work.body()
+        work.run()
         work.monitor.changing { work.isOver = true }
         return nil
       }, own.toOpaque())
@@ -36,6 +36,12 @@ package final class WorkThread: @unchecked Sendable {
       return nil
     }
     return work
+  }
+
+  /// What the body holds is let go of with it: whoever has waited may rely on that, as for a file that must not stay.
+  private func run() {
+    body?()
+    body = nil
   }
 
   package func wait() { monitor.locked { monitor.wait { isOver } } }

@@ -55,6 +55,7 @@ extension Filter {
       let failure = error as? Failure ?? Failure(.bug, "\(error)")
       if failure.kind == .brokenPipe { dieOfBrokenPipe() }
       say(failure)
+      removeUnfinishedFiles()
       Glibc.exit(failure.kind.rawValue)
     }
     FactWriter.write(.end)
@@ -107,6 +108,7 @@ extension Filter {
 /// Ends the process as SIGPIPE would have, had it not been ignored for the sake of standard error.
 private func dieOfBrokenPipe() -> Never {
   TerminalLine.end()
+  removeUnfinishedFiles()
   signal(SIGPIPE, SIG_DFL)
   raise(SIGPIPE)
   Glibc.exit(Failure.Kind.brokenPipe.rawValue)
