@@ -84,9 +84,10 @@ final class PassMemory {
     let needed = max(layers, 1, activations.count)
     guard rows > capacity || needed > activations.count else { return }
     if rows > capacity {
-      // So that batches of about the same size need no new memory. What is not touched takes none on the processor; a
-      // GPU may have none for more rows than were counted on.
-      let rounded = (rows + 1023) / 1024 * 1024
+      // So that batches of about the same size need no new memory. What is not touched takes none on the processor, but
+      // for a huge page a tensor, which is much for a few rows; a GPU may have none for more rows than were counted on.
+      let unit = mostRows == nil ? 16 : 1024
+      let rounded = (rows + unit - 1) / unit * unit
       if let mostRows, rows <= mostRows { capacity = min(rounded, mostRows) } else { capacity = rounded }
     }
     // Given back before the larger one is made.
