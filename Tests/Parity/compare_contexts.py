@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from compare import ROOT, records_of, write_record
+from compare import ROOT
+import gradient_filters as gf
 
 sys.path.append(str(ROOT / "Benchmarks"))
 import measure  # noqa: E402
@@ -84,7 +85,7 @@ def check_text(folder, text, flags):
     for name, command in kinds.items():
         stream = run(command[0], "-q", "--model", MODEL, *command[1:], data=activations)
         (folder / "gradients.ts").write_bytes(stream)
-        records = list(records_of(stream))
+        records = list(gf.records(stream))
         if name == "embedded":
             decoders = {k[len("basis."):]: v.astype("f8") for r in records for k, v in r.items() if k.startswith("basis.")}
         data = Positions(records, {} if name in ["dense", "activations"] else decoders)
@@ -119,7 +120,7 @@ def lines_of(output):
 def samples_of(stream):
     """The token ids of each sample."""
     samples = {}
-    for r in records_of(stream):
+    for r in gf.records(stream):
         for i, number in enumerate(r.get("sample_index", [])):
             samples[int(number)] = r["input_ids"][r["cu_seqlens"][i]:r["cu_seqlens"][i + 1]].tolist()
     return samples
@@ -277,10 +278,7 @@ def close(found, expected, what):
 
 
 def write_stream(path, records):
-    with open(path, "wb") as file:
-        write_record(file, {}, {"record": "begin", "format": "tensor-stream/2", "kind": "gradients", "places": "mlp_out.0"})
-        sizes = [write_record(file, tensors, {"record": "data", "batch": str(i)}) for i, tensors in enumerate(records)]
-        write_record(file, {}, {"record": "end", "records": str(len(sizes)), "bytes": str(sum(sizes))})
+    gf.write(path, kind="gradients", records=records, provenance={"places": "mlp_out.0", "unit": "activation"})
 
 
 def rows_of(lengths, first):
