@@ -4,7 +4,7 @@ modes with standard errors and sums as grad-aggregate writes them, and 20 × 10 
 
     make_large.py FOLDER [LAYERS] [FEATURES]      leaves averages.ts and contexts.jsonl there
 
-Needs numpy, safetensors and zstandard, as Tests/Programs/FilterTests/interop.py does, whose writer it takes.
+Needs numpy, and writes by the package in python/.
 """
 
 import json
@@ -14,8 +14,8 @@ import sys
 import numpy as np
 
 here = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(here.parent / "Programs" / "FilterTests"))
-from interop import stream  # noqa: E402
+sys.path.insert(0, str(here.parent.parent / "python"))
+import gradient_filters as gf  # noqa: E402
 
 MEASURES = ["mean", "mean_abs", "attribution_mean", "attribution_mean_abs", "activation_mean", "activation_mean_abs",
             "firing"]
@@ -45,7 +45,7 @@ def main(folder, layers=24, features=65536):
     provenance = {"unit": "feature", "model": "large", "samples": "500", "text": "wiki.valid.raw", "weighting": "position",
                   "loss_reduction": "sum", "mode": "both", "standard_errors": "document",
                   "history.0": "wt-tokenize --tokenizer large wiki.valid.raw"}
-    (folder / "averages.ts").write_bytes(stream("aggregates", data, **provenance))
+    gf.write(folder / "averages.ts", kind="aggregates", records=data, provenance=provenance)
     with open(folder / "contexts.jsonl", "w") as file:
         for number, tensors in enumerate(data):
             for feature in np.argsort(-tensors[f"attribution_mean_abs.mlp_out.{number}"])[:20]:
