@@ -1,7 +1,7 @@
 # make          build the programs
 # make demo     install what is missing, build, and run the pipeline on the small model in demo/
 # make test     the whole test suite
-# make images   draw the pictures of README.md anew, from what make demo saves (that of the page where Chromium is there)
+# make images   draw the pictures of README.md and docs/plots.md anew, from what make demo saves (that of the page where Chromium is there)
 # make page-test  open pages of grad-report in a headless Chromium and try them; skipped where there is none
 # make parity   compare whole runs with PyTorch in float64 (downloads PyTorch into .build/venv)
 # make real-models TEXT=FILE  compare two trained models with PyTorch (downloads 320 MB); not a part of make test
