@@ -52,19 +52,19 @@ extension Context {
 
   /// As the page's script reads it, without what the page knows otherwise.
   var json: String {
-    func list(_ values: [Double?]) -> String { Report.json(values.map { $0.map { Report.json($0) } ?? "null" }) }
+    func list(_ values: [Double?]) -> String { JSON.array(values.map { $0.map { jsonNumber($0) } ?? "null" }) }
     var members = [
       ("rank", "\(rank)"), ("by", JSON.quote(by)), ("sample", "\(sample)"), ("position", "\(position)"),
-      ("token", JSON.quote(token)), ("before", Report.json(before.map { JSON.quote($0) })),
-      ("after", Report.json(after.map { JSON.quote($0) })),
+      ("token", JSON.quote(token)), ("before", JSON.array(before.map { JSON.quote($0) })),
+      ("after", JSON.array(after.map { JSON.quote($0) })),
     ]
     if let quantile { members.append(("quantile", "\(quantile)")) }
     for (key, value) in [("activation", activation), ("gradient", gradient), ("attribution", attribution)] {
-      if let value { members.append((key, Report.json(value))) }
+      if let value { members.append((key, jsonNumber(value))) }
     }
     if !activationsBefore.isEmpty { members.append(("activations_before", list(activationsBefore))) }
     if !activationsAfter.isEmpty { members.append(("activations_after", list(activationsAfter))) }
-    return Report.json(members)
+    return JSON.object(members)
   }
 }
 

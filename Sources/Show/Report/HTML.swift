@@ -41,16 +41,8 @@ private func hexadecimal(_ value: UInt32) -> String {
 package func inScript(_ json: String) -> String { json.replacing("<", with: "\\u003c") }
 
 /// A number of JSON, which has none that are not finite: null.
-package func json(_ value: Double, areFloat32: Bool = true) -> String {
+package func jsonNumber(_ value: Double, areFloat32: Bool = true) -> String {
   guard value.isFinite else { return "null" }
   let text = areFloat32 ? "\(Float(value))" : "\(value)"
   return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
-}
-
-/// An array of JSON.
-func json(_ elements: some Sequence<String>) -> String { "[\(elements.joined(separator: ","))]" }
-
-/// An object of JSON, of members that are JSON themselves.
-func json(_ members: [(key: String, value: String)]) -> String {
-  "{\(members.map { "\(JSON.quote($0.key)):\($0.value)" }.joined(separator: ","))}"
 }

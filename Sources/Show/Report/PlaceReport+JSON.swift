@@ -10,39 +10,39 @@ extension PlaceReport {
   func json(_ neuronpedia: Neuronpedia?) -> String {
     let areFloat32 = columns.areFloat32
     let rows = rows.map { row in
-      Report.json(
+      JSON.array(
         ["\(row.rank)", "\(row.index)"]
-          + row.values.map { $0.map { Report.json($0, areFloat32: areFloat32) } ?? "null" })
+          + row.values.map { $0.map { jsonNumber($0, areFloat32: areFloat32) } ?? "null" })
     }
     var members = [
       ("place", JSON.quote("\(place)")), ("site", JSON.quote(place.site.rawValue)), ("layer", "\(place.layer)"),
       ("unit", JSON.quote(unit == .feature ? "feature" : "dimension")), ("count", "\(columns.count)"),
-      ("rows", Report.json(rows)),
-      ("labels", Report.json(labels.sorted { $0.key < $1.key }.map { ("\($0)", JSON.quote($1)) })),
+      ("rows", JSON.array(rows)),
+      ("labels", JSON.object(labels.sorted { $0.key < $1.key }.map { ("\($0)", JSON.quote($1)) })),
       (
         "tokens",
-        Report.json(
-          contexts.keys.sorted().map { index in ("\(index)", Report.json(tokens(of: index).map { JSON.quote($0) })) })
+        JSON.object(
+          contexts.keys.sorted().map { index in ("\(index)", JSON.array(tokens(of: index).map { JSON.quote($0) })) })
       ),
-      ("contexts", Report.json(contexts.sorted { $0.key < $1.key }.map { ("\($0)", "\($1.count)") })),
-      ("figures", Report.json(figures.map(json))),
+      ("contexts", JSON.object(contexts.sorted { $0.key < $1.key }.map { ("\($0)", "\($1.count)") })),
+      ("figures", JSON.array(figures.map(json))),
     ]
     if let quartiles {
       let numbers = [
         ranked.statistics.minimum, quartiles.lower, quartiles.median, quartiles.upper, ranked.statistics.maximum,
       ]
-      members.append(("range", Report.json(numbers.map { Report.json($0, areFloat32: areFloat32) })))
+      members.append(("range", JSON.array(numbers.map { jsonNumber($0, areFloat32: areFloat32) })))
     }
     if let neuronpedia, unit == .feature { members.append(("neuronpedia", JSON.quote(neuronpedia.address(of: place)))) }
-    return Report.json(members)
+    return JSON.object(members)
   }
 
   private func json(_ figure: FigurePair) -> String {
-    func numbers(_ values: [Double]) -> String { Report.json(values.map { Report.json($0, areFloat32: false) }) }
+    func numbers(_ values: [Double]) -> String { JSON.array(values.map { jsonNumber($0, areFloat32: false) }) }
     var members = [
       ("measure", JSON.quote(FeatureColumn.average(figure.averages.measure).name)),
-      ("edges", Report.json(figure.bins.edges.map { Report.json($0, areFloat32: columns.areFloat32) })),
-      ("counts", Report.json(figure.bins.counts.map { "\($0)" })),
+      ("edges", JSON.array(figure.bins.edges.map { jsonNumber($0, areFloat32: columns.areFloat32) })),
+      ("counts", JSON.array(figure.bins.counts.map { "\($0)" })),
     ]
     if let area = figure.area {
       members += [
@@ -54,7 +54,7 @@ extension PlaceReport {
       ]
     }
     if let step = figure.values.step { members.append(("step", numbers([step.low, step.size]))) }
-    return Report.json(members)
+    return JSON.object(members)
   }
 
   /// Script elements with what is unpacked when it is looked at.

@@ -85,8 +85,8 @@ struct PlaceReport {
   }
 
   private static func json(_ contexts: [Int: [Context]]) -> String {
-    Report.json(
-      contexts.sorted { $0.key < $1.key }.map { ("\($0)", Report.json($1.map(\.json))) })
+    JSON.object(
+      contexts.sorted { $0.key < $1.key }.map { ("\($0)", JSON.array($1.map(\.json))) })
   }
 
   /// The tokens at which a feature counts most, each once, in the order of its contexts.

@@ -173,10 +173,10 @@ public struct ReportPage: Sendable {
   }
 
   private func data(_ reports: [PlaceReport]) -> String {
-    json([
-      ("columns", json(columns.map(\.json))),
+    JSON.object([
+      ("columns", JSON.array(columns.map(\.json))),
       ("ranking", JSON.quote(FeatureColumn.average(measures[0]).name)),
-      ("places", json(reports.map { $0.json(options.neuronpedia) })),
+      ("places", JSON.array(reports.map { $0.json(options.neuronpedia) })),
     ])
   }
 
@@ -214,7 +214,7 @@ extension FeatureColumn {
       case .standardError: "error"
       case .z, .ablation: preconditionFailure("no page has such a column")
       }
-    return Report.json([
+    return JSON.object([
       ("name", JSON.quote(name)), ("title", JSON.quote(title)), ("kind", JSON.quote(kind)),
     ])
   }

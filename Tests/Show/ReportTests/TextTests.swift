@@ -24,9 +24,10 @@ import Testing
   }
 
   @Test func numbersOfJSON() {
-    #expect([0.1, 1, -2.5e-9, 1e20].map { json($0) } == ["0.1", "1", "-2.5e-09", "1e+20"])
+    #expect([0.1, 1, -2.5e-9, 1e20].map { jsonNumber($0) } == ["0.1", "1", "-2.5e-09", "1e+20"])
     #expect(
-      json(.nan) == "null" && json(-.infinity) == "null" && json(0.1 + 0.2, areFloat32: false) == "0.30000000000000004")
+      jsonNumber(.nan) == "null" && jsonNumber(-.infinity) == "null"
+        && jsonNumber(0.1 + 0.2, areFloat32: false) == "0.30000000000000004")
   }
 
   @Test(
