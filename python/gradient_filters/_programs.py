@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO, Mapping, Sequence, Union
 
+from ._paths import is_no_file
+
 # Not from _libraries, which opens what a program's start does not need.
 BIN = Path(__file__).parent / "data" / "bin"
 
@@ -91,8 +93,11 @@ def run(
         source, given = _input(stdin, closes)
         if isinstance(stdout, (str, os.PathLike)):
             final = os.fspath(stdout)
-            partial = Path(f"{final}.partial-{os.getpid()}")
-            target = partial.open("xb")
+            if is_no_file(Path(final)):
+                target = open(final, "wb")
+            else:
+                partial = Path(f"{final}.partial-{os.getpid()}")
+                target = partial.open("xb")
             closes.append(target)
         elif stdout is not None:
             target = stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, BinaryIO, Iterable, Iterator, Mapping, Union
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from ._checks import KINDS, Tensors, WHOLE_NUMBERS, check
 from ._frames import FrameReader, FrameWriter, Malformed
+from ._paths import is_no_file
 from ._safetensors import Buffer, NAMES, encoded
 
 Source = Union[str, "os.PathLike[str]", bytes, BinaryIO]
@@ -202,8 +202,7 @@ def write(
     if not isinstance(target, (str, os.PathLike)):
         return _write(target, kind, records, provenance)
     path = Path(os.fspath(target))
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        # A pipe or a terminal, which no finished file can take the place of.
+    if is_no_file(path):
         with io.FileIO(path, "w") as file:
             return _write(file, kind, records, provenance)
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
