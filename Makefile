@@ -19,7 +19,7 @@
 # make gpu-kit-test  pack and unpack the built programs, and run them from there on the processor
 # make wheel    pack them for pip, as .build/dist/gradient_filters-….whl; make tarball the same for those without Python
 # make wheel-test  install the wheel in bare Debian and Ubuntu systems (as root, with debootstrap; else skips)
-# make python-test the Python package against the built programs, and on damaged streams
+# make python-test the Python package against the built programs, and on damaged streams; its types, where mypy is there
 # make docs-check  links, code blocks and spelling of the documentation
 # make install  put them, and the pipelines, below PREFIX (default: /usr/local); make uninstall takes them away
 # make man      man pages into .build/share/man
@@ -173,6 +173,8 @@ wheel-test: wheel
 python-test: build
 	@if $(PYTHON) -c 'import numpy' 2> /dev/null; then $(PYTHON) Tests/Python/run --programs $(PROGRAMS); \
 	else echo "numpy is not installed: the Python package is not tested"; fi
+	@if $(PYTHON) -c 'import mypy' 2> /dev/null; then $(PYTHON) -m mypy --strict --cache-dir .build/mypy python/gradient_filters; \
+	else echo "mypy is not installed: the Python package's types are not checked"; fi
 
 docs-check: build $(WHEEL_TOOLS)/ready
 	@PATH="$(CURDIR)/$(PROGRAMS):$$PATH:$(CURDIR)/$(WHEEL_TOOLS)/bin" $(PYTHON) scripts/check-docs

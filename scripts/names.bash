@@ -18,6 +18,9 @@ installed_pipelines() {
   done
 }
 
+# packaged_pipelines ROOT: those and the demo, which a package brings with its model.
+packaged_pipelines() { installed_pipelines "$1" && printf 'demo\tgradient-filters-demo\n'; }
+
 # linked_archives: what of the distribution's libraries a program in one file holds.
 linked_archives() {
   printf 'lib%s.a\n' cairo pixman-1 fontconfig freetype expat png16 png brotlidec brotlicommon z deflate zstd xxhash \

@@ -14,7 +14,9 @@ public struct Program {
     /// command line a second one tells where the help is.
     public func failed(_ status: Int32, saying words: String) -> Bool {
       var lines = errors.split(separator: "\n").filter { !$0.contains("device: ") }
-      if status == 64, lines.count == 2, lines[1].hasSuffix(" --help tells more") { lines.removeLast() }
+      if status == 64, lines.count == 2, lines[1].hasPrefix("see "), lines[1].hasSuffix(" --help") {
+        lines.removeLast()
+      }
       return self.status == status && lines.count == 1 && lines[0].contains(words)
     }
   }

@@ -11,6 +11,9 @@ arrays, and the programs themselves.
     for record in gf.records("gradients.ts"):               # any stream, checked to its end
         record["grad.mlp_out.11"], record.provenance["model"]
 
+    for context in gf.contexts("contexts.jsonl"):           # the texts in which features count
+        print(context.place, context.feature, context.text)
+
     gf.write("mine.ts", kind="gradients", records=[...])    # what grad-aggregate then reads
     gf.run(["sae-gradient-analysis", "--model_name", "Qwen/Qwen2.5-0.5B"])
 
@@ -23,13 +26,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._aggregates import Average, PlaceAverages, QuantityAverages, Run, open
-    from ._programs import Outcome, ProgramError, program, run
+    from ._contexts import Context, ContextError, contexts
+    from ._programs import Outcome, ProgramError, demo_folder, program, run
     from ._streams import Record, StreamError, records, write
 
 # Imported when they are first asked for: what starts a program need not wait for numpy.
 _HOME = {
     "_aggregates": ["Average", "PlaceAverages", "QuantityAverages", "Run", "open"],
-    "_programs": ["Outcome", "ProgramError", "program", "run"],
+    "_contexts": ["Context", "ContextError", "contexts"],
+    "_programs": ["Outcome", "ProgramError", "demo_folder", "program", "run"],
     "_streams": ["Record", "StreamError", "records", "write"],
 }
 __all__ = [name for names in _HOME.values() for name in names]

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping
 
 import numpy as np
 
-from ._checks import SITES
+from ._places import SITES
 from ._streams import Record, Source, StreamError, records
 
 
@@ -67,7 +67,21 @@ class QuantityAverages:
         return self._average("mean_abs")
 
     def __repr__(self) -> str:
-        return f"<{self._quantity} at {self._place.name}>"
+        place, run = self._place, self._place.run
+        prefix = "" if self._quantity == "gradient" else f"{self._quantity}_"
+        modes = [mode for mode in ("mean", "mean_abs") if f"{prefix}{mode}.{place.name}" in run.tensors]
+        if not modes:
+            return f"<{self._quantity} at {place.name}: not in {run.name}>"
+        things = "features" if run.provenance.get("unit") == "feature" else "dimensions"
+        return (f"<{self._quantity} at {place.name}: {' and '.join(modes)}, F32 [{place.width:,}] of {things}, "
+                f"{self._unit()}; {place._extent()}>")
+
+    def _unit(self) -> str:
+        if self._quantity == "activation":
+            return "in the unit of the activation"
+        unit = "in nats" if self._quantity == "attribution" else "in nats per unit of activation"
+        reduction = self._place.run.provenance.get("loss_reduction", "sum")
+        return unit if reduction == "sum" else f"{unit}, scaled by --loss-reduction {reduction}"
 
 
 class PlaceAverages:
@@ -122,9 +136,22 @@ class PlaceAverages:
         return found
 
     @property
+    def width(self) -> int:
+        """How many features or dimensions there are."""
+        return next(int(tensor.shape[0]) for name in self.run.tensors if name.endswith(f"_squares.{self.name}")
+                    for tensor in [self.run.tensors[name]])
+
+    @property
+    def samples(self) -> int | None:
+        """How many samples went in."""
+        ranges = self._tensor("samples")
+        return None if ranges is None else int((ranges[:, 1] - ranges[:, 0]).sum())
+
+    @property
     def positions(self) -> int | None:
         """How many positions went in."""
-        return self._number("positions")
+        found: int | None = self._number("positions")
+        return found
 
     @property
     def units(self) -> int | None:
@@ -138,8 +165,22 @@ class PlaceAverages:
         loss, predictions = self._number("loss"), self._number("predictions")
         return loss / predictions if loss is not None and predictions else None
 
+    def _extent(self) -> str:
+        """What went in, in words."""
+        unit = self.run.provenance.get("standard_errors", "unit")
+        counts = [(self.positions, "position"), (self.samples, "sample"), (self.units, unit)]
+        # Where samples are the units they are told of once.
+        told = [(count, thing) for place, (count, thing) in enumerate(counts)
+                if count is not None and (place != 1 or unit != "sample")]
+        return "over " + ", ".join(f"{count:,} {thing}{'' if count == 1 else 's'}" for count, thing in told)
+
     def __repr__(self) -> str:
-        return f"<averages at {self.name}>"
+        measures = [f"{prefix}.{mode}" for prefix in ("gradient", "attribution", "activation")
+                    for mode in ("mean", "mean_abs")
+                    if f"{'' if prefix == 'gradient' else prefix + '_'}{mode}.{self.name}" in self.run.tensors]
+        measures += ["firing"] if f"firing.{self.name}" in self.run.tensors else []
+        things = "features" if self.run.provenance.get("unit") == "feature" else "dimensions"
+        return f"<{self.name}: {self.width:,} {things}; {', '.join(measures)}; {self._extent()}>"
 
 
 class Run(Mapping[str, PlaceAverages]):
@@ -170,7 +211,8 @@ class Run(Mapping[str, PlaceAverages]):
         return len(self._places)
 
     def __repr__(self) -> str:
-        return f"<{self.name}: {', '.join(self)}>"
+        model = self.provenance.get("model", "an unnamed model")
+        return f"<{self.name}: averages of {model} at {', '.join(self)}>"
 
     def table(self, top: int | None = None, sort: str | None = None, frame: str | None = None) -> Any:
         """A row for each feature of each place, the largest first: what `grad-table` prints, in docs/tables.md's columns.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Callable, Mapping
 
 import numpy as np
 
 from ._frames import Malformed
+from ._places import is_place
 from ._safetensors import NAMES
 
 KINDS = ["tokens", "activations", "gradients", "aggregates"]
-SITES = ["resid_pre", "attn_z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
 LARGEST_NUMBER = (1 << 63) - 2
 #: The types of tensors that every record of a kind has, or may have.
 WHOLE_NUMBERS = {
@@ -20,7 +19,6 @@ WHOLE_NUMBERS = {
     "valid_starts": "<i4", "cu_positions": "<i4", "position": "<i4", "token": "<i4", "predictions": "<i4",
     "cu_active": "<i8", "feature": "<i4",
 }
-_PLACE = re.compile(rf"(?:{'|'.join(SITES)})\.(?:0|[1-9][0-9]{{0,3}})")
 
 
 class Tensors:
@@ -44,7 +42,7 @@ class Tensors:
     def places(self, value: str) -> list[str]:
         """The places that have a tensor of that name."""
         return [name[len(value) + 1 :] for name in self.names
-                if name.startswith(f"{value}.") and _PLACE.fullmatch(name[len(value) + 1 :])]
+                if name.startswith(f"{value}.") and is_place(name[len(value) + 1 :])]
 
     def numbers(self, name: str, count: int | None) -> np.ndarray:
         found = self.get(name, "<i8", count)
@@ -70,6 +68,36 @@ def check(kind: str, tensors: Tensors, provenance: Mapping[str, str]) -> None:
                 tensors.get(f"act.{place}", "<f4", tensors.get("input_ids", "<i4", None).size, None)
     elif kind == "gradients":
         _check_gradients(tensors, provenance)
+
+
+def check_decoders(tensors: Tensors, provenance: Mapping[str, str]) -> None:
+    """Refuses a record of decoders of autoencoders that does not agree with what the begin record says of them."""
+    for name in tensors.names:
+        place = name[len("basis.") :]
+        if not is_place(place):
+            raise Malformed(f"tensor {name}: expected a place such as mlp_out.11 after basis.")
+        found = tensors.get(name, "<f4", None, None)
+        try:
+            told = json.loads(provenance[name])
+            expected = (told["features"], told["width"]) if told["embedded"] is True else None
+        except (KeyError, TypeError, ValueError):
+            expected = None
+        if found.size == 0 or found.shape != expected:
+            words = "none that is embedded" if expected is None else f"features and width {list(expected)}"
+            raise Malformed(f"tensor {name}: expected the decoder that {name} of the provenance describes, {words}, found "
+                            f"{list(found.shape)}")
+
+
+def check_widths(tensors: Tensors, provenance: Mapping[str, str]) -> None:
+    """Refuses gradients that the decoder that multiplies them does not fit."""
+    for place in tensors.places("grad"):
+        try:
+            wanted = json.loads(provenance[f"basis.{place}"])["width"]
+        except (KeyError, TypeError, ValueError):
+            continue
+        found = tensors.get(f"grad.{place}", "<f4", None, None).shape[1]
+        if found != wanted:
+            raise Malformed(f"tensor grad.{place}: expected {wanted} columns, as the decoder has, found {found}")
 
 
 def _check_tokens(tensors: Tensors) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from pathlib import Path
+from typing import Any
 
 #: Where the wheel has the programs (bin), their libraries (lib), and what they need (share).
 DATA = Path(__file__).parent / "data"
@@ -34,7 +35,7 @@ def _load(name: str) -> ctypes.CDLL:
     raise ImportError(f"gradient_filters: lib{name} is neither in {DATA / 'lib'} nor installed on this system")
 
 
-def _declare(library: ctypes.CDLL, **functions: list) -> ctypes.CDLL:
+def _declare(library: ctypes.CDLL, **functions: list[Any]) -> ctypes.CDLL:
     """Each function's result first, then its arguments."""
     for name, (result, *arguments) in functions.items():
         function = getattr(library, name)
@@ -78,4 +79,4 @@ class Hash:
         xxhash.XXH64_update(self._state, address, size)
 
     def digest(self) -> int:
-        return xxhash.XXH64_digest(self._state)
+        return int(xxhash.XXH64_digest(self._state))

@@ -44,6 +44,24 @@ class Outcome:
     def text(self) -> str:
         return self.stdout.decode(errors="replace")
 
+    def __repr__(self) -> str:
+        events = sorted({fact["event"] for fact in self.facts})
+        return f"<outcome: {len(self.stdout):,} bytes on standard output; {len(self.facts)} facts: {', '.join(events)}>"
+
+
+def demo_folder() -> Path:
+    """Where the demo's files are: its model, the autoencoders and a text, which the examples of --help call demo/model,
+    demo/saes and demo/sample.txt. `os.symlink(gf.demo_folder(), "demo")` makes these examples run as they stand.
+
+    Raises:
+        FileNotFoundError: this package came without the programs, and not in their source code.
+    """
+    carried = BIN.parent / "libexec" / "gradient-filters" / "demo"
+    for folder in (carried, Path(__file__).parents[2] / "demo"):
+        if (folder / "model" / "config.json").is_file():
+            return folder
+    raise FileNotFoundError(f"the demo's files: not in {carried}: install the wheel")
+
 
 def program(name: str) -> str:
     """The path of a program: of the wheel's, or where this package came without them, of that on the PATH.

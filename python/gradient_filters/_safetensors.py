@@ -128,7 +128,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
         return int(digits) if len(digits) < 21 and -(1 << 63) <= int(digits) < 1 << 63 else value
 
     try:
-        found = json.loads(text.decode(), object_pairs_hook=members, parse_constant=constant, parse_float=number,
+        found: dict[str, Any] = json.loads(text.decode(), object_pairs_hook=members, parse_constant=constant, parse_float=number,
                            parse_int=integer)
         _check_depth(text)
         # A surrogate on its own cannot be encoded.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import json
 import os
 import re
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import Any, BinaryIO, Iterable, Iterator, Mapping, Union
 
 import numpy as np
 
-from ._checks import KINDS, Tensors, WHOLE_NUMBERS, check
+from ._checks import KINDS, Tensors, WHOLE_NUMBERS, check, check_decoders, check_widths
 from ._frames import FrameReader, FrameWriter, Malformed
+from ._libraries import Hash
 from ._paths import is_no_file
 from ._safetensors import Buffer, NAMES, encoded
 
@@ -178,7 +181,7 @@ class _Walk:
 
 def write(
     target: str | os.PathLike[str] | BinaryIO, *, kind: str, records: Iterable[Mapping[str, Any]],
-    provenance: Mapping[str, str] | None = None,
+    provenance: Mapping[str, str] | None = None, decoders: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a stream of one segment, which the programs read as one of their own.
 
@@ -189,9 +192,13 @@ def write(
             numbered as batches in this order. Whole numbers may be of any type that holds them; others must have theirs.
         provenance: what is to be said of the origin. `places` and `unit` are what grad-aggregate wants of gradients:
             {"places": "mlp_out.11", "unit": "activation"}.
+        decoders: of gradients of an autoencoder's features at a place, its decoder, F32 [features, width]. `grad.PLACE`
+            is then the gradient at the activation, F32 [positions, width], which grad-aggregate multiplies by the
+            decoder. The stream carries the decoders, as records without a batch; `records` may have such records
+            instead, whose only tensors are called basis.PLACE, where `provenance` describes them under the same name.
 
     Raises:
-        StreamError: a record is none of its kind; what was expected and found stands in it, and no file is left.
+        StreamError: a record is not of the kind; its text says what was expected and found, and no file is left.
     """
     if kind not in KINDS:
         raise ValueError(f"kind: expected {' or '.join(KINDS)}, found {kind!r}")
@@ -199,6 +206,10 @@ def write(
     for key, value in provenance.items():
         if key in RESERVED or not isinstance(value, str):
             raise ValueError(f"provenance: {key!r}: expected text under another key than {', '.join(sorted(RESERVED))}")
+    if decoders:
+        carried = [{f"basis.{place}": np.ascontiguousarray(decoder)} for place, decoder in decoders.items()]
+        provenance.update({name: _described(decoder) for record in carried for name, decoder in record.items()})
+        records = itertools.chain(carried, records)
     if not isinstance(target, (str, os.PathLike)):
         return _write(target, kind, records, provenance)
     path = Path(os.fspath(target))
@@ -219,20 +230,37 @@ def write(
 def _write(file: Any, kind: str, records: Iterable[Mapping[str, Any]], provenance: dict[str, str]) -> None:
     frames = FrameWriter(file)
     frames.write(encoded({"record": "begin", "format": FORMAT, "kind": kind, **provenance}, {}))
-    count = size = 0
+    count = size = batch = 0
     for record in records:
         try:
             arrays = {name: _prepared(name, value) for name, value in record.items()}
-            check(kind, Tensors(arrays.__getitem__, arrays), provenance)
+            tensors = Tensors(arrays.__getitem__, arrays)
+            metadata = {"record": "data"}
+            if kind == "gradients" and arrays and all(name.startswith("basis.") for name in arrays):
+                check_decoders(tensors, provenance)
+            else:
+                check(kind, tensors, provenance)
+                check_widths(tensors, provenance)
+                metadata["batch"] = str(batch)
+                batch += 1
         except Malformed as error:
             raise StreamError(f"record {count + 1}: {error}") from None
-        contents = encoded({"record": "data", "batch": str(count)}, arrays)
+        contents = encoded(metadata, arrays)
         frames.write(contents)
         count += 1
         size += contents.size
     # The hash is of every frame but this one, which is stored: in a raw block every bit counts.
     end = {"record": "end", "records": str(count), "bytes": str(size), "xxh64": f"{frames.hash.digest():016x}"}
     frames.write(encoded(end, {}), stored=True)
+
+
+def _described(decoder: np.ndarray) -> str:
+    """What a begin record says of a decoder that the stream carries."""
+    features, width = decoder.shape if decoder.ndim == 2 else (0, 0)
+    hash = Hash()
+    hash.update(decoder.ctypes.data, decoder.nbytes)
+    return json.dumps({"embedded": True, "features": features, "format": "array", "keeps_decoder_norms": True,
+                       "path": "(in the stream)", "width": width, "xxh64": f"{hash.digest():016x}"})
 
 
 def _prepared(name: str, value: Any) -> np.ndarray:

@@ -46,7 +46,7 @@ public final class InputFile {
   public static func standardInputOr(_ paths: [String]) throws -> [InputFile] {
     let names = paths.isEmpty ? ["-"] : paths
     guard names.count(where: { $0 == "-" }) < 2 else {
-      throw Failure(.usage, "-: standard input can be read once, and is named twice")
+      throw Failure(.usage, "-: standard input was named twice, but can be read only once")
     }
     return try names.map { name in
       if name == "-" { return try standardInput() }

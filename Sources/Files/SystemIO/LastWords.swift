@@ -247,7 +247,7 @@ enum MappedFiles {
     }
     if let changed {
       throw Failure(
-        .inputOutput, "\(changed): changed while it was in use: what was computed of it is not to be trusted")
+        .inputOutput, "\(changed): changed while it was in use: results that were computed from it cannot be trusted")
     }
   }
 

@@ -73,12 +73,18 @@ public enum TerminalLine {
   /// Whether this process or another may have drawn the line.
   private static var isShown: Bool { isTerminal && (isDrawn.load(ordering: .relaxed) || isLocked(from: 0)) }
 
-  /// Columns; asked each time, as windows change. 80 where the terminal does not know.
-  package static var width: Int {
+  /// Columns of the terminal on standard error; asked each time, as windows change.
+  package static var width: Int { width(of: STDERR_FILENO) }
+
+  /// Columns of a terminal; 80 where it does not know.
+  private static func width(of terminal: Int32) -> Int {
     var size = winsize()
-    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    guard ioctl(terminal, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
     return Int(size.ws_col)
   }
+
+  /// Columns of the terminal on standard output; nil where standard output is none.
+  public static var outputWidth: Int? { isatty(STDOUT_FILENO) == 1 ? width(of: STDOUT_FILENO) : nil }
 
   private static func release() {
     let byte = heldByte.exchange(noByte, ordering: .relaxed)

@@ -48,7 +48,7 @@ public struct DecoderDescription: Equatable, Sendable {
     guard let site = asked.first(where: { !sites.contains($0) }) else { return }
     throw Failure(
       .usage,
-      "site \(site.rawValue): a \(family) model of parallel wiring has none, as its MLP reads what attention reads: "
+      "site \(site.rawValue): a \(family) model does not have it, because its MLP and attention read the same input: "
         + "expected \(sites.map(\.rawValue).joined(separator: ", "))")
   }
 }

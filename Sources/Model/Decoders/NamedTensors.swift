@@ -62,7 +62,7 @@ struct NamedTensors {
         throw Failure(
           .malformed,
           "\(places[name]!): expected dtype F32, BF16 or F16, found \(tensor.type.rawValue)"
-            + (isQuantized ? ": quantised weights are not read" : ""))
+            + (isQuantized ? ": quantised weights are not supported" : ""))
       }
       guard tensor.shape == shape else {
         throw Failure(

@@ -16,7 +16,7 @@ func checkUnused(
   if let name = names.first(where: isQuantized) {
     throw Failure(
       .malformed,
-      "\(file): tensor \(name): quantised weights are not read; the model that they were made from, in f32, bf16 or f16, "
+      "\(file): tensor \(name): quantised weights are not supported: use the model that they were made from, in f32, bf16 or f16, "
         + "is")
   }
   if let name = names.first(where: isOfAdapter) {

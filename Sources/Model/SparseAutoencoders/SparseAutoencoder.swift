@@ -93,7 +93,7 @@ public final class SparseAutoencoder: Sendable {
       throw Failure(
         .malformed,
         "\(files.weights): expected an autoencoder, found a transcoder (\(description.className)), "
-          + "which reads a module's input and cannot stand at its output")
+          + "which maps a module's input to its output and cannot replace an activation")
     }
     path = files.weights
     format = description.format

@@ -7,36 +7,39 @@ import TensorStream
 public struct AggregationOptions: ParsableArguments {
   @Option(
     help: """
-      What is averaged: gradient, attribution (activation times gradient), activation, or a list of them; with the \
-      last two also how often features fire. (default: gradient)
+      What to average: gradient, attribution (activation times gradient), activation, or a list of them. With \
+      attribution or activation of features, also how often each feature is active. (default: gradient)
       """)
   public var quantity: Quantities?
 
-  @Option(help: "The average of |c·g|, of c·g, or both. (default: mean_abs)")
+  @Option(help: "Average absolute values (mean_abs), signed values (mean), or both. (default: mean_abs)")
   public var mode: Modes?
 
   @Option(
     help: """
-      sum, padded, sample or batch: c is 1, 1/(batch size × (max_length − 1)) as of scripts that pad every sample, \
-      1/predictions of the sample, or 1/predictions of the batch. (default: sum)
+      The loss whose gradients are averaged. sum: the loss summed over all predictions. padded: that divided by \
+      batch size × (max_length − 1), as in PyTorch scripts that pad every sample. sample: divided by the number of \
+      predictions in the sample. batch: by the number in the batch. (default: sum)
       """)
   public var lossReduction: LossReduction?
 
   @Option(
     help: """
-      position, sample or batch: one pool of positions; the mean over a sample's positions, then over samples; the \
-      mean over a batch's positions, then over batches. (default: position)
+      What counts equally in the average. position: every position. sample: every sample, by the mean over its \
+      positions. batch: every batch, by the mean over its positions. (default: position)
       """)
   public var weighting: Weighting?
 
   @Option(
     help: """
-      document or sample: what standard errors take as independent of one another. (default: document, and sample \
-      where samples were shuffled)
+      What standard errors treat as independent: document or sample. (default: document; sample if the samples were \
+      shuffled)
       """)
   public var unit: IndependentUnit?
 
-  @Option(help: ArgumentHelp("Leave out the positions of each sample before this one.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "Leave out all positions of each sample before this one; 1 leaves out the first token.", valueName: "n"))
   public var fromPosition: Int?
 
   public init() {}
@@ -69,7 +72,7 @@ public struct AggregationOptions: ParsableArguments {
     if unit == .document, isShuffled {
       throw Failure(
         .malformed,
-        "--unit document: the samples were drawn at random, so that a document's do not follow one another: expected "
+        "--unit document: the samples were shuffled, so that those of a document are not consecutive: use "
           + "--unit sample")
     }
     let firstPosition = try agreed(

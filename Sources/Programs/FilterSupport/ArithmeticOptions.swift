@@ -7,8 +7,10 @@ extension Arithmetic: ExpressibleByArgument {}
 public struct ArithmeticOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "mixed: the first positions of a sample in float64 where one of them is on its way to a massive activation, whose "
-        + "gradient float32 cannot give; or float32 throughout.", valueName: "arithmetic"))
+      """
+      mixed: compute the first positions of a sample in float64 if one of them develops a massive activation, whose gradient \
+      float32 cannot represent accurately. float32: compute everything in float32.
+      """, valueName: "arithmetic"))
   public var arithmetic: Arithmetic = .mixed
 
   public init() {}

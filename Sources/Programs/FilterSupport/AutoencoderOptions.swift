@@ -11,21 +11,21 @@ public struct AutoencoderOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The autoencoders: a folder, a file or a hub id, with a path within the repository. {layer} and {site} are \
-      replaced, and * stands for any part of a name of which there is one: \
+      The autoencoders: a folder, a file, or a hub id followed by a path within the repository. {layer} and {site} \
+      are replaced by each layer and site. * stands for any characters, if exactly one name matches, as in \
       layer_{layer}/average_l0_*.
       """, valueName: "path"),
     completion: .file())
   public var sae: String?
 
   @Flag(
-    help: "Take an AutoEncoder of dictionary_learning as it is stored, its decoder's rows not divided by their norms.")
+    help: "Use a dictionary_learning AutoEncoder as it is stored, without normalising the rows of its decoder.")
   public var keepDecoderNorms = false
 
-  @Option(help: "The k of a top-k autoencoder whose files do not say it.")
+  @Option(help: "The k of a top-k autoencoder whose files do not contain it.")
   public var saeK: Int?
 
-  @Flag(help: "Go on with an autoencoder that by its own files was made for another layer or place than it is used at.")
+  @Flag(help: "Use an autoencoder even if its own files say that it was trained at another site or layer.")
   public var ignoreSaePlace = false
 
   public init() {}
@@ -76,7 +76,7 @@ public struct AutoencoderOptions: ParsableArguments {
     let autoencoder = try SparseAutoencoder(place.substituted(in: sae), options: options)
     var warnings = try autoencoder.check(width: width, modelName: model)
     if let misplacement = autoencoder.misplacement(at: place) {
-      guard ignoreSaePlace else { throw Failure(.malformed, "\(misplacement); --ignore-sae-place goes on") }
+      guard ignoreSaePlace else { throw Failure(.malformed, "\(misplacement); --ignore-sae-place uses it anyway") }
       warnings.append(misplacement)
     }
     if let saeK, !autoencoder.usesGivenK {
@@ -86,7 +86,7 @@ public struct AutoencoderOptions: ParsableArguments {
     }
     // A feature with a NaN in its encoder would just never be active.
     if !compute.allowNonfinite, let place = try autoencoder.placeOfNonfinite() {
-      throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite goes on")
+      throw Failure(.malformed, "\(autoencoder.path): \(place); --allow-nonfinite continues anyway")
     }
     return (autoencoder, warnings)
   }

@@ -5,26 +5,41 @@ import TensorStream
 
 /// The files that averages are read from, and what they are where these do not say it.
 public struct AverageOptions: ParsableArguments {
-  @Option(help: "What the values belong to, feature or activation. (default: what the stream says; arrays: feature)")
+  @Option(
+    help: """
+      What the values belong to: feature (of an autoencoder) or activation (a dimension of it). (default: as the \
+      stream says; feature for arrays)
+      """)
   public var unit: GradientUnit?
 
-  @Option(help: "Mode of arrays whose names tell none. (default: mean where a value is negative, else mean_abs)")
+  @Option(
+    help: """
+      Mode of arrays whose file names do not say it. (default: mean if any value is negative, otherwise mean_abs)
+      """)
   public var mode: AveragingMode?
 
-  @Option(help: "Layer of the first array whose name tells none; the next such arrays are the next layers.")
+  @Option(
+    help: """
+      Layer of the first array whose file name does not say it. Further such arrays are the layers after it.
+      """)
   public var layer = 0
 
-  @Option(help: "Layers such as 0-23, 0,5,10 or all. (default: all)", completion: .layers, transform: LayerList.asked)
+  @Option(
+    help: "Show only these layers, such as 0-23 or 0,5,10. (default: all)", completion: .layers,
+    transform: LayerList.asked)
   public var layers = LayerList?.none
 
   @Option(
     name: .customLong("site"),
-    help: ArgumentHelp("Sites such as mlp_out, or a list of them. (default: all)", valueName: "sites"),
+    help: ArgumentHelp(
+      "Show only these sites, such as mlp_out or mlp_out,resid_post. (default: all)", valueName: "sites"),
     completion: .list(Site.allCases.map(\.rawValue)), transform: SiteList.init)
   public var sites = SiteList?.none
 
   @Argument(
-    help: "Streams of aggregates, arrays (.npy), or both; - or nothing: a stream on standard input.",
+    help: """
+      Streams of aggregates, arrays (.npy), or both. Without any, or for -, a stream is read from standard input.
+      """,
     completion: .file())
   public var files: [String] = []
 

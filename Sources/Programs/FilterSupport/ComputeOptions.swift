@@ -44,26 +44,31 @@ extension Precision: ExpressibleByArgument {}
 public struct ComputeOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Where to compute: cpu, cuda, cuda:N for one of several GPUs, or auto (cuda where it works, else cpu).",
+      "Where to compute: cpu, cuda, cuda:N for one of several GPUs, or auto (cuda if it works, otherwise cpu).",
       valueName: "device"))
   public var device: DeviceChoice = .auto
 
   @Option(
     help: ArgumentHelp(
-      "How a GPU multiplies: float32; split, as exact, on tensor cores where weights are bf16 or f16; auto (split "
-        + "where it was measured to be faster, else float32); or rounding factors to tf32 or bf16.",
+      """
+      How a GPU multiplies matrices. float32: in float32. split: as exactly, but on tensor cores if weights are bf16 or \
+      f16. auto: split where it was measured to be faster, otherwise float32. tf32, bf16: factors are rounded to that.
+      """,
       valueName: "precision"))
   public var precision: Precision = .auto
 
-  @Option(help: "Threads to compute with. (default: the cores this process may use)")
+  @Option(help: "How many threads to compute with. (default: the number of cores that this process may use)")
   public var threads: Int?
 
-  @Flag(help: "Go on when a number is NaN or infinite, instead of naming its place and failing.")
+  @Flag(
+    help: """
+      Continue when a number is NaN or infinite. Otherwise the program stops and names the place where it found one.
+      """)
   public var allowNonfinite = false
 
   @Option(
     help: ArgumentHelp(
-      "Write there what threads and the GPU did when, for ui.perfetto.dev.", valueName: "file"),
+      "Record when each thread and the GPU was busy with what, in a trace file for ui.perfetto.dev.", valueName: "file"),
     completion: .file())
   public var trace: String?
 
@@ -87,7 +92,7 @@ public struct ComputeOptions: ParsableArguments {
   public func makeOperations(_ messages: MessageOptions) throws -> any TensorOperations {
     try beginTrace()
     let (operations, reason) = try chosenOperations()
-    let words = operations.description + (reason.map { " (no GPU: \($0))" } ?? "")
+    let words = operations.description + (reason.map { " (not on a GPU: \($0))" } ?? "")
     if !messages.quiet { complain("device: \(words)") }
     FactWriter.write(.device(printable(words)))
     return operations
@@ -119,7 +124,7 @@ public struct ComputeOptions: ParsableArguments {
   public func deviceElsewhere() throws(Failure) -> (flag: String, identity: String) {
     if case .cuda = device { return (device.flag, "cuda") }
     guard isForProcessors else {
-      throw Failure(.usage, "--precision: expected with --device cuda, found \(precision.rawValue)")
+      throw Failure(.usage, "--precision \(precision.rawValue): requires --device cuda")
     }
     return ("cpu", "cpu")
   }

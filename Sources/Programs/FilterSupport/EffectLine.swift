@@ -80,7 +80,7 @@ extension EffectLine {
         lines.append(read)
       } catch {
         guard line.endIndex == bytes.endIndex else { throw error.at("\(path): line \(number + 1)") }
-        warn("\(path): line \(number + 1), the last one, is not whole: passed over")
+        warn("\(path): line \(number + 1), the last one, is incomplete and was skipped")
       }
     }
     return lines

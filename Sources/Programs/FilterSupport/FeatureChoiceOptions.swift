@@ -6,45 +6,45 @@ import TensorStream
 
 /// The flags that name features, or dimensions.
 public struct FeatureChoiceOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "Features such as 3:17,resid_post.3:204, of mlp_out where no site is named; or a file of them.",
-      valueName: "list"), completion: .file())
+  @Option(help: FeatureList.help("The features"), completion: .file())
   public var features: String?
 
   @Option(
     help: ArgumentHelp(
-      "An aggregates stream, of whose places the features that rank highest are taken.", valueName: "path"),
+      "An aggregates stream. At each of its places, the highest-ranking features are taken.", valueName: "path"),
     completion: .file())
   public var aggregates: String?
 
-  @Option(help: "How many of each place of --aggregates.")
+  @Option(help: "How many features to take at each place of --aggregates.")
   public var top = 20
 
   @Option(
     help: ArgumentHelp(
-      "What --aggregates ranks by: the magnitude of gradient, attribution or activation, .mean or .mean_abs.",
+      """
+      The average whose magnitude ranks the features of --aggregates: gradient, attribution or activation, \
+      followed by .mean or .mean_abs.
+      """,
       valueName: "average"),
     completion: .list(["attribution.mean_abs", "attribution.mean", "gradient.mean_abs", "gradient.mean"]),
     transform: RankingKey.init)
   public var sort = RankingKey(.attribution, .meanAbsolute)
 
   @Option(
-    name: .customLong("site"), help: ArgumentHelp("Only the features at these sites.", valueName: "sites"),
+    name: .customLong("site"), help: ArgumentHelp("Take only the features at these sites.", valueName: "sites"),
     completion: .list(Site.allCases.map(\.rawValue)), transform: SiteList.init)
   public var sites = SiteList?.none
 
-  @Option(help: "Only the features in these layers.", completion: .layers, transform: LayerList.asked)
+  @Option(help: "Take only the features in these layers.", completion: .layers, transform: LayerList.asked)
   public var layers = LayerList?.none
 
   public init() {}
 
   public func validate() throws {
     switch (features, aggregates) {
-    case (nil, nil): throw ValidationError("--features: expected a list of them, or --aggregates, found neither")
-    case (_?, _?): throw ValidationError("--aggregates: expected without --features, found both")
-    case (let list?, nil) where FeatureList.isList(list):
-      do { _ = try FeatureList(list) } catch { throw ValidationError("--features: \(error)") }
+    case (nil, nil):
+      throw ValidationError("--features: expected a list of features, or --aggregates instead, found neither")
+    case (_?, _?): throw ValidationError("--aggregates: cannot be combined with --features")
+    case (let list?, nil): try FeatureList.validate(list)
     default: break
     }
     if top < 1 { throw ValidationError("--top: expected a number of at least 1, found \(top)") }

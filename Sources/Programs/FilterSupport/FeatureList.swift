@@ -1,3 +1,4 @@
+import ArgumentParser
 import SystemIO
 import TensorStream
 
@@ -12,6 +13,19 @@ public struct FeatureList: Equatable, Sendable {
 
   /// Whether a flag's value is a list, and not the name of a file that has one.
   public static func isList(_ text: String) -> Bool { text.contains(":") && !text.contains("/") }
+
+  /// What help says of a flag that takes a list or a file.
+  public static func help(_ beginning: String) -> ArgumentHelp {
+    ArgumentHelp(
+      "\(beginning), such as 3:17,resid_post.3:204 (layer:index; the site is mlp_out unless named), or a file that lists them.",
+      valueName: "list")
+  }
+
+  /// Refuses a flag's value that is a list and holds something else than features.
+  public static func validate(_ value: String) throws {
+    guard isList(value) else { return }
+    do { _ = try FeatureList(value) } catch { throw ValidationError("--features: \(error)") }
+  }
 
   /// Reads names between commas, white space or line feeds.
   ///

@@ -34,7 +34,7 @@ extension Filter {
     } catch {
       guard exitCode(for: error).isSuccess else {
         complain(usageMessage(message(for: error)))
-        writeLine("\(programName) --help tells more")
+        writeLine("see \(programName) --help")
         Glibc.exit(Failure.Kind.usage.rawValue)
       }
       // Help, the version or completions.

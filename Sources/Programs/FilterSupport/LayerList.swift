@@ -33,7 +33,7 @@ public struct LayerList: CustomStringConvertible, Equatable, Sendable {
       case (1...2, let first?, let last?) where first <= last:
         for layer in first...last { isListed[layer] = true }
       case (2, let first?, let last?): throw failure(": the first layer of \(first)-\(last) is larger than the last")
-      case (2, nil, _?) where first.isEmpty: throw failure(": layers are counted from 0, so that \(part) is none")
+      case (2, nil, _?) where first.isEmpty: throw failure(": layers are counted from 0, so \(part) is not a layer")
       case (2, _?, nil) where last.isEmpty: throw failure(": the last layer of \(part) is missing")
       case (1...2, _, _) where ends.allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isWholeNumber) }):
         throw failure(": layers go up to 9999")

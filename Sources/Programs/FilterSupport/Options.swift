@@ -2,15 +2,24 @@ import ArgumentParser
 import Glibc
 import SystemIO
 
+/// What help says before its examples, which can be pasted where the demo's files are in a folder demo.
+public let exampleFiles = """
+  The examples read the folder demo of the source code. With the Python package, link to its copy first:
+    ln -s "$(gradient-filters-demo --where)" demo
+  """
+
 /// Options that all filters share.
 public struct MessageOptions: ParsableArguments {
-  @Flag(name: [.long, .short], help: "No progress and no summary on standard error; errors and warnings still.")
+  @Flag(name: [.long, .short], help: "Print no progress and no summary on standard error, only errors and warnings.")
   public var quiet = false
 
   @Option(
     name: .customLong("progress-fd"),
     help: ArgumentHelp(
-      "Write progress and results to this open descriptor, such as 3, as lines of JSON instead of words.",
+      """
+      Write progress and results as lines of JSON to this open file descriptor, such as 3, instead of words to \
+      standard error.
+      """,
       valueName: "number"))
   public var progressDescriptor: Int32?
 

@@ -12,7 +12,8 @@ public struct PlaceOptions: ParsableArguments {
   public var list = SiteList([.mlpOut])
 
   @Option(
-    help: "Layers: 0-23, 0,5,10, a mix or all. (default: all that there are)", completion: .layers,
+    help: "Layers, such as 0-23, 0,5,10, a mix of both, or all. (default: all layers of the model or of the input)",
+    completion: .layers,
     transform: LayerList.asked)
   public var layers = LayerList?.none
 

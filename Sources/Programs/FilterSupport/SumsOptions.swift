@@ -6,9 +6,8 @@ import TensorOperations
 public struct SumsOptions: ParsableArguments {
   @Flag(
     help: """
-      Write partial aggregates instead of gradients, such as grad-aggregate --partial makes of them, for \
-      grad-aggregate to merge. Its flags --quantity, --mode, --loss-reduction, --weighting, --unit and --from-position \
-      are for it then.
+      Write sums of the gradients instead of the gradients, as grad-aggregate --partial does. grad-aggregate turns \
+      them into averages. The flags under WITH --SUMS are those of grad-aggregate.
       """)
   public var sums = false
 
@@ -18,7 +17,7 @@ public struct SumsOptions: ParsableArguments {
 
   public func validate() throws {
     if !sums, let flag = aggregation.firstFlag {
-      throw ValidationError("--\(flag): expected with --sums, of which it is a choice")
+      throw ValidationError("--\(flag): requires --sums")
     }
   }
 

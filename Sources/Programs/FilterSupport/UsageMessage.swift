@@ -12,7 +12,7 @@ public func usageMessage(_ text: String) -> String {
 private func unknownOption(_ text: Substring) -> String? {
   guard let name = text.between("Unknown option '", "'") else { return nil }
   return "\(name): no such option"
-    + (text.between("Did you mean '", "'").map { "; the nearest in spelling is \($0)" } ?? "")
+    + (text.between("Did you mean '", "'").map { "; the most similar one is \($0)" } ?? "")
 }
 
 /// "Missing value for '--model <model>'"
@@ -23,7 +23,7 @@ private func missingValue(_ text: Substring) -> String? {
 /// "Missing expected argument '--model <model>'"
 private func missingOption(_ text: Substring) -> String? {
   text.between("Missing expected argument '", "'").map {
-    "\(name($0)): expected a value, since there is no default, found none"
+    "\(name($0)): expected a value, found none; it has no default"
   }
 }
 

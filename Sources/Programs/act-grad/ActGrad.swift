@@ -9,17 +9,21 @@ import TensorStream
 struct ActGrad: Filter {
   static let configuration = CommandConfiguration(
     commandName: "act-grad",
-    abstract: "Gradients of the next-token loss with respect to activations, such as every layer's MLP output.",
+    abstract: """
+      Compute gradients of the next-token loss with respect to activations, such as every layer's MLP output.
+      """,
     discussion: """
-      Reads an activations stream, writes a gradients stream: grad.PLACE, the gradient of the summed loss at a place \
-      such as mlp_out.3, for every real position. One forward and one backward pass serve all places, and only the \
-      lowest one needs to be captured.
+      Reads an activations stream and writes a gradients stream, with the gradient of the summed loss at each place, \
+      such as grad.mlp_out.3, at every position. One forward and one backward pass yield the gradients at all places, \
+      so only the lowest place has to be captured.
 
-      With --with-activations act.PLACE has the activations at the same positions, which grad-aggregate --quantity \
-      attribution multiplies with the gradients.
+      With --with-activations the stream also contains the activations, as act.mlp_out.3. grad-aggregate --quantity \
+      attribution needs them.
 
-      With --sums the gradients are summed here, and only the sums are written: grad-aggregate makes the same of them \
-      as of the gradients, to the last digit, without all of these going through a pipe.
+      With --sums the gradients are summed at once and only the sums are written. grad-aggregate makes the same \
+      averages of them, to the last digit, and far less data passes through the pipe.
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
@@ -35,7 +39,7 @@ struct ActGrad: Filter {
   var model: String
 
   @OptionGroup var placeOptions: PlaceOptions
-  @Flag(help: "Write the activations themselves beside the gradients, for attributions.")
+  @Flag(help: "Also write the activations, which attributions need.")
   var withActivations = false
 
   @OptionGroup var sums: SumsOptions

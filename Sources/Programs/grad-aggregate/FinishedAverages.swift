@@ -19,7 +19,7 @@ struct FinishedAverages {
         throw Failure(
           .malformed,
           "\(place), \(estimate.measure.name): \(Float(estimate.average[index])) at dimension \(index), from finite "
-            + "numbers: look at the decoder; --allow-nonfinite goes on")
+            + "numbers: look at the decoder; --allow-nonfinite continues anyway")
       }
       return (place, estimates)
     }
@@ -60,11 +60,11 @@ struct FinishedAverages {
     if choices.firstPosition > 0 { messages.note("positions before \(choices.firstPosition) are left out") }
     let (units, name) = (places.flatMap(\.estimates).map(\.units).min()!, choices.unit.rawValue)
     if units < 2 {
-      let remedy = choices.unit == .document ? "; --unit sample takes samples as independent" : ""
+      let remedy = choices.unit == .document ? "; --unit sample treats samples as independent" : ""
       messages.note("no standard errors: expected at least 2 \(name)s, found \(units)\(remedy)")
     } else if units < Certainty.enoughUnits {
       messages.note(
-        "standard errors of \(units) \(name)s: fewer than \(Certainty.enoughUnits), so they are rough themselves")
+        "standard errors of \(units) \(name)s: fewer than \(Certainty.enoughUnits), so they are only rough estimates")
     }
   }
 

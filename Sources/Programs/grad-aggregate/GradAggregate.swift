@@ -11,17 +11,20 @@ struct GradAggregate: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-aggregate",
     abstract:
-      "Average gradients, attributions and activations over positions, signed or absolute, with standard errors.",
+      "Average gradients, attributions and activations over positions, with standard errors.",
     discussion: """
-      Reads gradients, or aggregates to be merged; writes an aggregates stream, .npy files with --save, and each \
-      layer's statistics on standard error.
+      Reads gradients, or aggregates to be merged. Writes an aggregates stream, .npy files with --save, and the \
+      statistics of each layer on standard error.
 
-      A gradient is that of the summed loss in nats, and every recorded position counts the same: so batches, shards \
-      and their order change nothing. --loss-reduction and --weighting choose other scales and weights.
+      By default gradients are those of the summed loss in nats, and every recorded position counts equally. The \
+      averages then do not depend on how samples are divided into batches and shards. --loss-reduction and --weighting \
+      choose other scales and weights.
 
-      Every average has a standard error, over the documents of the text or, where samples were drawn at random, over \
-      samples (--unit); --save --standard-errors writes them as arrays. Attributions are activation times gradient: \
-      what the loss would lose, to first order, if the activation became 0.
+      Every average has a standard error, over documents or, if the samples were shuffled, over samples (--unit). \
+      --save with --standard-errors also saves these as arrays. An attribution is activation times gradient: to first \
+      order, what the loss would lose if the activation became 0.
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
@@ -36,41 +39,53 @@ struct GradAggregate: Filter {
 
   @OptionGroup var aggregation: AggregationOptions
 
-  @Flag(help: "Average over samples of different texts, in each of which they are numbered anew; otherwise refused.")
+  @Flag(
+    help: """
+      Allow inputs from different texts, in each of which samples are numbered from 0. Otherwise they are refused.
+      """)
   var mixTexts = false
 
   @Option(
     help: ArgumentHelp(
       """
-      Also write layer_{i}_{mode}_gradients.npy into this folder, and …_attributions.npy, …_activations.npy, \
-      layer_{i}_firing.npy where they are asked for; at other sites than mlp_out layer_{i}_{site}_{mode}_gradients.npy.
+      Also save the averages as arrays in this folder: layer_{i}_{mode}_gradients.npy, and likewise \
+      …_attributions.npy, …_activations.npy and layer_{i}_firing.npy if --quantity asks for them. At sites other \
+      than mlp_out the name contains the site: layer_{i}_{site}_{mode}_gradients.npy.
       """, valueName: "folder"),
     completion: .directory)
   var save: String?
 
-  @Flag(help: "Also save the standard errors: layer_{i}_{mode}_gradients_se.npy.")
+  @Flag(help: "With --save: also save the standard errors, as layer_{i}_{mode}_gradients_se.npy and so on.")
   var standardErrors = false
 
-  @Flag(help: "Write sums only, to be merged by another grad-aggregate: no averages, no statistics.")
+  @Flag(
+    help: """
+      Write only the sums that averages are made of, for another grad-aggregate to merge. No averages and no \
+      statistics are written.
+      """)
   var partial = false
 
   @Option(
     help: ArgumentHelp(
-      "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
+      "Where the autoencoders lie now, if not where the stream says; {layer} is replaced by each layer.",
       valueName: "path"), completion: .file())
   var sae: String?
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Streams of gradients or aggregates; standard input where none is given.", completion: .file())
+  @Argument(
+    help: "Streams of gradients, or of aggregates to be merged. Without any, standard input is read.",
+    completion: .file())
   var files: [String] = []
 
   func validate() throws {
     if standardErrors, save == nil {
-      throw ValidationError("--standard-errors: expected with --save, which it adds to")
+      throw ValidationError("--standard-errors: requires --save")
     }
-    if partial, save != nil { throw ValidationError("--save: expected without --partial, which makes no averages") }
+    if partial, save != nil {
+      throw ValidationError("--save: cannot be combined with --partial, which computes no averages")
+    }
   }
 
   func filter() throws {

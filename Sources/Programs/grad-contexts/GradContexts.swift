@@ -10,15 +10,18 @@ import Tokenization
 struct GradContexts: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-contexts",
-    abstract: "The tokens, in context, at which features or dimensions count most.",
+    abstract: "Find the tokens, in context, at which features or dimensions count most.",
     discussion: """
-      Reads gradients, once from end to end, and writes a line of JSON for each context: of every feature that is named, \
-      or ranks highest in --aggregates, the positions at which |attribution| is largest, one a sample, the largest first. \
-      Of equal ones the lower sample and position comes first, and where the value is 0 there is no context.
+      Reads gradients once and writes a line of JSON for each context. For each feature that is named, or ranks \
+      highest in --aggregates, it finds the positions at which the magnitude of its attribution is largest, at most \
+      one per sample, and writes the largest first. Equal values are ordered by sample and position. Positions at \
+      which the value is 0 are never written.
 
-      A line has the feature, sample and position, the token and those around it (--tokens, and --tokenizer to have text \
-      in place of ids), activation, gradient and attribution, and the feature's activations around the position where the \
-      stream has recorded them.
+      A line contains the feature, sample and position; the token and the tokens around it (see --tokens, and \
+      --tokenizer for text instead of ids); activation, gradient and attribution; and the feature's activations at the \
+      surrounding positions that are recorded.
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
             qwen-capture --model demo/model --layers 2 < tokens.ts |
@@ -34,55 +37,58 @@ struct GradContexts: Filter {
 
   @OptionGroup var choice: FeatureChoiceOptions
 
-  @Option(help: "How many contexts of each feature.")
+  @Option(help: "How many contexts to write for each feature.")
   var contexts = 10
 
   @Option(
     help: ArgumentHelp(
       """
-      Where the magnitude of this is largest: attribution, activation or gradient. The gradient is there at every \
-      recorded position, whether the feature is active or not.
+      The quantity whose magnitude ranks the positions. A gradient exists at every recorded position, whether the \
+      feature is active or not.
       """, valueName: "quantity"))
   var by = Quantity.attribution
 
-  @Flag(name: .customLong("repeat"), help: "Take several contexts of one sample, too.")
+  @Flag(name: .customLong("repeat"), help: "Allow several contexts from the same sample.")
   var repeatsSamples = false
 
-  @Option(help: ArgumentHelp("So many tokens before and behind each.", valueName: "tokens"))
+  @Option(help: ArgumentHelp("How many tokens to show before and after the position.", valueName: "tokens"))
   var window = 12
 
   @Option(
     help: ArgumentHelp(
-      "The tokens stream that the gradients come from, which knows the tokens between recorded positions.",
+      "The tokens stream of the run, for the tokens between recorded positions.",
       valueName: "path"), completion: .file())
   var tokens: String?
 
   @Option(
-    help: ArgumentHelp("Write text in place of ids: a folder, a tokenizer.json or a hub id.", valueName: "path"),
+    help: ArgumentHelp(
+      """
+      Write tokens as text instead of ids. The value is a folder, a tokenizer.json file or a hub id.
+      """, valueName: "path"),
     completion: .file())
   var tokenizer: String?
 
   @Option(
     help: ArgumentHelp(
-      "Beside the largest, contexts drawn at random from so many parts of the range, of equally many positions each.",
+      "Also write contexts drawn at random from this many quantiles of the values that are not 0.",
       valueName: "parts"))
   var quantiles: Int?
 
-  @Option(help: ArgumentHelp("So many of each part. (default: 2)", valueName: "contexts"))
+  @Option(help: ArgumentHelp("How many contexts to draw from each quantile. (default: 2)", valueName: "contexts"))
   var perQuantile: Int?
 
-  @Option(help: "Of --quantiles: another number draws others. (default: 0)")
+  @Option(help: "Seed of --quantiles. (default: 0)")
   var seed: UInt64?
 
   @Option(
     help: ArgumentHelp(
-      "Where the autoencoders of factored gradients lie now, {layer} being the layer. (default: where the stream says)",
+      "Where the autoencoders lie now, if not where the stream says; {layer} is replaced by each layer.",
       valueName: "path"), completion: .file())
   var sae: String?
 
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Streams of gradients; standard input where none is given.", completion: .file())
+  @Argument(help: "Streams of gradients. Without any, standard input is read.", completion: .file())
   var files: [String] = []
 
   func validate() throws {
@@ -96,7 +102,7 @@ struct GradContexts: Filter {
     }
     for (flag, isGiven) in [("--per-quantile", perQuantile != nil), ("--seed", seed != nil)] {
       guard isGiven, quantiles == nil else { continue }
-      throw ValidationError("\(flag): expected with --quantiles, of which it speaks")
+      throw ValidationError("\(flag): requires --quantiles")
     }
     if tokens == "-", files.isEmpty || files.contains("-") {
       throw ValidationError("--tokens: expected a file, as standard input is read for the gradients")

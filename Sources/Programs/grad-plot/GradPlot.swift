@@ -9,8 +9,13 @@ import SystemIO
 struct GradPlot: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-plot",
-    abstract: "Draw averages: histograms and scatter plots of every layer and of all, with error bars.",
+    abstract: "Draw averages as histograms and scatter plots with error bars, one per layer and one of all layers.",
     discussion: """
+      The layer and mode of an array are read from its file name, such as layer_11_mean_abs_gradients.npy, or given by \
+      --layer and --mode.
+
+      \(exampleFiles)
+
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
               act-grad --model demo/model |
@@ -19,46 +24,45 @@ struct GradPlot: Filter {
               out/layer_*_mean_gradients.npy
             grad-plot --layer-profile --common-scale --output profile \\
               out/layer_*_gradients.npy
-      Arrays give their layer and mode by their names (layer_11_mean_abs_gradients.npy) or by --layer and --mode.
       """,
     version: packageVersion)
 
-  @Option(help: "Folder for the pictures; made where it is missing.", completion: .directory)
+  @Option(help: "Folder for the pictures. It is created if missing.", completion: .directory)
   var output = "."
 
-  @Option(help: "png, svg or pdf; the vector formats hold clouds of more than 4096 points as pixels.")
+  @Option(help: "File format. In svg and pdf, scatter plots of more than 4096 points are embedded as pixels.")
   var format = PlotFormat.png
 
-  @Option(help: "Dots an inch: of the pictures, and of the pixels in vector formats.")
+  @Option(help: "Resolution in dots per inch, also of the embedded pixels in svg and pdf.")
   var dpi = 150.0
 
-  @Option(help: "How many of the largest absolute values are starred, 0 for none.")
+  @Option(help: "How many of the largest absolute values to mark with a star; 0 marks none.")
   var top = 20
 
-  @Option(help: "Bins of the histograms. (default: 100, and 50 where all layers share a page)")
+  @Option(help: "Bins of the histograms. (default: 100; 50 in the pictures of all layers)")
   var bins: Int?
 
-  @Flag(help: "Logarithmic counts, which show the few values far from the rest.")
+  @Flag(help: "Draw the counts of histograms on a logarithmic scale, so that single outliers are visible.")
   var logCounts = false
 
-  @Option(help: "Plots in a row where all layers share a page.")
+  @Option(help: "Plots per row in the pictures of all layers.")
   var columns = 6
 
-  @Flag(help: "All plots of such a page on one scale, instead of each on its own.")
+  @Flag(help: "In the pictures of all layers, draw every layer on the same scale instead of each on its own.")
   var commonScale = false
 
   @Flag(
     help: """
-      Also draw how the values of all layers are distributed, side by side on one scale, and the signed mean against \
-      mean_abs: what is consistent, and what cancels.
+      Also draw the distributions of all layers side by side on one scale, and the signed mean against mean_abs, \
+      which shows where values of both signs cancel.
       """)
   var layerProfile = false
 
   @Option(
-    help: "What is drawn: gradient, attribution, activation, or a list of them. (default: all that there are)")
+    help: "What to draw: gradient, attribution, activation, or a list of them. (default: everything in the input)")
   var quantity: Quantities?
 
-  @Option(help: "Pictures drawn at a time. (default: the cores this process may use)")
+  @Option(help: "How many pictures to draw at a time. (default: the number of cores that this process may use)")
   var threads: Int?
 
   @OptionGroup var input: AverageOptions

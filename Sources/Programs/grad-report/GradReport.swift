@@ -10,12 +10,14 @@ import TensorStream
 struct GradReport: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-report",
-    abstract: "Averages and contexts as one page of HTML that needs nothing else.",
+    abstract: "Write averages and contexts as one HTML page that needs no other files and no network.",
     discussion: """
-      The page opens from disk and from a mail and asks nothing of any network: the run in words, layers beside one \
-      another, and of each layer a histogram, a scatter plot and a table of its first features, with the texts that \
-      grad-contexts found where they count most. #mlp_out.2/17 behind its address leads to a feature. All rows and all \
-      data behind the figures can be taken from it as TSV.
+      The page describes the run in words, compares the layers, and shows for each layer a histogram, a scatter plot \
+      and a table of its first features, with the contexts that grad-contexts found for them. It can be opened from \
+      disk or sent by mail. Its address followed by #mlp_out.2/17 leads to a feature. All rows of the tables and the \
+      data behind the figures can be saved from it as TSV.
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
@@ -30,43 +32,52 @@ struct GradReport: Filter {
     version: packageVersion)
 
   @Option(
-    help: ArgumentHelp("The page; made anew. (default: standard output)", valueName: "file"), completion: .file())
+    help: ArgumentHelp("The file to write; an existing one is replaced. (default: standard output)", valueName: "file"),
+    completion: .file())
   var output: String?
 
   @Option(
     help: ArgumentHelp(
-      "What grad-contexts wrote of these averages' features; of several files once each.", valueName: "file"),
+      "The output of grad-contexts for these averages. For several files, give the flag once for each.",
+      valueName: "file"),
     completion: .file())
   var contexts: [String] = []
 
   @Option(
     help: ArgumentHelp(
-      "What features are called: lines such as 3:17, a tab and the words.", valueName: "tsv"), completion: .file())
+      "Names of features: a file with lines of a feature such as 3:17, a tab, and its name.", valueName: "tsv"),
+    completion: .file())
   var labels: String?
 
   @Option(
     help: ArgumentHelp(
-      "Link each feature to Neuronpedia, where this set is its model and autoencoders: gemma-2-2b/gemmascope-res-16k.",
+      """
+      Link each feature to its Neuronpedia page. The value is Neuronpedia's name of the model and of the \
+      autoencoders, such as gemma-2-2b/gemmascope-res-16k.
+      """,
       valueName: "set"), transform: Neuronpedia.init)
   var neuronpedia = Neuronpedia?.none
 
   @Option(
     help: ArgumentHelp(
-      "The average that ranks. (default: attribution.mean_abs where all places have it, else gradient.mean_abs)",
+      """
+      The average that ranks the features. (default: attribution.mean_abs if all places have it, otherwise \
+      gradient.mean_abs)
+      """,
       valueName: "average"), completion: .list(RankingKey.all.map(\.description)), transform: RankingKey.init)
   var sort = RankingKey?.none
 
   @Option(
     help: ArgumentHelp(
-      "Averages that have figures as well, such as attribution.mean, or a list of them.", valueName: "averages"),
+      "Also draw figures of these averages, such as attribution.mean or a list of them.", valueName: "averages"),
     completion: .list(RankingKey.all.map(\.description)),
     transform: { try $0.split(separator: ",").map { try RankingKey(String($0)) } })
   var figures = [RankingKey]()
 
-  @Option(help: "So many of each place are listed, besides what has contexts.")
+  @Option(help: "How many features to list for each place. Features that have contexts are listed in any case.")
   var top = 200
 
-  @Option(help: ArgumentHelp("What stands above the page. (default: the model's name)", valueName: "words"))
+  @Option(help: ArgumentHelp("Title of the page. (default: the model's name)", valueName: "words"))
   var title: String?
 
   @OptionGroup var input: AverageOptions

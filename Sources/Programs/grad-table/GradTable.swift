@@ -9,15 +9,19 @@ import TensorStream
 struct GradTable: Filter {
   static let configuration = CommandConfiguration(
     commandName: "grad-table",
-    abstract: "Averages as a table: a row a feature or dimension, largest first, with standard errors.",
+    abstract: """
+      Print averages as a table: one row per feature or dimension, the largest first, with standard errors.
+      """,
     discussion: """
-      Columns: site, layer, index, and of each quantity there is (gradient, attribution, activation) the signed mean, \
-      its standard error, z (how many of them it is away from 0), mean_abs and its standard error; then firing, the share \
-      of the positions at which the feature is active; first_share, what position 0 makes up of attribution.mean_abs; with \
-      --effects what sae-effect found: effect, predicted, and whether the prediction misses the effect.
+      Columns: site, layer, index; for each quantity in the input (gradient, attribution, activation) its signed mean \
+      with standard error, z (how many standard errors the mean is away from 0), and mean_abs with standard error; \
+      firing, the share of positions at which the feature is active; first_share, the share of position 0 in \
+      attribution.mean_abs. --effects adds effect, predicted and missed, from sae-effect.
 
-      --compare sets another run beside it: both averages, their difference with its standard error (as of runs over \
-      different samples), the correlation of the ranks, and how many of the top N are the same.
+      --compare adds the averages of another run, the difference with its standard error (as if the two runs used \
+      different samples), the correlation of the ranks, and how many of the top N are the same in both.
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model --layers 0 |
@@ -35,31 +39,42 @@ struct GradTable: Filter {
   @Option(
     help: ArgumentHelp(
       """
-      What comes first: the largest magnitude in this column, such as gradient.mean, attribution.z, firing; or index. \
-      (default: attribution.mean_abs where all places have it, else gradient.mean_abs)
+      Sort by the magnitude in this column, such as gradient.mean, attribution.z or firing, the largest first; or \
+      by index. (default: attribution.mean_abs if all places have it, otherwise gradient.mean_abs)
       """, valueName: "column"),
     completion: .list(FeatureColumn.all.map(\.title) + ["index"]), transform: TableOrder.init)
   var sort = TableOrder?.none
 
-  @Option(help: "So many rows of each place. (default: all of them, and 20 with --format text)")
+  @Option(help: "Print only the first N rows of each place. (default: all rows; 20 with --format text)")
   var top: Int?
 
-  @Option(help: ArgumentHelp("So many rows of all places together.", valueName: "top"))
+  @Option(
+    help: ArgumentHelp("Rank the features of all places together, and print only the first N rows.", valueName: "n"))
   var topOverall: Int?
 
-  @Option(help: "Columns between tabs, lines of JSON, or a table for people: tsv, jsonl or text.")
+  @Option(help: FeatureList.help("Only these features"), completion: .file())
+  var features: String?
+
+  @Option(
+    help: """
+      Print columns separated by tabs, lines of JSON, or an aligned table to read. On a terminal, text leaves out \
+      columns that do not fit, and says which.
+      """)
   var format = TableFormat.tsv
 
   @Option(
     help: ArgumentHelp(
-      "Averages of another run to set beside these: a stream, or an array; of several arrays once each.",
+      """
+      Compare with the averages of another run: a stream or an array. For several arrays, give the flag once for \
+      each.
+      """,
       valueName: "path"), completion: .file())
   var compare: [String] = []
 
   @Option(
     help: ArgumentHelp(
       """
-      What sae-effect wrote of features: adds the true change of the loss, what was predicted of it, and whether the \
+      Add columns from the output of sae-effect: the true change of the loss, the predicted one, and whether the \
       prediction misses it.
       """, valueName: "path"), completion: .file())
   var effects: String?
@@ -72,22 +87,26 @@ struct GradTable: Filter {
       guard let value, value < 1 else { continue }
       throw ValidationError("\(flag): expected a number of at least 1, found \(value)")
     }
-    if top != nil, topOverall != nil {
-      throw ValidationError("--top-overall: expected without --top, found both")
-    }
+    let choices = [("--top", top != nil), ("--top-overall", topOverall != nil), ("--features", features != nil)]
+    let given = choices.filter(\.1).map(\.0)
+    if given.count > 1 { throw ValidationError("\(given[1]): cannot be combined with \(given[0])") }
+    if let features { try FeatureList.validate(features) }
     if compare.contains("-"), input.files.isEmpty || input.files.contains("-") {
       throw ValidationError("--compare: expected a file, as standard input is read for the averages")
     }
-    if effects != nil, !compare.isEmpty { throw ValidationError("--effects: expected without --compare, found both") }
+    if effects != nil, !compare.isEmpty { throw ValidationError("--effects: cannot be combined with --compare") }
   }
 
   func filter() throws {
     let collection = try input.read()
     var places = try PlaceColumns.byPlace(input.chosen(from: collection))
     if let effects { try add(effects, to: &places) }
-    let table = compare.isEmpty ? try FeatureTable(places, selection, by: sort) : try compared(places, collection)
+    let selection = try selection(of: &places)
+    let table =
+      try compare.isEmpty
+      ? FeatureTable(places, selection, by: sort) : compared(places, collection, selection)
     let output = OutputFile.standardOutput()
-    try table.write(as: format, to: output)
+    try table.write(as: format, to: output, width: TerminalLine.outputWidth)
     try output.finish()
   }
 
@@ -105,14 +124,23 @@ struct GradTable: Filter {
     if !others.isEmpty { warn("\(path): left out, as the table has no such places: \(PlaceList(others))") }
   }
 
-  private var selection: FeatureTable.Selection {
+  /// Which rows there are to be; leaves out places without any.
+  private func selection(of places: inout [PlaceColumns]) throws -> FeatureTable.Selection {
+    if let features {
+      let chosen = Set(try FeatureList(listOrFile: features).features)
+      do { try places.check(chosen.sorted { $0.place < $1.place }) } catch { throw error.at("--features") }
+      places.removeAll { place in !chosen.contains { $0.place == place.place } }
+      return .only(chosen)
+    }
     if let topOverall { return .topOverall(topOverall) }
     return top.map { .top($0) } ?? (format == .text ? .top(Self.usualTop) : .all)
   }
 
   private static let usualTop = 20
 
-  private func compared(_ places: [PlaceColumns], _ collection: AverageCollection) throws -> FeatureTable {
+  private func compared(
+    _ places: [PlaceColumns], _ collection: AverageCollection, _ selection: FeatureTable.Selection
+  ) throws -> FeatureTable {
     let name = compare.joined(separator: ", ")
     let other = try input.read(compare)
     if let difference = try collection.differenceOfAutoencoders(from: other) { throw difference.at(name) }

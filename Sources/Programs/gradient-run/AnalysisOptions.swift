@@ -16,36 +16,49 @@ struct AnalysisOptions: ParsableArguments {
 
   @Option(help: "Samples of the text.") var numSamples = 500
   @Option(help: "Samples a batch.") var batchSize = 4
-  @Option(help: "Tokens that a sample is cut to.") var maxLength = 128
+  @Option(help: "Cut samples to this many tokens.") var maxLength = 128
 
   @Option(
-    help: "Layers: 0-23, 0,5,10, a mix or all. (default: 0-23)", completion: .layers,
+    help: "Layers, such as 0-23, 0,5,10, a mix of both, or all. (default: 0-23)", completion: .layers,
     transform: { try LayerList.asked($0).map { .listed($0.layers) } ?? .all })
   var layers: AskedLayers?
 
-  @Option(help: "The average of absolute gradients, of signed ones, or both.") var aggregationMode = Mode.absolute
+  @Option(help: "Average absolute gradients, signed ones, or both.") var aggregationMode = Mode.absolute
 
-  @Flag(help: "Leave arrays, pictures, run.json and aggregates.ts in a new folder; else statistics are printed only.")
+  @Flag(
+    help: """
+      Save arrays, pictures, run.json and aggregates.ts in a new folder. Otherwise only statistics are printed.
+      """)
   var saveOutputs = false
 
-  @Option(help: "The text, of which the longer lines are the samples. (default: \(defaultText))", completion: .file())
+  @Option(
+    help: "The text. Each line of more than 50 characters is a sample. (default: \(defaultText))", completion: .file())
   var text: String?
 
-  @Flag(help: "Pad samples, and average over batches, as the PyTorch scripts do: the same numbers.")
+  @Flag(help: "Pad samples and average over batches as the PyTorch scripts do, to get the same numbers as they.")
   var matchPython = false
 
-  @Option(help: "Where the new folder goes.", completion: .directory) var outputDir = "."
+  @Option(help: "Where to create the new folder.", completion: .directory) var outputDir = "."
 
-  @Option(help: "Keep tokens, activations, gradients and sums there, and use what is there.", completion: .directory)
+  @Option(
+    help: "Keep tokens, activations, gradients and sums in this folder, and reuse those of earlier runs.",
+    completion: .directory)
   var workDir: String?
 
-  @Option(name: [.long, .customShort("P", allowingJoined: true)], help: "Layers at a time, which share the threads.")
+  @Option(
+    name: [.long, .customShort("P", allowingJoined: true)],
+    help: """
+      How many layers to compute at a time. They share the threads.
+      """)
   var jobs = 1
 
-  @Flag(help: "Say of each step why it is done: what differs from the last run in the work folder.")
+  @Flag(
+    help: """
+      For each step, say whether and why it has to run, by what differs from the last run in the work folder.
+      """)
   var explain = false
 
-  @Flag(help: "Print a shell script that leaves the same arrays, instead of running.")
+  @Flag(help: "Only print a shell script that computes the same arrays.")
   var dryRun = false
 
   @OptionGroup var compute: ComputeOptions
@@ -59,7 +72,7 @@ struct AnalysisOptions: ParsableArguments {
       throw ValidationError("--\(flag): expected a number from 1 to \(most), found \(value)")
     }
     if explain, workDir == nil {
-      throw ValidationError("--explain: expected with --work-dir, since everything is done without it")
+      throw ValidationError("--explain: requires --work-dir, without which every step has to run")
     }
   }
 

@@ -4,28 +4,33 @@ import RunEngine
 import SystemIO
 
 private let scale = """
-  Gradients are those of the summed loss divided by batch_size × (max_length - 1), the predictions of a batch of padded \
-  samples: the PyTorch scripts' scale. They are averaged over all recorded positions alike, so that it does not matter \
-  how samples fall into batches. Flags may be spelled with _ or -.
+  Gradients have the scale of the PyTorch scripts: they are those of the summed loss divided by batch_size × \
+  (max_length - 1), the number of predictions in a batch of padded samples. Every recorded position counts equally in \
+  the averages, so they do not depend on how samples are divided into batches. Flags may be spelled with _ or -.
   """
 
 private func configuration(_ name: String, _ dropInName: String, of what: String) -> CommandConfiguration {
   let called = programName == dropInName ? dropInName : "gradient-run \(name)"
   return CommandConfiguration(
     commandName: programName == dropInName ? dropInName : name,
-    abstract: "Averaged gradients of a language model's loss on WikiText with respect to its \(what), a layer each.",
+    abstract: """
+      Average the gradients of a language model's loss on WikiText with respect to its \(what), layer by layer.
+      """,
     discussion: """
       \(scale)
 
-      A run with --work-dir that was interrupted goes on where it was when the same line is given again.
+      A run with --work-dir that was interrupted continues when the same command is given again.
+
+      \(exampleFiles)
 
       e.g.  \(called) --model_name demo/model --layers all \\
               --text demo/sample.txt --num_samples 12 --save_outputs
             \(called) --model_name demo/model --layers 0,2 \\
               --text demo/sample.txt --aggregation_mode both --work-dir work
 
-      Exit codes: 0 done; 64 usage; 65 malformed input; 66 cannot open, or a layer's autoencoder is missing; 69 no such \
-      device; 74 a read or write failed; else that of the program that failed.
+      Exit codes: 0 success; 64 wrong usage; 65 malformed input; 66 a file cannot be opened, or a layer has no \
+      autoencoder; 69 the device is not available; 74 reading or writing failed; otherwise the exit code of the program \
+      that failed.
       """,
     version: packageVersion)
 }
@@ -47,16 +52,20 @@ struct FeatureAnalysis: Filter {
 struct FeatureOptions: ParsableArguments {
   @Option(
     help: """
-      The autoencoders, {layer} being the layer's number: folders, files or a hub id. (default: what lies at \
-      */mlp_out_layer_{layer}/trainer_0 below this folder)
+      The autoencoders: folders, files or a hub id, in which {layer} is replaced by each layer. (default: those at \
+      */mlp_out_layer_{layer}/trainer_0 in the current folder)
       """, completion: .file())
   var sae: String?
 
-  @Option(help: "Take every n-th position of a sample.") var stride = 4
+  @Option(help: "Use every n-th position of each sample.") var stride = 4
 
-  @Flag(help: "Add what the autoencoder misses back as a constant: one pass for all layers.") var useErrorTerm = false
+  @Flag(
+    help: """
+      Add the SAE error term back as a constant, so that one forward and one backward pass serve all layers.
+      """) var useErrorTerm = false
 
-  @Flag(help: "Go on with autoencoders that were made for another layer or place.") var ignoreSaePlace = false
+  @Flag(help: "Use autoencoders even if their own files say that they were trained at another site or layer.")
+  var ignoreSaePlace = false
 
   func validate() throws {
     guard (1...999_999_999).contains(stride) else {

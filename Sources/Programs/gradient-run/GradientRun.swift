@@ -8,9 +8,11 @@ import SystemIO
 struct GradientRun: Filter {
   static let configuration = CommandConfiguration(
     commandName: "gradient-run",
-    abstract: "Run the filters as a whole analysis, and go on with one that was interrupted.",
+    abstract: "Run a whole analysis with the other programs, or continue one that was interrupted.",
     discussion: """
-      sae-gradient-analysis and layer-gradient-analysis are its commands features and activations.
+      sae-gradient-analysis runs its command features, and layer-gradient-analysis its command activations.
+
+      \(exampleFiles)
 
       e.g.  gradient-run activations --model-name demo/model --layers all \\
               --text demo/sample.txt --work-dir work
@@ -37,20 +39,32 @@ struct GradientRun: Filter {
 
 struct StepCommand: Filter {
   static let configuration = CommandConfiguration(
-    commandName: "step", abstract: "Do single steps of a run that was planned, and nothing else.",
+    commandName: "step", abstract: "Run single steps of a planned run.",
     version: packageVersion)
 
-  @Option(help: "The run's work folder.", completion: .directory) var workDir: String
+  @Option(help: "The work folder of the run.", completion: .directory) var workDir: String
   @Option(
-    help: "The folder of results, where the step makes them. (default: results, in the work folder)",
+    help: "Where a step that makes results puts them. (default: the folder results in the work folder)",
     completion: .directory)
   var output: String?
-  @Option(name: [.long, .customShort("P", allowingJoined: true)], help: "Steps at a time, which share the threads.")
+  @Option(
+    name: [.long, .customShort("P", allowingJoined: true)],
+    help: """
+      How many steps to run at a time. They share the threads.
+      """)
   var jobs = 1
-  @Option(help: "Threads to compute with. (default: the cores this process may use)") var threads: Int?
-  @Option(help: "Seconds to wait for what the steps need, which another machine may just have made.") var wait = 0
+  @Option(help: "How many threads to compute with. (default: the number of cores that this process may use)")
+  var threads: Int?
+  @Option(
+    help: """
+      How many seconds to wait until the inputs of the steps are visible, which another machine may just have written.
+      """) var wait = 0
   @OptionGroup var messages: MessageOptions
-  @Argument(help: "Keys or labels of the steps, as status lists them, or names of the streams that they make.")
+  @Argument(
+    help: """
+      The steps to run: their keys or labels, as gradient-run status lists them, or the names of the streams that they \
+      write.
+      """)
   var keys: [String]
 
   func validate() throws {
@@ -72,9 +86,10 @@ struct StepCommand: Filter {
 
 struct StatusCommand: Filter {
   static let configuration = CommandConfiguration(
-    commandName: "status", abstract: "Say what there is of the last run in a work folder.", version: packageVersion)
+    commandName: "status", abstract: "List the steps of the last run in a work folder, and which are done.",
+    version: packageVersion)
 
-  @Option(help: "The run's work folder.", completion: .directory) var workDir: String
+  @Option(help: "The work folder of the run.", completion: .directory) var workDir: String
   @OptionGroup(visibility: .hidden) var messages: MessageOptions
 
   func filter() throws {

@@ -5,34 +5,45 @@ import SystemIO
 
 /// How an analysis is shared out among the machines of a cluster.
 struct SlurmFlags: ParsableArguments {
-  @Option(help: "Parts of the samples, each of whole batches; fewer where there are fewer batches.")
+  @Option(
+    help: """
+      Into how many parts the samples are divided. Each consists of whole batches, so there may be fewer.
+      """)
   var shards = 8
 
   @Option(
     help: """
-      Parts of the layers, each an element for every shard. (default: one a layer of features, where each has a pass \
-      of its own, else 1)
+      Into how many groups the layers are divided. Each group of each shard is one element of a job array. (default: \
+      one group per layer where every layer has a forward pass of its own, otherwise 1)
       """)
   var layerGroups: Int?
 
-  @Flag(help: "Keep the gradients of every position, so that other averages of them can be made.")
+  @Flag(help: "Keep the gradients of every position, so that they can be averaged in other ways later.")
   var keepGradients = false
 
   @Option(
     parsing: .unconditionalSingleValue,
-    help: ArgumentHelp("An option of sbatch for every job, such as --partition=long; repeatable.", valueName: "option"))
+    help: ArgumentHelp(
+      "An option of sbatch for every job, such as --partition=long. May be given several times.", valueName: "option"))
   var sbatch: [String] = []
 
   @Option(
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "The same for jobs that compute with the model, such as --cpus-per-task=8 or --gres=gpu:1.", valueName: "option"))
+      """
+      An option of sbatch for the jobs that run the model, such as --cpus-per-task=8 or --gres=gpu:1. May be given \
+      several times.
+      """, valueName: "option"))
   var computeSbatch: [String] = []
 
-  @Option(help: "Elements of an array that run at a time. (default: as many as there is room for)")
+  @Option(help: "How many elements of a job array may run at a time. (default: as many as Slurm has room for)")
   var maxRunning: Int?
 
-  @Flag(help: "Submit nothing: keep the plan, whose steps gradient-run step does on any machine.")
+  @Flag(
+    help: """
+      Only write the plan into the work folder and submit nothing. gradient-run step can then run its steps on any \
+      machine.
+      """)
   var prepare = false
 
   func validate() throws {
@@ -57,14 +68,15 @@ struct SlurmFlags: ParsableArguments {
 }
 
 private let discussion = """
-  The work folder, the programs, the model, the text and the current folder are on file systems that all machines share. \
-  Results go to a new folder in --output-dir, with or without --save-outputs. The same line again submits what is \
-  missing, and nothing else. --dry-run prints the script that submits.
+  The work folder, the programs, the model, the text and the current folder must be on file systems that all machines of \
+  the cluster share. Results go to a new folder in --output-dir, whether --save-outputs is given or not. The same command \
+  given again submits only what is missing. --dry-run prints the script that submits the jobs.
   """
 
 struct SlurmCommand: Filter {
   static let configuration = CommandConfiguration(
-    commandName: "slurm", abstract: "Submit an analysis to Slurm: arrays of shards of samples, then one result.",
+    commandName: "slurm",
+    abstract: "Submit an analysis to Slurm, as job arrays over parts of the samples.",
     discussion: discussion, version: packageVersion, subcommands: [SlurmFeatures.self, SlurmActivations.self])
 
   @OptionGroup(visibility: .hidden) var messages: MessageOptions

@@ -12,9 +12,12 @@ struct QwenCapture: Filter {
     commandName: "qwen-capture",
     abstract: "Run a language model's layers over tokens and write their activations.",
     discussion: """
-      Reads a tokens stream, writes an activations stream: for each place, such as mlp_out.3, what is there, \
-      act.mlp_out.3, and what the residual stream is without it, rest.mlp_out.3. Layers above the highest one asked for \
-      are not run.
+      Reads a tokens stream and writes an activations stream. For each place, such as mlp_out.3, it contains the \
+      activation (act.mlp_out.3) and the rest of the residual stream (rest.mlp_out.3), from which the later programs \
+      run the remaining layers. Layers above the highest one that is asked for are not run. Despite its name it runs \
+      all models that README.md lists.
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
             qwen-capture --model demo/model --layers 0 < tokens.ts |
@@ -30,11 +33,16 @@ struct QwenCapture: Filter {
 
   @Option(
     help: ArgumentHelp(
-      "One file a place instead of standard output; {layer} and {site} are replaced.", valueName: "path"),
+      "Write a file for each place instead of standard output. {layer} and {site} in the path are replaced.",
+      valueName: "path"),
     completion: .file())
   var split: String?
 
-  @Flag(help: "Also run all layers and the output head, and write each sample's loss: sae-grad then need not find it.")
+  @Flag(
+    help: """
+      Also run the remaining layers and the output head, and write each sample's loss, so that sae-grad does not \
+      have to compute it.
+      """)
   var loss = false
 
   @OptionGroup var compute: ComputeOptions

@@ -61,7 +61,7 @@ struct EffectStudy {
       let firing = survey?.firing(at: place) ?? Array(repeating: 1, count: self.count(at: place))
       let random = randomFeatures(count, like: own.map(\.name.index), firing: firing, seed: seed)
       if random.count < count {
-        warn("--random: \(place): \(random.count) features are left that fire, of \(count) asked for")
+        warn("--random: \(place): only \(random.count) other features are active there, \(count) were asked for")
       }
       return own + random.map { ChosenFeature(name: FeatureName(place, $0), isRandom: true) }
     }

@@ -11,13 +11,20 @@ import TensorStream
 struct SAEEffect: Filter {
   static let configuration = CommandConfiguration(
     commandName: "sae-effect",
-    abstract: "What the loss makes of a feature's ablation, beside what its attributions predicted.",
+    abstract: """
+      Measure how much the loss changes when features are ablated, and compare it with what their attributions \
+      predict.
+      """,
     discussion: """
-      Reads an activations stream, writes a line of JSON for each feature: the mean over samples of how much the loss a \
-      prediction rises when the feature is 0 at every recorded position (effect), and of what a linear prediction makes of \
-      it, −Σ a·g over these positions (predicted), with standard errors; then a line for each place with the correlation of \
-      the two. Each feature takes a forward pass from its place over the samples in which it fires. Without --sae, \
+      Reads an activations stream and writes a line of JSON for each feature. effect: by how much the loss per \
+      prediction rises, on average over samples, when the feature is set to 0 at every recorded position. predicted: \
+      the change that its attributions predict to first order, −Σ a·g over these positions. Both have standard errors. \
+      A line for each place follows, with the correlation of the two.
+
+      For each feature, the samples in which it is active are run again from its place to the loss. Without --sae, \
       features are the dimensions of the activation.
+
+      \(exampleFiles)
 
       e.g.  sae='demo/saes/mlp_out_layer_{layer}/trainer_0'
             wt-tokenize --tokenizer demo/model demo/sample.txt |
@@ -44,41 +51,57 @@ struct SAEEffect: Filter {
   @OptionGroup var saes: AutoencoderOptions
   @OptionGroup var choice: FeatureChoiceOptions
 
-  @Option(help: "As many others of each place at random, which fire about as often.")
+  @Option(
+    help: """
+      Also ablate this many random features at each place, which are active about as often as the chosen ones.
+      """)
   var random = 0
 
-  @Option(help: "Of --random: another number chooses others.")
+  @Option(help: "Seed of --random.")
   var seed: UInt64 = 0
 
-  @Option(help: "What a feature is set to: zero, or the mean of its values at the recorded positions.")
+  @Option(help: "Set features to zero, or to the mean of their values over the recorded positions.")
   var ablate = Ablation.zero
 
-  @Option(help: "Take every n-th position. (default: 4 with --sae, as sae-grad; else 1, as act-grad)")
+  @Option(
+    help: """
+      Ablate at every n-th position of each sample. (default: 4 with --sae, as in sae-grad; otherwise 1, as in \
+      act-grad)
+      """)
   var stride: Int?
 
-  @Option(help: "Count positions along each sample, or along the real tokens of the whole batch: sample or batch.")
+  @Option(
+    help: """
+      Count positions for --stride from the start of each sample, or along the real tokens of the whole batch.
+      """)
   var strideScope = StrideScope.sample
 
   @Option(
     help: ArgumentHelp(
-      "The lines of an earlier run: their features are not ablated again, but count in the places' correlations.",
+      """
+      The output of an earlier run. Its features are not ablated again, but count in the correlations of each \
+      place.
+      """,
       valueName: "path"), completion: .file())
   var skipFeatures: String?
 
   @Option(
     help: ArgumentHelp(
-      "Features whose effects are found together, in one read of the input, and then written. (default: 64 of a file, all of a pipe)",
+      """
+      How many features to ablate in each read of the input, after which their effects are written. (default: 64 \
+      for files, all for a pipe)
+      """,
       valueName: "count"))
   var atATime: Int?
 
-  @Option(help: "Lines of JSON, or a table for people: json or text.")
+  @Option(help: "Print lines of JSON, or a table to read.")
   var format = Format.json
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var arithmetic: ArithmeticOptions
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Activations streams to read; standard input where none is given.", completion: .file())
+  @Argument(help: "Activations streams. Without any, standard input is read.", completion: .file())
   var files: [String] = []
 
   func validate() throws {
@@ -91,7 +114,7 @@ struct SAEEffect: Filter {
       ("--keep-decoder-norms", saes.keepDecoderNorms), ("--sae-k", saes.saeK != nil),
       ("--ignore-sae-place", saes.ignoreSaePlace),
     ] where isGiven {
-      throw ValidationError("\(flag): expected with --sae, of whose autoencoders it speaks")
+      throw ValidationError("\(flag): requires --sae")
     }
   }
 
@@ -104,7 +127,8 @@ struct SAEEffect: Filter {
     if saes.sae == nil {
       if let place = references.keys.min() {
         throw Failure(
-          .usage, "--sae: expected with averages of an autoencoder's features, those of \(place), found none")
+          .usage, "--sae: required, because the averages at \(place) are those of an autoencoder's features, found none"
+        )
       }
       try check(named, below: "a dimension of the activation") { description.width(of: $0.site) }
     }

@@ -11,13 +11,18 @@ import TensorStream
 struct SAEGrad: Filter {
   static let configuration = CommandConfiguration(
     commandName: "sae-grad",
-    abstract: "Gradients of the next-token loss with respect to the features of sparse autoencoders.",
+    abstract: "Compute gradients of the next-token loss with respect to the features of sparse autoencoders (SAEs).",
     discussion: """
-      Reads an activations stream, writes a gradients stream. At every --stride-th position of a sample the activation \
-      at the autoencoder's place, such as mlp_out.3, is replaced by what the autoencoder makes of it; grad.mlp_out.3 is \
-      the gradient there, which grad-aggregate multiplies with the decoder to the gradient of every feature. With \
-      --sums that is done here, and only the sums are written: grad-aggregate makes the same of them as of the gradients, \
-      to the last digit.
+      Reads an activations stream and writes a gradients stream. At every --stride-th position of a sample, the \
+      activation at the autoencoder's place is replaced by the autoencoder's reconstruction of it. The gradient at the \
+      reconstruction is written, as grad.mlp_out.3; grad-aggregate multiplies it by the decoder, which yields the \
+      gradient of every feature. Each layer has a forward and a backward pass of its own, unless --use-error-term is \
+      given.
+
+      With --sums the gradients are summed at once and only the sums are written. grad-aggregate makes the same \
+      averages of them, to the last digit.
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt |
               qwen-capture --model demo/model > acts.ts
@@ -39,29 +44,46 @@ struct SAEGrad: Filter {
   @Option(
     name: .customLong("list-saes"),
     help: ArgumentHelp(
-      "List the autoencoders below a folder or in a repository of the hub's cache, and where they go; nothing else.",
+      """
+      Only list the autoencoders in a folder and its subfolders, or in a repository of the hub cache, and the \
+      place that each belongs to.
+      """,
       valueName: "path"),
     completion: .file())
   var listedSAEs: String?
 
-  @Flag(help: "List as JSON, an object a line.")
+  @Flag(help: "With --list-saes: print a JSON object per line.")
   var json = false
 
   @OptionGroup var placeOptions: PlaceOptions
 
-  @Option(help: "Take every n-th position.")
+  @Option(help: "Use every n-th position of each sample.")
   var stride = 4
 
-  @Option(help: "Count positions along each sample, or along the real tokens of the whole batch: sample or batch.")
+  @Option(
+    help: """
+      Count positions for --stride from the start of each sample, or along the real tokens of the whole batch.
+      """)
   var strideScope = StrideScope.sample
 
-  @Flag(help: "Add what the autoencoder misses back as a constant: one forward and one backward pass for all layers.")
+  @Flag(
+    help: """
+      Add the SAE error term back as a constant, so that the forward pass is the unmodified model's and one backward \
+      pass serves all layers.
+      """)
   var useErrorTerm = false
 
-  @Flag(help: "Write every feature's gradient, 65,536 numbers a position, instead of what the decoder multiplies.")
+  @Flag(
+    help: """
+      Write the gradient of every feature at every position, instead of the gradient at the activation, which the \
+      decoder turns into them. Streams become many times larger.
+      """)
   var dense = false
 
-  @Flag(help: "Write the decoders into the stream, for one that travels without the autoencoders' files.")
+  @Flag(
+    help: """
+      Write the decoders into the stream, so that it can be averaged where the autoencoders' files are not available.
+      """)
   var embedBasis = false
 
   @OptionGroup var sums: SumsOptions
@@ -72,18 +94,18 @@ struct SAEGrad: Filter {
   func validate() throws {
     if listedSAEs == nil {
       for (flag, value) in [("--model", model), ("--sae", saes.sae)] where value == nil {
-        throw ValidationError("\(flag): expected a value, since there is no default, found none")
+        throw ValidationError("\(flag): expected a value, found none; it has no default")
       }
-      if json { throw ValidationError("--json: expected with --list-saes, which is what it is the form of") }
+      if json { throw ValidationError("--json: requires --list-saes") }
     } else if let other = [("--model", model), ("--sae", saes.sae)].first(where: { $0.1 != nil }) {
-      throw ValidationError("\(other.0): expected without --list-saes, which only lists")
+      throw ValidationError("\(other.0): cannot be combined with --list-saes, which only lists autoencoders")
     }
     if stride < 1 { throw ValidationError("--stride: expected a number of at least 1, found \(stride)") }
     if dense, embedBasis {
-      throw ValidationError("--embed-basis: expected without --dense, whose stream needs no decoder")
+      throw ValidationError("--embed-basis: cannot be combined with --dense, whose stream needs no decoder")
     }
     if sums.sums, embedBasis {
-      throw ValidationError("--embed-basis: expected without --sums, which need no decoder")
+      throw ValidationError("--embed-basis: cannot be combined with --sums, which need no decoder")
     }
     if let sae = saes.sae, let layers = placeOptions.layers {
       try PlaceOptions.check("--sae", sae, for: PlaceList(sites: placeOptions.sites, layers: layers.layers))

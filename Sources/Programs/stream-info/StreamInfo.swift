@@ -11,19 +11,31 @@ struct StreamInfo: Filter {
     commandName: "stream-info",
     abstract: "List the segments, records and tensors of a tensor stream.",
     discussion: """
+      Reads every record to the end of the stream and verifies it, checksums included. The exit code is 0 if the stream \
+      is complete and undamaged, and 65 if it is not.
+
+      \(exampleFiles)
+
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
             stream-info tokens.ts
             stream-info --check tokens.ts && qwen-capture --model demo/model \\
               < tokens.ts > acts.ts
-      Every record is read and verified; --check says only whether the stream is whole (exit 0) or not (65).
+            stream-info --json acts.ts > records.jsonl
       """,
     version: packageVersion)
 
-  @Flag(help: "Verify and print one line a stream instead of the listing.")
+  @Flag(help: "Print one line per stream instead of the listing.")
   var check = false
 
-  @Flag(help: "List every tensor of every record, not only those of each segment's first data record.")
+  @Flag(help: "List the tensors of every record, instead of only those of each segment's first data record.")
   var all = false
+
+  @Flag(
+    help: """
+      Print lines of JSON: an object for each record, begin and end records included, with all its tensors; with --check \
+      an object for each stream.
+      """)
+  var json = false
 
   @OptionGroup var messages: MessageOptions
 
@@ -43,41 +55,30 @@ struct StreamInfo: Filter {
 
   private func list(_ file: InputFile, to output: OutputFile, _ progress: Progress) throws {
     let reader = StreamReader(file)
-    var kinds: [String] = []
-    var dataRecords = 0
-    var bytes = 0
+    let listing: any StreamListing = json ? JSONListing(name: file.name) : TextListing(name: file.name, isFull: all)
+    var total = StreamTotal(name: file.name)
     while let segment = try reader.nextSegment() {
-      if !check { try output.write(heading(segment, number: kinds.count, of: file.name)) }
-      kinds.append(segment.kind.rawValue)
-      let first = dataRecords
+      if !check { try output.write(listing.begin(segment, number: total.segments, record: reader.recordNumber - 1)) }
+      total.kind = segment.kind
+      let before = total
       while let record = try reader.nextRecord() {
         if !check {
-          try output.write(
-            "  record \(record.number)  batch \(printable(record.metadata["batch"] ?? "?"))  \(record.bytes.count) bytes\n"
-          )
-          if all || dataRecords == first { try output.write(listing(record)) }
+          let isFirst = total.dataRecords == before.dataRecords
+          try output.write(listing.data(record, segment: total.segments, isFirst: isFirst))
         }
-        dataRecords += 1
-        bytes += record.bytes.count
+        total.dataRecords += 1
+        total.bytes += record.bytes.count
         progress.advance(1)
       }
-      if !check { try output.write("  end: \(dataRecords - first) data records\n") }
+      if !check {
+        try output.write(
+          listing.end(
+            segment: total.segments, record: reader.recordNumber - 1,
+            dataRecords: total.dataRecords - before.dataRecords,
+            bytes: total.bytes - before.bytes))
+      }
+      total.segments += 1
     }
-    if check {
-      let kind = Set(kinds).sorted().joined(separator: "+")
-      try output.write(
-        "\(printable(file.name)): whole: \(kind), segments \(kinds.count), data records \(dataRecords), bytes \(bytes)\n"
-      )
-    }
-  }
-
-  private func heading(_ segment: Segment, number: Int, of name: String) -> String {
-    let pairs = segment.provenance.sorted { $0.key < $1.key }
-    return "\(printable(name)): segment \(number): \(segment.kind.rawValue)\n"
-      + pairs.map { "  \(printable($0.key))  \(printable($0.value))\n" }.joined()
-  }
-
-  private func listing(_ record: Record) -> String {
-    record.header.tensors.map { "    \(printable($0.name))  \($0.type.rawValue) \($0.shape)\n" }.joined()
+    if check { try output.write(json ? total.json : total.text) }
   }
 }

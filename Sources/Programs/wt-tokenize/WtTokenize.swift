@@ -10,9 +10,12 @@ struct WtTokenize: Filter {
     commandName: "wt-tokenize",
     abstract: "Turn lines of text into batches of a language model's token ids.",
     discussion: """
-      Reads text, writes a tokens stream. A sample is a line with more than --min-chars characters, not counting white \
-      space at its ends; it is tokenized with its leading space and its line feed, and with the special tokens that \
-      the tokenizer's own call adds (Qwen2.5's adds none, others put BOS first).
+      Reads text and writes a tokens stream. Each line with more than --min-chars characters, not counting white space \
+      at its ends, is a sample. It is tokenized with its leading space and its line feed, as in the data set \
+      wikitext-2-raw-v1, and with the special tokens that the tokenizer adds by default (none for Qwen2.5, BOS for \
+      Llama and Gemma).
+
+      \(exampleFiles)
 
       e.g.  wt-tokenize --tokenizer demo/model demo/sample.txt > tokens.ts
             head -n 40 demo/sample.txt |
@@ -27,50 +30,53 @@ struct WtTokenize: Filter {
 
   @Option(
     help: ArgumentHelp(
-      "A folder with tokenizer.json, or with vocab.json and merges.txt; a tokenizer.json; or a hub id.",
+      """
+      The tokenizer: a folder with tokenizer.json, or with vocab.json and merges.txt; a tokenizer.json file; or a \
+      hub id that is looked up in the local cache.
+      """,
       valueName: "path"), completion: .file())
   var tokenizer: String
 
-  @Option(help: "The number of samples.")
+  @Option(help: "How many samples to take.")
   var numSamples = 500
 
   @Option(help: "Samples a batch.")
   var batchSize = 4
 
-  @Option(help: "Tokens that a sample is cut to, special tokens included.")
+  @Option(help: "Cut samples to this many tokens, special tokens included.")
   var maxLength = 128
 
-  @Option(help: "Characters that a sample must have more than.")
+  @Option(help: "Take only lines with more characters than this.")
   var minChars = 50
 
-  @Flag(help: "Samples end in NUL instead of a line feed. The NUL is not part of them.")
+  @Flag(help: "Samples end with a NUL byte instead of a line feed. It is not part of the sample.")
   var zeroTerminated = false
 
   @Option(
-    help: ArgumentHelp("The text is JSON lines, and this field's string of each is a sample.", valueName: "name"))
+    help: ArgumentHelp("The text consists of JSON lines; this field of each line is a sample.", valueName: "name"))
   var jsonField: String?
 
-  @Flag(help: "Leave out the special tokens, such as BOS, that the tokenizer adds to every text.")
+  @Flag(help: "Do not add the special tokens, such as BOS, that the tokenizer adds to every text.")
   var noSpecialTokens = false
 
-  @Option(help: "Samples to pass over first.")
+  @Option(help: "Skip this many samples first.")
   var skip = 0
 
-  @Flag(help: "Take the samples in random order. All of the text is read.")
+  @Flag(help: "Take samples in random order. This reads the whole text.")
   var shuffle = false
 
-  @Option(help: "What the random order depends on. (default: 0)")
+  @Option(help: "Seed of the random order. (default: 0)")
   var seed: UInt64?
 
-  @Option(help: "Fill every sample with the padding token: none or max-length.")
+  @Option(help: "Pad every sample with the padding token up to --max-length, or do not pad.")
   var padding: Padding = .none
 
-  @Option(help: "The padding token's id. (default: of the tokenizer's pad_token, else of <|endoftext|>)")
+  @Option(help: "Id of the padding token. (default: that of the tokenizer's pad_token, otherwise of <|endoftext|>)")
   var padId: Int32?
 
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Text files to read, one after another; standard input where none is given.", completion: .file())
+  @Argument(help: "Text files, read one after another. Without any, standard input is read.", completion: .file())
   var files: [String] = []
 
   func validate() throws {
@@ -80,9 +86,11 @@ struct WtTokenize: Filter {
     ] where value < least {
       throw ValidationError("--\(flag): expected a number of at least \(least), found \(value)")
     }
-    if seed != nil, !shuffle { throw ValidationError("--seed: expected with --shuffle only") }
-    if padId != nil, padding == .none { throw ValidationError("--pad-id: expected with --padding max-length only") }
-    if zeroTerminated, jsonField != nil { throw ValidationError("--zero-terminated: expected without --json-field") }
+    if seed != nil, !shuffle { throw ValidationError("--seed: requires --shuffle") }
+    if padId != nil, padding == .none { throw ValidationError("--pad-id: requires --padding max-length") }
+    if zeroTerminated, jsonField != nil {
+      throw ValidationError("--zero-terminated: cannot be combined with --json-field")
+    }
   }
 
   func filter() throws {
@@ -136,7 +144,7 @@ struct WtTokenize: Filter {
   }
 
   private func sayFewer(_ count: Int) {
-    warn("the text has \(count) samples, \(numSamples) were asked for")
+    warn("the text has only \(count) samples, \(numSamples) were asked for")
   }
 
   private var form: SampleForm {

@@ -80,7 +80,8 @@ public struct Comparison: Sendable {
         let values = both.compactMap { pair in values(pair).map { (pair.own.place, $0) } }
         guard !values.isEmpty else { return nil }
         return FeatureTable.Column(
-          name: prefix + of.name, title: title, kind: of.kind, values: .init(uniqueKeysWithValues: values))
+          name: prefix + of.name, title: title, kind: of.kind, content: of,
+          values: .init(uniqueKeysWithValues: values))
       }
       func difference(_ pair: Pair, _ column: FeatureColumn, _ combine: (Double, Double) -> Double) -> [Double]? {
         guard let own = pair.own.values(column), let other = pair.other.values(column) else { return nil }
@@ -106,7 +107,8 @@ public struct Comparison: Sendable {
       _ name: String, _ kind: FeatureTable.Column.Kind, _ value: (Agreement) -> Double
     ) -> FeatureTable.Column {
       let values = zip(agreements, pairs).map { ($0.place, [Double](repeating: value($0), count: $1.own.count)) }
-      return FeatureTable.Column(name: name, title: "", kind: kind, values: .init(uniqueKeysWithValues: values))
+      return FeatureTable.Column(
+        name: name, title: "", kind: kind, content: nil, values: .init(uniqueKeysWithValues: values))
     }
     return [
       column("rank_correlation", .ratio) { $0.rankCorrelation ?? .nan },

@@ -11,6 +11,8 @@ public struct FeatureTable: Sendable {
     case top(Int)
     /// So many of all places together.
     case topOverall(Int)
+    /// These alone.
+    case only(Set<FeatureName>)
   }
 
   struct Column: Sendable {
@@ -21,6 +23,8 @@ public struct FeatureTable: Sendable {
     /// For people.
     let title: String
     let kind: Kind
+    /// What is in it, of one run or of two; nil of what is known of a place as a whole.
+    let content: FeatureColumn?
     /// What each place has of it; nothing where it lacks it.
     let values: [Place: [Double]]
   }
@@ -37,6 +41,8 @@ public struct FeatureTable: Sendable {
   let areFloat32: Bool
   /// What is said above the rows of a place, for people.
   let headings: [Place: [String]]
+  /// The column that rows are sorted by, which is always shown.
+  let sortedBy: FeatureColumn?
 
   init(
     _ places: [PlaceColumns], _ columns: [Column], _ selection: Selection, by order: TableOrder,
@@ -44,14 +50,19 @@ public struct FeatureTable: Sendable {
   ) throws {
     self.columns = columns
     self.headings = headings
+    sortedBy = if case .magnitude(let column) = order { column } else { nil }
     areFloat32 = places.allSatisfy(\.areFloat32)
     isMixed = if case .topOverall = selection { true } else { false }
-    let sorted = try places.map { place in (place, indices: try place.sorted(by: order)) }
-    let limit =
-      switch selection {
-      case .all: Int.max
-      case .top(let count), .topOverall(let count): count
+    var sorted = try places.map { place in (place, indices: try place.sorted(by: order)) }
+    var limit = Int.max
+    switch selection {
+    case .all: break
+    case .top(let count), .topOverall(let count): limit = count
+    case .only(let features):
+      sorted = sorted.map { place, indices in
+        (place, indices.filter { features.contains(FeatureName(place.place, $0)) })
       }
+    }
     let rows = sorted.flatMap { place, indices in indices.prefix(limit).map { Row(place: place.place, index: $0) } }
     guard isMixed, case .magnitude(let column) = order else {
       self.rows = isMixed ? Array(rows.prefix(limit)) : rows
@@ -90,7 +101,25 @@ extension FeatureTable.Column {
   fileprivate init?(_ column: FeatureColumn, _ values: [(Place, [Double])]) {
     guard !values.isEmpty else { return nil }
     self.init(
-      name: column.name, title: column.shortTitle, kind: column.kind, values: .init(uniqueKeysWithValues: values))
+      name: column.name, title: column.shortTitle, kind: column.kind, content: column,
+      values: .init(uniqueKeysWithValues: values))
+  }
+}
+
+extension [PlaceColumns] {
+  /// Refuses features that none of these places has.
+  ///
+  /// - Throws: `Failure` of kind usage.
+  public func check(_ features: some Sequence<FeatureName>) throws(Failure) {
+    for feature in features {
+      guard let columns = first(where: { $0.place == feature.place }) else {
+        throw Failure(.usage, "expected features at \(PlaceList(map(\.place))), found \(feature) at \(feature.place)")
+      }
+      guard feature.index < columns.count else {
+        throw Failure(
+          .usage, "\(feature.place): expected \(columns.unit.things) from 0 to \(columns.count - 1), found \(feature)")
+      }
+    }
   }
 }
 

@@ -62,7 +62,7 @@ public struct BasisFiles {
     }
     if let place = awaited.sorted().first(where: { record.has(PlaceValue.gradient.name($0)) }) {
       throw record.failure(
-        "\(place): its decoder has not come: expected a record with \(PlaceValue.basis.name(place)) before")
+        "\(place): expected a record with its decoder, \(PlaceValue.basis.name(place)), before this one")
     }
     return !places.isEmpty
   }

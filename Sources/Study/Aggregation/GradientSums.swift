@@ -125,7 +125,7 @@ public final class GradientSums {
     let sample = (0..<batch.sampleCount).first { batch.rows(of: $0).contains(row) }!
     return record.failure(
       "tensor \(name): \(value) at sample \(batch.sampleIndex[sample]), position \(batch.position[row]), "
-        + "dimension \(dimension); --allow-nonfinite goes on")
+        + "dimension \(dimension); --allow-nonfinite continues anyway")
   }
 
   // MARK: - Units

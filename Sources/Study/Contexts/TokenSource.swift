@@ -82,7 +82,7 @@ public final class TokenSource {
         "sample \(context.sample): not the tokens of the gradients: expected \(what)\(expected), found \(found)")
     }
     guard predictions == context.predictions else {
-      throw failure("so many predictions: ", context.predictions, "\(predictions)")
+      throw failure("this number of predictions: ", context.predictions, "\(predictions)")
     }
     let position = Int(context.position)
     guard ids.indices.contains(position), ids[position] == context.token else {

@@ -21,14 +21,15 @@ public struct FiniteNumbers {
     guard !isWaived else { return }
     for (record, member) in zip(records, group.records) {
       guard let place = record.placeOfNonfinite() else { continue }
-      throw Failure(.malformed, "batch \(member.batch): \(place) (\(cause(in: group))); --allow-nonfinite goes on")
+      throw Failure(
+        .malformed, "batch \(member.batch): \(place) (\(cause(in: group))); --allow-nonfinite continues anyway")
     }
   }
 
   /// The same of a single number, of which `what` tells what it is.
   func check(_ value: Double, _ what: String, of group: SampleGroup) throws {
     guard !isWaived, !value.isFinite else { return }
-    throw Failure(.malformed, "\(what): \(value) (\(cause(in: group))); --allow-nonfinite goes on")
+    throw Failure(.malformed, "\(what): \(value) (\(cause(in: group))); --allow-nonfinite continues anyway")
   }
 
   private func cause(in group: SampleGroup) -> String {

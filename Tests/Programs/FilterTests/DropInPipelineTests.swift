@@ -251,7 +251,7 @@ import Testing
   @Test func theDefaultLayersAreThoseOfTheScripts() throws {
     let outcome = try analyse(.activation)
     expect(outcome, 64)
-    #expect(outcome.errors.contains("0-3: --layers all takes them"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("0-3: use --layers all"), "\(outcome.errors)")
     #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
   }
 
@@ -292,11 +292,11 @@ import Testing
     let outcome = try analyse(.feature, flags + ["--stride", "2", "--explain"])
     expect(outcome)
     #expect(
-      outcome.errors.contains("gradients-sae-grad-layer-0: to be made: --stride was 4, is 2\n"), "\(outcome.errors)")
-    #expect(outcome.errors.contains("activations-layer-0: there: "), "\(outcome.errors)")
+      outcome.errors.contains("gradients-sae-grad-layer-0: has to run: --stride was 4, is 2\n"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("activations-layer-0: up to date: "), "\(outcome.errors)")
     // What was there still is: nothing was overwritten.
     let again = try analyse(.feature, flags + ["--explain", "--dry-run"])
-    #expect(again.errors.split(separator: "\n").count == 4 && !again.errors.contains("to be made"), "\(again.errors)")
+    #expect(again.errors.split(separator: "\n").count == 4 && !again.errors.contains("has to run"), "\(again.errors)")
   }
 
   @Test func singleStepsGoOnWithARun() throws {

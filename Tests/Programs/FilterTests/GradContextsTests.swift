@@ -238,7 +238,8 @@ import Testing
     let other = try DemoRun.output(
       "wt-tokenize", ["--tokenizer", DemoRun.model, "--num-samples", "1", otherText], Data())
     for (stream, words) in [
-      (few, "found no such sample"), (short, "not the tokens of the gradients: expected so many predictions: 59"),
+      (few, "found no such sample"),
+      (short, "not the tokens of the gradients: expected this number of predictions: 59"),
       (other, "not the tokens of the gradients: text.xxh64: expected "),
       (try Self.gradients.get(), "expected a stream of tokens, found gradients"),
       (Data(try Self.tokens.get().dropLast(1)), "tokens.ts: "),

@@ -21,7 +21,7 @@ import Testing
   @Test(arguments: [
     ("3-1", ": the first layer of 3-1 is larger than the last"),
     ("0,3 - 1", ": the first layer of 3-1 is larger than the last"),
-    ("-1", ": layers are counted from 0, so that -1 is none"), ("0-", ": the last layer of 0- is missing"),
+    ("-1", ": layers are counted from 0, so -1 is not a layer"), ("0-", ": the last layer of 0- is missing"),
     ("", ""), ("  ", ""), ("0,2,", ": a layer is missing beside a comma"),
     (",0", ": a layer is missing beside a comma"),
     ("0,,1", ": a layer is missing beside a comma"), ("0..3", ": '0..3' is neither a layer nor a range of layers"),
@@ -52,7 +52,7 @@ import Testing
         try run(flag).failed(
           64,
           saying: "qwen-capture: --layers: expected layers such as 0-23, 0,5,10 or all, found '-1': layers are counted "
-            + "from 0, so that -1 is none"))
+            + "from 0, so -1 is not a layer"))
     }
     #expect(try run(["--layers", ""]).failed(64, saying: "--layers: expected"))
   }

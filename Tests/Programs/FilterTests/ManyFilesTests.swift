@@ -77,7 +77,7 @@ import Testing
     for (input, status, message) in [
       ("bad missing", 66, "missing: cannot open: No such file or directory"),
       ("bad /", 66, "/: cannot open: is a directory"),
-      ("- good - < bad", 64, "-: standard input can be read once, and is named twice"),
+      ("- good - < bad", 64, "-: standard input was named twice, but can be read only once"),
       ("< /", 66, "-: cannot open: is a directory"), ("bad - < /", 66, "-: cannot open: is a directory"),
     ] as [(String, Int32, String)] {
       let outcome = try shell("\(program) \(input)")

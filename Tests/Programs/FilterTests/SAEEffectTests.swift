@@ -138,7 +138,7 @@ import Testing
     try Data(interrupted.utf8).write(to: folder.url("earlier.jsonl"))
     let outcome = try run(
       Self.flags + ["--features", Self.list, "--at-a-time", "10", "--skip-features", folder.file("earlier.jsonl")])
-    #expect(outcome.status == 0 && outcome.errors.contains("line 21, the last one, is not whole: passed over"))
+    #expect(outcome.status == 0 && outcome.errors.contains("line 21, the last one, is incomplete and was skipped"))
     let rest = try lines(outcome.text)
     #expect(rest == Array(whole.dropFirst(20)))
     // Where nothing is left, only the places' lines are.
@@ -210,7 +210,8 @@ import Testing
     #expect(everyLayer.count == 4 * 3 + 4)
     #expect(
       try run(DemoRun.modelFlag + ["--aggregates", folder.file("means.ts"), "--sort", "gradient.mean"])
-        .failed(64, saying: "--sae: expected with averages of an autoencoder's features, those of mlp_out.0"))
+        .failed(64, saying: "--sae: required, because the averages at mlp_out.0 are those of an autoencoder's features")
+    )
     let other = try DemoRun.output(
       "grad-aggregate", [],
       try DemoRun.output("sae-grad", Self.flags + ["--keep-decoder-norms"], try SAEGradTests.activations.get()))
@@ -238,8 +239,8 @@ import Testing
     (["--features", "2:x"], 64, "--features: expected features such as 3:17 or resid_post.3:17, found '2:x'"),
     (["--features", "2:1,"], 0, ""),
     (["--features", "/dev/null"], 65, "/dev/null: expected features such as 3:17, found none"),
-    ([], 64, "--features: expected a list of them, or --aggregates, found neither"),
-    (["--features", "2:1", "--aggregates", "a"], 64, "--aggregates: expected without --features, found both"),
+    ([], 64, "--features: expected a list of features, or --aggregates instead, found neither"),
+    (["--features", "2:1", "--aggregates", "a"], 64, "--aggregates: cannot be combined with --features"),
     (["--features", "2:1", "--stride", "0"], 64, "--stride: expected a number of at least 1, found 0"),
     (["--features", "2:1", "--ablate", "half"], 64, "--ablate: expected zero or mean, found 'half'"),
     (["--aggregates", "a.ts", "--sort", "size"], 64, "--sort: expected gradient, attribution or activation"),

@@ -204,7 +204,7 @@ import Testing
     let message = "made for layer 1 (mlp_out_layer_1), used at the MLP output of layer 2"
     #expect(outcome.status == 65 && outcome.output.isEmpty)
     #expect(
-      outcome.errors.hasSuffix("sae-grad: \(folder.file("2"))/ae.pt: \(message); --ignore-sae-place goes on\n"),
+      outcome.errors.hasSuffix("sae-grad: \(folder.file("2"))/ae.pt: \(message); --ignore-sae-place uses it anyway\n"),
       "\(outcome.errors)")
     let ignored = try Program("sae-grad").run(flags + ["--ignore_sae_place"], input: try Self.activations.get())
     #expect(ignored.status == 0 && ignored.errors.contains("warning: \(folder.file("2"))/ae.pt: \(message)\n"))

@@ -120,7 +120,7 @@ import Testing
     #expect(gradients.status == 0, "\(gradients.errors)")
     let outcome = try Program(program).run(
       flags + ["mlp_out,resid_mid"], input: program == "act-grad" ? captured.output : input)
-    #expect(outcome.failed(64, saying: "--site: site resid_mid: a GPTNeoX model of parallel wiring has none"))
+    #expect(outcome.failed(64, saying: "--site: site resid_mid: a GPTNeoX model does not have it"))
   }
 
   /// One made for an MLP's output is not put elsewhere unless that is asked for.
@@ -128,7 +128,7 @@ import Testing
     let captured = try run("qwen-capture", ["--site", "resid_post", "--layers", "1"], DemoRun.tokens.get())
     let sae = ["--site", "resid_post", "--sae", packageRoot + "/demo/saes/mlp_out_layer_{layer}/trainer_0"]
     let refused = try Program("sae-grad").run(DemoRun.modelFlag + sae, input: captured)
-    #expect(refused.failed(65, saying: "used at resid_post.1; --ignore-sae-place goes on"), "\(refused.errors)")
+    #expect(refused.failed(65, saying: "used at resid_post.1; --ignore-sae-place uses it anyway"), "\(refused.errors)")
     let gradients = try run("sae-grad", sae + ["--ignore-sae-place"], captured)
     #expect(try means(gradients)["mean.resid_post.1"]?.count == 1024)
   }

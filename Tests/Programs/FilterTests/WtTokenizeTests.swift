@@ -350,7 +350,7 @@ import Tokenization
   @Test func fewerSamplesThanAskedForAreSaid() throws {
     let outcome = try run(["--num-samples", "12", "--quiet"])
     #expect(outcome.status == 0)
-    #expect(outcome.errors == "wt-tokenize: warning: the text has 11 samples, 12 were asked for\n")
+    #expect(outcome.errors == "wt-tokenize: warning: the text has only 11 samples, 12 were asked for\n")
   }
 
   @Test(

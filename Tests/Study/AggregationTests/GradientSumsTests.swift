@@ -105,7 +105,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       batches[4].places[mlpOut]![sample][position][dimension] = value
       refuses(
         "record 5: tensor grad.mlp_out.3: \(value) at sample \(batches[4].samples[sample]), position \(4 * position), "
-          + "dimension \(dimension); --allow-nonfinite goes on"
+          + "dimension \(dimension); --allow-nonfinite continues anyway"
       ) { _ = try aggregated(batches, plain) }
       let sums = try aggregated(batches, plain, allowsNonfinite: true)
       #expect(sums.places[mlpOut]!.average(.mean).map(\.isFinite) == (0..<37).map { $0 != dimension })
@@ -125,7 +125,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
       } else {
         #expect { try merge() } throws: { error in
           "\(error)".hasPrefix("record 1: tensor sum")
-            && "\(error)".hasSuffix("at dimension 2; --allow-nonfinite goes on")
+            && "\(error)".hasSuffix("at dimension 2; --allow-nonfinite continues anyway")
         }
       }
     }
@@ -289,7 +289,7 @@ private let plain = AggregationChoices(modes: [.mean, .meanAbsolute], lossReduct
     check([handmade(openWeights: [])], "record 1: tensor open_weights.mlp_out.0: expected F64 [1], found F64 [0]")
     check(
       [handmade(squares: [1, .infinity])],
-      "record 1: tensor mean_squares.mlp_out.0: inf at dimension 1; --allow-nonfinite goes on")
+      "record 1: tensor mean_squares.mlp_out.0: inf at dimension 1; --allow-nonfinite continues anyway")
     check([handmade(squares: [1])], "record 1: tensor mean_squares.mlp_out.0: expected F64 [2], found F64 [1]")
     check([OutputRecord()], "record 1: expected tensors weight.PLACE, found none")
   }

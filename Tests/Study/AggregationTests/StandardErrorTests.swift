@@ -303,7 +303,8 @@ private let bothModes = Set(AveragingMode.allCases)
     #expect(
       throws: Failure(
         .malformed,
-        "record 1: tensor value.mlp_out.3: nan at sample 1, position 4, dimension 1; --allow-nonfinite goes on")
+        "record 1: tensor value.mlp_out.3: nan at sample 1, position 4, dimension 1; --allow-nonfinite continues anyway"
+      )
     ) { _ = try aggregated(wrong, choices) }
   }
 

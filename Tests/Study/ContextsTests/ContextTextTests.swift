@@ -71,7 +71,7 @@ import Testing
     let sample = contexts[0].sample
     for (change, message) in [
       ({ ids, number in if number == sample { ids[Int(contexts[0].position)] += 1 } }, "expected at position "),
-      ({ ids, number in if number == sample { ids.append(1) } }, "expected so many predictions: "),
+      ({ ids, number in if number == sample { ids.append(1) } }, "expected this number of predictions: "),
     ] as [((inout [Int32], Int64) -> Void, String)] {
       let wrong = failure { _ = try source(tokens(change)).texts(around: contexts, window: 1, nil) }
       #expect(wrong?.kind == .malformed)

@@ -102,7 +102,8 @@ extension ConfigurationReader {
     _ = value("sliding_window")
     let slides = try slidingLayers(count: layerCount) ?? (0..<layerCount).map { $0 >= firstLayer && window != nil }
     guard !slides.contains(true) || window != nil else {
-      throw unsupported("layer_types", "full_attention throughout, as there is no window", ", with sliding_attention")
+      throw unsupported(
+        "layer_types", "full_attention in every layer, since there is no sliding window", ", with sliding_attention")
     }
     return slides.map { $0 ? window : nil }
   }

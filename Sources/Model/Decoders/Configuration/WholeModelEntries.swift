@@ -10,8 +10,8 @@ extension ConfigurationReader {
       let method = value["quant_method"]?.text ?? value["bits"]?.int.map { "\($0) bits" } ?? "one"
       throw Failure(
         .malformed,
-        "config.json: \(entry): expected none, found \(method): quantised weights are not read; the model that they were "
-          + "made from, in f32, bf16 or f16, is")
+        "config.json: \(entry): expected none, found \(method): quantised weights are not supported: use the model that they were "
+          + "made from, in f32, bf16 or f16")
     }
     // LLM2Vec and other embedding models: each position sees those behind it.
     if let causal = value("is_causal"), !causal.isNull, causal.boolean != true {

@@ -48,7 +48,7 @@ enum GPTNeoX {
     try reader.require("partial_rotary_factor", toBe: turned)
     let dimensions = Int(Double(headWidth) * min(turned, 2))
     guard (dimensions + 1) / 2 * 2 <= headWidth else {
-      throw reader.unsupported("rotary_pct", "at most 1", ", which turns \(dimensions) of \(headWidth) dimensions")
+      throw reader.unsupported("rotary_pct", "at most 1", " which rotates \(dimensions) of \(headWidth) dimensions")
     }
     guard dimensions > 0 else { return .none }
     guard let rope else { return .halves(RotaryFrequencies(theta: theta, dimensions: dimensions).values) }

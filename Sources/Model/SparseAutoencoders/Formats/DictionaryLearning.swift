@@ -251,7 +251,7 @@ private struct DictionaryLearningReader {
     guard let stored = try weights.scalar("threshold") else {
       throw Failure(
         .malformed,
-        "threshold: expected one, found none: files of before 2024-12-22 have none, and what they encode depends on "
+        "threshold: expected one, found none: files from before 2024-12-22 have none, and their features depend on "
           + "the batch")
     }
     guard stored.isFinite else { throw Failure(.malformed, "threshold: expected a number, found \(stored)") }
@@ -275,7 +275,7 @@ private struct DictionaryLearningReader {
         "decoder norms \(short(range.lowerBound)) to \(short(range.upperBound)): features are multiplied by them and "
           + "gradients divided, as load_dictionary does since 2025")
     }
-    if zeros > 0 { warnings.append("decoder norms: \(zeros) are 0, and their features are left as they are") }
+    if zeros > 0 { warnings.append("decoder norms: \(zeros) are 0, and their features are not rescaled") }
     return factors
   }
 }

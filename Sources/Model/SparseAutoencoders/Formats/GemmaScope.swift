@@ -12,7 +12,7 @@ func readGemmaScope(_ saved: SavedAutoencoder) throws -> AutoencoderDescription 
   func name(_ name: String, _ lowerCase: String) -> String { weights.has(lowerCase) ? lowerCase : name }
   let (encoderName, decoderName) = (name("W_enc", "w_enc"), name("W_dec", "w_dec"))
   if let factors = try weights.vectorIfPresent("scaling_factor"), factors.contains(where: { abs($0 - 1) > 1e-5 }) {
-    throw Failure(.malformed, "scaling_factor: expected none or ones, found factors that no format says the use of")
+    throw Failure(.malformed, "scaling_factor: expected none or ones, found factors whose use no known format defines")
   }
   if let shape = weights.tensors[decoderName]?.shape, shape.count == 3 {
     throw Failure(

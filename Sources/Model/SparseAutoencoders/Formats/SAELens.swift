@@ -6,7 +6,9 @@ import TensorOperations
 func readSAELens(_ saved: SavedAutoencoder) throws -> AutoencoderDescription {
   if saved.weights.has("D"), saved.weights.tensors.keys.contains(where: { $0.hasPrefix("attn_layers.") }) {
     throw Failure(
-      .malformed, "expected an autoencoder that encodes by one matrix, found a temporal one, which attends to the past")
+      .malformed,
+      "expected an autoencoder that encodes every position on its own, found a temporal one, which attends to earlier positions"
+    )
   }
   if let encoder = saved.weights.tensors["W_enc"]?.shape, let decoder = saved.weights.tensors["W_dec"]?.shape,
     encoder == decoder, encoder.count == 2, encoder[0] != encoder[1]
@@ -176,7 +178,7 @@ private struct SAELensReader {
       try configuration.flag("rescale_acts_by_decoder_norm") == true
     else { return nil }
     let (factors, _, zeros) = try unitNormFactors(decoder)
-    if zeros > 0 { warnings.append("decoder norms: \(zeros) are 0, and their features are left as they are") }
+    if zeros > 0 { warnings.append("decoder norms: \(zeros) are 0, and their features are not rescaled") }
     return factors
   }
 
@@ -239,7 +241,7 @@ private struct SAELensReader {
       return false
     }
     warnings.append(
-      "the mean is taken off each activation, as off the residual stream that it was trained on "
+      "the mean is subtracted from each activation, as from the residual stream that it was trained on "
         + "(center_writing_weights), and added back")
     return true
   }

@@ -28,7 +28,7 @@ enum AutoencoderSearch {
     case 0:
       throw Failure(
         .cannotOpen,
-        "no autoencoders: none at */mlp_out_layer_{layer}/trainer_0 below \(absolutePath(".")); --sae PATTERN names others"
+        "no autoencoders found at */mlp_out_layer_{layer}/trainer_0 in \(absolutePath(".")): use --sae to say where they are"
       )
     case 1: return patterns[0]
     default:

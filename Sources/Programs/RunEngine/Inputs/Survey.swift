@@ -128,11 +128,11 @@ public struct Survey: Sendable {
       askedLayers = Array(0..<count)
       throw Failure(
         .usage,
-        "--layers: the PyTorch scripts' 0-23 is the default, and this model's layers are 0-\(count - 1): "
-          + "--layers all takes them")
+        "--layers: the default is 0-23, as in the PyTorch scripts, but this model has layers 0-\(count - 1): "
+          + "use --layers all")
     case .scripts where count > askedLayers.count:
       remarks.append(
-        "layers 0-23, the PyTorch scripts', of this model's \(count): --layers all takes all of them")
+        "only layers 0-23 of \(count) are analysed, as in the PyTorch scripts: --layers all analyses all of them")
     case .scripts: break
     }
   }
@@ -159,7 +159,7 @@ public struct Survey: Sendable {
     let reader = SampleReader(try study.texts.map { try InputFile(path: $0) }, selection)
     var count = 0
     while try reader.next() != nil { count += 1 }
-    if count < study.samples { remarks.append("the text has \(count) samples, \(study.samples) were asked for") }
+    if count < study.samples { remarks.append("the text has only \(count) samples, \(study.samples) were asked for") }
     study.samples = count
   }
 

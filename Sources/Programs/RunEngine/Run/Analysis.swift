@@ -63,7 +63,7 @@ public struct Analysis {
     if let saved { display.say("wrote \(saved)") }
     guard !survey.missing.isEmpty else { return }
     let layers = LayerList(survey.missing.map(\.layer))
-    throw Failure(.cannotOpen, "not analysed, their autoencoders are missing: layers \(layers)")
+    throw Failure(.cannotOpen, "layers that were not analysed, because their autoencoders are missing: \(layers)")
   }
 
   /// Layers side by side take their activations as files.
@@ -135,9 +135,9 @@ public struct Analysis {
   func explain(_ plan: Plan, _ decisions: [String: Decision]) {
     for step in plan.steps where step.stage != .results {
       switch decisions[step.name] {
-      case .make(let why): display.complain("\(step.label): to be made: \(why)")
-      case .isThere: display.complain("\(step.label): there: \(step.name)")
-      case .isNotNeeded, nil: display.complain("\(step.label): not there, and nothing that is to be made needs it")
+      case .make(let why): display.complain("\(step.label): has to run: \(why)")
+      case .isThere: display.complain("\(step.label): up to date: \(step.name)")
+      case .isNotNeeded, nil: display.complain("\(step.label): missing, but no step that has to run needs it")
       }
     }
   }

@@ -157,7 +157,7 @@ final class Engine {
   }
 
   private func complain(_ ended: RunningTask, _ failure: JobFailure) {
-    display.complain("\(ended.steps.map(\.name).joined(separator: ", ")): not made")
+    display.complain("\(ended.steps.map(\.name).joined(separator: ", ")): not completed")
     guard failure.exitCode == Failure.Kind.malformed.rawValue, let input = ended.steps[0].input else { return }
     display.complain("if \(input) is damaged, remove it: it will be made again")
   }

@@ -53,7 +53,8 @@ extension PlaceSums {
         let numbers = try record.tensor(value.name(place), shape: shape, of: Double.self)
         if !allowsNonfinite, let index = numbers.firstIndex(where: { !$0.isFinite }) {
           throw record.failure(
-            "tensor \(value.name(place)): \(numbers[index]) at dimension \(index % width); --allow-nonfinite goes on")
+            "tensor \(value.name(place)): \(numbers[index]) at dimension \(index % width); --allow-nonfinite continues anyway"
+          )
         }
         return numbers
       }
