@@ -103,16 +103,4 @@ import Testing
     #expect(result["weight.mlp_out.0"] == [5])
     #expect(result["loss.mlp_out.0"]!.allSatisfy { $0.isFinite })
   }
-
-  @Test func listing() throws {
-    let text = try Program("stream-info").run([], input: DemoRun.aggregates.get()).text
-    #expect(text.contains("-: segment 0: aggregates\n"))
-    #expect(text.contains("    mean_abs.mlp_out.3  F32 [128]\n"))
-    #expect(text.hasSuffix("  end: 1 data records\n"))
-    let two = try DemoRun.tokens.get() + DemoRun.tokens.get()
-    let check = try Program("stream-info").run(["--check"], input: two)
-    #expect(check.text.hasPrefix("-: whole: tokens, segments 2, data records 6, bytes "))
-    let trickle = try Program.shell("dd bs=1 2> /dev/null | stream-info --check", input: DemoRun.tokens.get())
-    #expect(trickle.text.hasPrefix("-: whole: tokens, segments 1, data records 3, bytes "))
-  }
 }

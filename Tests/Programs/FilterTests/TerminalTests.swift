@@ -43,6 +43,21 @@ import Testing
 
   private func program(_ line: String) -> Substring { line.prefix { $0 != ":" } }
 
+  @Test func aTableIsNoWiderThanTheTerminal() throws {
+    let (wide, narrow) = (folder.file("wide"), try PseudoTerminal(columns: 80))
+    try DemoRun.aggregates.get().write(to: folder.url("aggregates.ts"))
+    #expect(
+      try Program.shell("cd '\(folder.path)' && grad-table --format text --top 2 aggregates.ts > wide").status == 0)
+    let text = try narrow.watch {
+      let outcome = try Program.shell(
+        "cd '\(folder.path)' && grad-table --format text --top 2 aggregates.ts > '\(narrow.path)'")
+      #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+    let lines = PseudoTerminal.screen(text)
+    #expect(lines.allSatisfy { $0.count <= 80 } && lines.contains { $0.hasPrefix("mlp_out.3: ") }, "\(lines)")
+    #expect(try !String(contentsOfFile: wide, encoding: .utf8).contains("left out to fit"))
+  }
+
   @Test func oneProgramOfAPipeDraws() throws {
     let (text, status) = try run(
       "feed {0..10} | capture | gradients | grad-aggregate > out.ts", on: try PseudoTerminal(columns: 80))

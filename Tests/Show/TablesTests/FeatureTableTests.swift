@@ -29,10 +29,10 @@ import Testing
     }
   }
 
-  private func text(_ table: FeatureTable, _ format: TableFormat) throws -> String {
+  private func text(_ table: FeatureTable, _ format: TableFormat, width: Int? = nil) throws -> String {
     let path = folder.file("table")
     let file = try OutputFile(path: path)
-    try table.write(as: format, to: file)
+    try table.write(as: format, to: file, width: width)
     try file.finish()
     return try String(contentsOfFile: path, encoding: .utf8)
   }
@@ -122,6 +122,53 @@ import Testing
     let overall = try text(FeatureTable(places, .topOverall(2), by: nil), .text).split(separator: "\n")
     #expect(overall.count == 4 && overall[1].hasPrefix("    place  index        mean"))
     #expect(overall[2].hasPrefix("mlp_out.4      1 ") && overall[3].hasPrefix("mlp_out.3      3 "))
+  }
+
+  @Test func chosenFeatures() throws {
+    let chosen: Set = [
+      FeatureName(Place(.mlpOut, 3), 1), FeatureName(Place(.mlpOut, 3), 2), FeatureName(Place(.mlpOut, 4), 0),
+    ]
+    #expect(try order(FeatureTable(places, .only(chosen), by: nil)) == ["3:2", "3:1", "4:0"])
+    #expect(try order(FeatureTable(places, .only(chosen), by: .index)) == ["3:1", "3:2", "4:0"])
+    #expect(try text(FeatureTable(places, .only(chosen), by: nil), .text).contains("mlp_out.3: 4 features\n"))
+    try places.check(chosen)
+    for (wrong, words) in [
+      (FeatureName(Place(.mlpOut, 4), 3), "mlp_out.4: expected features from 0 to 2, found 4:3"),
+      (FeatureName(Place(.attnOut, 3), 0), "expected features at mlp_out.3-4, found attn_out.3:0 at attn_out.3"),
+    ] {
+      let failure = #expect(throws: Failure.self) { try places.check([wrong]) }
+      #expect(failure?.description == words && failure?.kind == .usage)
+    }
+  }
+
+  /// Narrower and narrower, down to what rows are sorted by.
+  @Test func noWiderThanATerminal() throws {
+    let whole = try text(FeatureTable(places, .top(2), by: nil), .text)
+    #expect(try text(FeatureTable(places, .top(2), by: nil), .text, width: 71) == whole)
+    var narrowed: [[Substring]] = []
+    for width in [54, 49, 40] {
+      let lines = try text(FeatureTable(places, .top(2), by: nil), .text, width: width).split(separator: "\n")
+      #expect(lines.allSatisfy { $0.count <= width }, "\(width): \(lines)")
+      narrowed.append(lines)
+      let said = lines.drop { !$0.hasPrefix("left out to fit") }.joined(separator: " ")
+      #expect(said.hasPrefix("left out to fit \(width) columns: ") && said.hasSuffix("; --format tsv has them"))
+      #expect(!said.contains("attribution_mean_abs"))
+    }
+    // The names are those of the columns of TSV.
+    let said = narrowed.map { lines in
+      lines.drop { !$0.hasPrefix("left out") }.joined(separator: " ").replacing("  ", with: " ").split(separator: ": ")[
+        1]
+    }
+    #expect(said[0] == "gradient_z; --format tsv has them")
+    #expect(said[1] == "gradient_mean_se, gradient_z; --format tsv has them")
+    #expect(said[2] == "gradient_mean, gradient_mean_se, gradient_z; --format tsv has them")
+    // What is sorted by stays, with what stands behind it.
+    let sorted = try text(FeatureTable([places[0]], .top(2), by: TableOrder("gradient.z")), .text, width: 30)
+    #expect(sorted.contains("index        mean     ± SE"), "\(sorted)")
+    #expect(sorted.contains("attribution_mean_abs"), "\(sorted)")
+    // Programs get all columns, however wide.
+    let tsv = try text(FeatureTable(places, .all, by: nil), .tsv)
+    #expect(try text(FeatureTable(places, .all, by: nil), .tsv, width: 20) == tsv)
   }
 
   @Test func theShareOfPositionZero() throws {

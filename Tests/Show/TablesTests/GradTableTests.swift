@@ -63,6 +63,36 @@ import Testing
     #expect(text.hasPrefix("mlp_out.0: 3 features\n  gradient.mean_abs     max 2.000e-05 "))
   }
 
+  @Test func chosenFeatures() throws {
+    func chosen(_ list: String, _ more: String...) throws -> [String] {
+      let outcome = try program.run(["--features", list] + more, input: stream())
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      return rows(outcome.text).map { "\($0["layer"]!):\($0["index"]!)" }
+    }
+    #expect(try chosen("1:0,0:2,1:1") == ["0:2", "1:1", "1:0"])
+    #expect(try chosen("mlp_out.1:0, 1:2,1:0", "--sort", "index") == ["1:0", "1:2"])
+    try "0:1\n0:0\n".write(to: folder.url("list"), atomically: true, encoding: .utf8)
+    #expect(try chosen(folder.file("list")) == ["0:1", "0:0"])
+    // Of two runs, too, whose agreement is over all features.
+    try stream(3).write(to: folder.url("other.ts"))
+    let compared = try program.run(["--features", "0:2", "--compare", folder.file("other.ts")], input: stream())
+    #expect(compared.status == 0 && rows(compared.text).map { $0["top_same"]! } == ["3"])
+    #expect(rows(compared.text)[0]["other_attribution_mean_abs"] == "3e-06")
+    for (flags, status, message) in [
+      (["--features", "0:3"], Int32(64), "--features: mlp_out.0: expected features from 0 to 2, found 0:3"),
+      (["--features", "7:0"], 64, "--features: expected features at mlp_out.0-1, found 7:0 at mlp_out.7"),
+      (
+        ["--features", "1:0", "--layers", "0"], 64, "--features: expected features at mlp_out.0, found 1:0 at mlp_out.1"
+      ),
+      (["--features", "1:x"], 64, "--features: expected features such as 3:17 or resid_post.3:17, found '1:x'"),
+      (["--features", "1:0", "--top", "1"], 64, "--features: cannot be combined with --top"),
+      (["--features", folder.file("none")], 66, "none: cannot open"),
+    ] {
+      let outcome = try program.run(flags, input: stream())
+      #expect(outcome.failed(status, saying: message) && outcome.output.isEmpty, "\(outcome.errors)")
+    }
+  }
+
   @Test func arraysAndTheirStandardErrors() throws {
     let (values, errors) = (folder.file("layer_7_mean_gradients.npy"), folder.file("layer_7_mean_gradients_se.npy"))
     try NumPyWriter.write([1, -6] as [Float], to: values)
