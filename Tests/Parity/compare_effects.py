@@ -15,7 +15,7 @@ Exits 1 when an error is above 1e-5 of the scale of that place's loss difference
 (loss with the ablation - loss without) / predictions over its features and samples where that is not 0), and of an
 effect also above 1e-7 of the loss a prediction: the passes are in float32, and their rounding does not become smaller
 where the difference of two losses does. It comes from the layers and from the logits alike: in PyTorch, with either of
-the two in float64, the other alone leaves an error of the same size (1e-7 nats a prediction of a sample, 2e-7 both). So
+the two in float64, the other alone leaves an error of the same size (1e-7 nats per prediction of a sample, 2e-7 both). So
 PyTorch's own float32 is measured on the same ablations, with its cross entropy in float64, and stands beside.
 
 Samples are taken that keep every preactivation away from its threshold, as compare_sae.py does.

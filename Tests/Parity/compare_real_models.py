@@ -207,7 +207,7 @@ def compare_features(a, model, template, layer, folder, ids, scratch):
 
 
 def print_losses(a, losses, name="loss"):
-    print(f"| {name} | nats a prediction | a sample's, relative error at most |\n|---|---|---|")
+    print(f"| {name} | nats per prediction | a sample's, relative error at most |\n|---|---|---|")
     for what, numbers in (("float64", losses.exact), ("the programs", losses.ours), ("PyTorch, float32", losses.single)):
         error = "" if numbers is losses.exact else f"{losses.error(numbers):.1e}"
         print(f"| {what} | {sum(numbers) / losses.predictions:.7f} | {error} |")

@@ -16,6 +16,10 @@ assert average.shape == average.standard_error.shape == (1024,)
 table = run.table(top=20)
 assert len(table) == 80
 assert np.float32(table["attribution_mean_abs"][0]) == run["mlp_out.0"].attribution.mean_abs.max()
+assert "attribution at mlp_out.3: mean and mean_abs, F32 [1,024] of features" in repr(run["mlp_out.3"].attribution)
+contexts = list(gf.contexts(folder / "contexts.jsonl"))
+assert {context.place for context in contexts} == set(run) and contexts[0].rank == 1
+assert (gf.demo_folder() / "sample.txt").is_file()
 count = 0
 for record in gf.records(folder / "sae-gradients.ts"):
     assert record["grad.mlp_out.3"].dtype == np.float32

@@ -25,8 +25,8 @@ public enum HubCache {
     if let (ref, snapshot) = others.first(where: { $0.0 != "main" && isFolder($0.1) }) {
       throw Failure(
         .cannotOpen,
-        "\(name): the \(what) is in \(root) as its revision \(ref) alone: give the folder \(snapshot), "
-          + "or bring the main one: hf download \(name)")
+        "\(name): the \(what) is in \(root) only in its revision \(ref): use the folder \(snapshot), "
+          + "or download the main revision: hf download \(name)")
     }
     throw Failure(
       .cannotOpen, "\(name): the \(what) is neither a folder nor in \(root); this brings it: hf download \(name)")

@@ -126,7 +126,9 @@ public final class InputFile {
   ///
   /// - Throws: `Failure` of kind cannotOpen where that is not possible.
   public func rewind() throws {
-    guard canRewind else { throw Failure(.cannotOpen, "\(name): expected a file, found what can be read only once") }
+    guard canRewind else {
+      throw Failure(.cannotOpen, "\(name): expected a file, found a pipe or terminal, which can be read only once")
+    }
     end()
     guard let start else { return state = .unopened }
     guard lseek(STDIN_FILENO, start, SEEK_SET) == start else { throw Failure.inputOutput(name, "seek") }

@@ -158,7 +158,7 @@ struct Weights {
     guard !unexpected.isEmpty else { return }
     throw Failure(
       .malformed,
-      "\(path): \(className) has no use for \(unexpected.count == 1 ? "a tensor" : "tensors") "
+      "\(path): \(className) does not use \(unexpected.count == 1 ? "a tensor" : "tensors") "
         + unexpected.prefix(8).joined(separator: ", ") + (unexpected.count > 8 ? ", …" : "")
         + ": expected \(expected.sorted().joined(separator: ", "))")
   }

@@ -11,7 +11,7 @@ public enum Fact: Equatable, Sendable {
   /// - tokens: how many tokens these were, 0 where tokens are not what takes time.
   case progress(done: Int, total: Int?, unit: String, tokens: Int, seconds: Double)
   case loss(natsPerToken: Double, predictions: Int)
-  /// How well an autoencoder rebuilds what is at a place, and the loss without it and with it in nats a prediction.
+  /// How well an autoencoder rebuilds what is at a place, and the loss without it and with it in nats per prediction.
   case reconstruction(
     Place, meanL0: Double, varianceExplained: Double, loss: Double?, replacedLoss: Double?, predictions: Int)
   /// Of averages; how sure they are where that is known.

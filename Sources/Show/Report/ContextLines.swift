@@ -41,7 +41,7 @@ public struct ContextLines: Sendable {
     for (place, features) in contexts.sorted(by: { $0.key < $1.key }) {
       guard let size = sizes[place] else {
         throw Failure(
-          .malformed, "contexts of \(place): expected places that there are averages of, \(PlaceList(sizes.keys))")
+          .malformed, "contexts of \(place): expected contexts of places that have averages, \(PlaceList(sizes.keys))")
       }
       if let largest = features.keys.max(), largest >= size {
         throw Failure(

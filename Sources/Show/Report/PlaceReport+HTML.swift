@@ -27,10 +27,10 @@ extension PlaceReport {
         " Reliability of the ranking: \(decimal(reliability.ofAll, 2)); of the top \(Reliability.overlapOf) of two "
       text += "halves of the text, \(reliability.overlap) are the same."
       if reliability.ofAll < Self.unreliable {
-        text += " <strong>Another text would rank most of them otherwise.</strong>"
+        text += " <strong>Another text would rank most of them differently.</strong>"
       }
     } else {
-      text += " How reliable the ranking is, is not known."
+      text += " The reliability of the ranking is not known."
     }
     if let exclusions = ranked.statistics.exclusions { text += " Left out: \(html(exclusions))." }
     return text

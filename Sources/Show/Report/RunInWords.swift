@@ -73,7 +73,7 @@ struct RunInWords {
       }
     let weighting =
       switch provenance["weighting"] {
-      case "position": ", each position alike"
+      case "position": ", every position counts equally"
       case "sample": ", each sample alike"
       case "batch": ", each batch alike"
       case let other?: ", weighting: \(html(other))"
@@ -89,14 +89,14 @@ struct RunInWords {
   }
 
   private var standardErrors: String? {
-    provenance["standard_errors"].map { "Over \(html($0))s, which are taken as independent." }
+    provenance["standard_errors"].map { "Over \(html($0))s, which are treated as independent." }
   }
 
   private static func ranking(_ places: [PlaceReport]) -> String {
     let name = FeatureColumn.average(places[0].ranked.measure).title
     let known = places.compactMap { place in place.ranked.reliability.map { (place.place, $0) } }
     guard let worst = known.min(by: { $0.1.ofAll < $1.1.ofAll }), let best = known.max(by: { $0.1.ofAll < $1.1.ofAll })
-    else { return "By the size of \(name). How reliable it is, is not known: the averages came without sums." }
+    else { return "By the size of \(name). Its reliability is not known, because the averages came without sums." }
     let range =
       known.count == 1 || worst.1.ofAll == best.1.ofAll
       ? "its reliability is \(decimal(worst.1.ofAll, 2))"
@@ -118,7 +118,7 @@ struct RunInWords {
     let all = provenance.sorted { $0.key < $1.key }.map {
       "<tr><th scope=\"row\">\(html($0.key))</th><td class=\"words\">\(html($0.value))</td></tr>\n"
     }
-    return "<dl>\n\(list)</dl>\n<details><summary>All that the stream says of its origin</summary>\n"
+    return "<dl>\n\(list)</dl>\n<details><summary>Everything that the stream says about its origin</summary>\n"
       + "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Provenance\"><table class=\"record\"><tbody>\n"
       + "\(all.joined())</tbody></table></div></details>\n"
   }

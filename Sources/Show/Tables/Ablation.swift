@@ -3,7 +3,7 @@ import TensorStream
 
 /// What a feature's ablation did to the loss, and what its attributions predicted, as sae-effect finds them.
 public struct Ablation: Equatable, Sendable {
-  /// In nats a prediction; NaN where it is no number.
+  /// In nats per prediction; NaN where it is no number.
   public let effect: Double
   public let predicted: Double
   /// The standard errors of both; nil of a single sample.

@@ -7,8 +7,8 @@ extension FeatureTable {
   /// - Parameter width: that no line should exceed. Columns that matter least are left out for it, and named.
   func writeText(to output: OutputFile, width: Int?) throws {
     let parts = rows.indices.split { !isMixed && rows[$0].place != rows[$0 - 1].place }
-      .map { AlignedRows(rows[$0], of: self) }
-    let leftOut = width.map { leftOut(of: parts, toFit: $0) } ?? []
+      .map { AlignedRows($0, of: self) }
+    let leftOut = width.map { superfluous(in: parts, toFit: $0) } ?? []
     for (number, part) in parts.enumerated() {
       var lines = isMixed ? [] : headings[rows[part.range.lowerBound].place] ?? []
       if let width { lines = lines.flatMap { wrapped($0, width) } }
@@ -22,7 +22,7 @@ extension FeatureTable {
   }
 
   /// The columns, by their places in the table, without which every part is narrow enough or nothing more can go.
-  private func leftOut(of parts: [AlignedRows], toFit width: Int) -> Set<Int> {
+  private func superfluous(in parts: [AlignedRows], toFit width: Int) -> Set<Int> {
     var leftOut: Set<Int> = []
     let shown = Set(parts.flatMap(\.columns))
     for column in columns.indices.sorted(by: { importance(of: $0) > importance(of: $1) })

@@ -42,7 +42,7 @@ import Testing
     where tensors[name] == nil {
       let found = try open(tensors.merging(Self.vectors([name])) { $1 })
       #expect(
-        found?.contains("SAELens's \(architecture) has no use for a tensor \(name)") == true, "\(name): \(found ?? "")")
+        found?.contains("SAELens's \(architecture) does not use a tensor \(name)") == true, "\(name): \(found ?? "")")
     }
   }
 
@@ -80,7 +80,7 @@ import Testing
     for name in optional { #expect(try open(tensors.filter { $0.key != name }) == nil, "without \(name)") }
     for name in ["activation_mean", "k", "step", "W_skip"] where tensors[name] == nil {
       let found = try open(tensors.merging([name: all[name] ?? .floats([4])]) { $1 })
-      #expect(found?.contains("\(className) has no use for a tensor \(name)") == true, "\(name): \(found ?? "")")
+      #expect(found?.contains("\(className) does not use a tensor \(name)") == true, "\(name): \(found ?? "")")
     }
   }
 
@@ -90,7 +90,7 @@ import Testing
       .mapValues { WrittenValue.tensor($0) }
     values["threshold"] = .float(0.5)
     #expect(
-      refusal(try AutoencoderFolder(torch: values))?.contains("AutoEncoder has no use for a tensor threshold") == true)
+      refusal(try AutoencoderFolder(torch: values))?.contains("AutoEncoder does not use a tensor threshold") == true)
     values["threshold"] = nil
     values["step"] = .integer(7)
     values["settings"] = .dictionary([:])
@@ -111,7 +111,7 @@ import Testing
     }
     for name in ["threshold", "W_skip", "b_enc"] {
       let found = try open(tensors.merging([name: .floats([6])]) { $1 })
-      #expect(found?.contains("without skip_connection has no use for a tensor \(name)") == true, "\(name)")
+      #expect(found?.contains("without skip_connection does not use a tensor \(name)") == true, "\(name)")
     }
   }
 

@@ -78,7 +78,8 @@ import Testing
     }
     let usual = try said([], gradients)
     #expect(
-      usual.contains("\n  Largest abs gradient = ") && usual.contains(" ± ") && usual.contains("halves of 4 documents"))
+      usual.contains("\n  Largest abs gradient = ") && usual.contains(" ± ")
+        && usual.contains("between two halves of the 4 documents"))
     #expect(usual.contains("standard errors of 4 documents: fewer than 20"))
     #expect(try said(["--unit", "sample"], gradients).contains("standard errors of 10 samples: fewer than 20"))
     #expect(try said(["--from-position", "3"], gradients).contains("positions before 3 are left out"))
@@ -123,7 +124,7 @@ import Testing
   @Test(arguments: [
     (["--quantity", "gradients"], "--quantity"), (["--quantity", "gradient,"], "--quantity"),
     (["--from-position", "-1"], "--from-position: expected a number of at least 0, found -1"),
-    (["--standard-errors"], "--standard-errors: expected with --save"), (["--unit", "line"], "--unit"),
+    (["--standard-errors"], "--standard-errors: requires --save"), (["--unit", "line"], "--unit"),
   ]) func mistakes(_ flags: [String], _ message: String) throws {
     let outcome = try Program("grad-aggregate").run(flags, input: try DemoRun.gradients.get())
     #expect(outcome.failed(64, saying: message), "\(outcome.errors)")

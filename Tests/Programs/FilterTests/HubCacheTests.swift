@@ -55,7 +55,7 @@ import Testing
   @Test func anotherRevisionIsNamed() throws {
     try makeCache(revision: "v1")
     let outcome = try find("own/tiny", "HF_HOME='~/hf'")
-    #expect(outcome.errors.contains("as its revision v1 alone: give the folder \(home.path)/"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("only in its revision v1: use the folder \(home.path)/"), "\(outcome.errors)")
   }
 
   /// As huggingface_hub's validate_repo_id.

@@ -59,7 +59,7 @@ import Testing
     #expect(lines.map(\.place) == ["mlp_out.1", "mlp_out.2", "mlp_out.2", "mlp_out.1", "mlp_out.2"])
     #expect(lines.map(\.feature) == [5, 0, 3, nil, nil])
     #expect(lines[3].features == 1 && lines[3].correlation == nil && lines[4].features == 2)
-    #expect(outcome.errors.contains("ablations, ") && outcome.errors.contains(" nats a token"))
+    #expect(outcome.errors.contains("ablations, ") && outcome.errors.contains(" nats per token"))
   }
 
   /// What fires has effects, which the attributions foresee; what does not has none.
@@ -263,7 +263,7 @@ import Testing
         .failed(64, saying: "2:128: expected a dimension of the activation, from 0 to 127"))
     #expect(
       try run(DemoRun.modelFlag + ["--features", "2:1", "--keep-decoder-norms"], input)
-        .failed(64, saying: "--keep-decoder-norms: expected with --sae"))
+        .failed(64, saying: "--keep-decoder-norms: requires --sae"))
     #expect(try run(DemoRun.modelFlag + ["--features", "2:1"], try DemoRun.tokens.get()).status == 65)
   }
 }

@@ -109,13 +109,13 @@ import Testing
   @Test func refusals() throws {
     let activations = try DemoRun.activations.get()
     let alone = try Program("act-grad").run(DemoRun.modelFlag + ["--mode", "both"], input: activations)
-    #expect(alone.failed(64, saying: "--mode: expected with --sums"), "\(alone.errors)")
+    #expect(alone.failed(64, saying: "--mode: requires --sums"), "\(alone.errors)")
     let negative = try Program("act-grad").run(
       DemoRun.modelFlag + ["--sums", "--from-position", "-1"], input: activations)
     #expect(negative.failed(64, saying: "--from-position: expected a number of at least 0"), "\(negative.errors)")
     let embedded = try Program("sae-grad").run(
       DemoRun.modelFlag + Self.autoencoders + ["--sums", "--embed-basis"], input: activations)
-    #expect(embedded.failed(64, saying: "--embed-basis: expected without --sums"), "\(embedded.errors)")
+    #expect(embedded.failed(64, saying: "--embed-basis: cannot be combined with --sums"), "\(embedded.errors)")
     // Nothing that looks whole is written of sums of nothing.
     let late = try Program("act-grad").run(
       DemoRun.modelFlag + ["--sums", "--from-position", "1000", "--quiet"], input: activations)

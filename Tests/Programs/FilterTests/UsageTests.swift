@@ -43,10 +43,10 @@ import Testing
     ("grad-report --top 0 a.ts", "--top: expected 1 to 10000, found 0"),
     (
       "grad-report --sort attribution a.ts",
-      "--sort: expected gradient, attribution or activation, and of it mean or mean_abs, such as attribution.mean_abs, "
+      "--sort: expected gradient, attribution or activation, followed by .mean or .mean_abs, such as attribution.mean_abs, "
         + "found 'attribution'"
     ),
-    ("grad-report --figures firing a.ts", "--figures: expected gradient, attribution or activation, and of it mean or"),
+    ("grad-report --figures firing a.ts", "--figures: expected gradient, attribution or activation, followed by"),
     ("grad-report --contexts -", "--contexts: expected a file, as standard input is read for the averages"),
     (
       "grad-report --neuronpedia 'javascript:alert(1)' a.ts",
@@ -83,7 +83,7 @@ import Testing
     ("sae-grad --sae s", "--model: expected a value, found none; it has no default"),
     ("sae-grad --model m", "--sae: expected a value, found none; it has no default"),
     ("sae-grad --list-saes d --model m", "--model: cannot be combined with --list-saes, which only lists autoencoders"),
-    ("sae-grad --model m --sae s --json", "--json: expected with --list-saes"),
+    ("sae-grad --model m --sae s --json", "--json: requires --list-saes"),
     ("grad-aggregate --partial --save x", "--save: cannot be combined with --partial, which computes no averages"),
     ("qwen-capture --model m --split no-layer.ts", "--split: expected {layer} in the path, found 'no-layer.ts'"),
     ("qwen-capture --model m 'a\nb\u{1b}[31m'", "expected no further argument, found 'a\\nb\\u{1b}[31m'"),

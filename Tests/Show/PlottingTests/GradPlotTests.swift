@@ -136,7 +136,7 @@ import Testing
       outcome.failed(
         65,
         saying: "grad-plot: expected features or activations, found activations of - and features of "
-          + "\(array): take one after the other; --unit says what arrays hold"))
+          + "\(array): show one at a time; --unit says what arrays hold"))
     #expect(!FileManager.default.fileExists(atPath: folder.file("plots")))
     // One of the two is no trouble.
     let one = try program.run(["--output", folder.file("plots"), "--layers", "0", "-", array], input: stream())

@@ -62,7 +62,7 @@ import Testing
       "\($0)".contains("mlp_out.3: expected features from 0 to 16 as of the averages, found 17")
     }
     #expect { try lines.check(against: [Place(.mlpOut, 4): 18]) } throws: {
-      "\($0)".contains("contexts of mlp_out.3: expected places that there are averages of, mlp_out.4")
+      "\($0)".contains("contexts of mlp_out.3: expected contexts of places that have averages, mlp_out.4")
     }
     try "\(Self.line)\n{\"place\":".write(to: folder.url("b"), atomically: false, encoding: .utf8)
     #expect { try lines.read(InputFile(path: folder.file("b"))) } throws: { "\($0)".contains("b: line 2: not JSON") }

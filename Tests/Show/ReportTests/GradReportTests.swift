@@ -75,7 +75,7 @@ import Testing
     let cases: [([String], Int32, String)] = [
       (
         ["--contexts", other], 65,
-        "--contexts: contexts of mlp_out.9: expected places that there are averages of, mlp_out.0,"
+        "--contexts: contexts of mlp_out.9: expected contexts of places that have averages, mlp_out.0,"
       ),
       (
         ["--contexts", large], 65,

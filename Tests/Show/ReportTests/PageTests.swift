@@ -174,7 +174,7 @@ import Testing
     #expect(page.contains("<td>0.95</td><td>14 of 20</td><td>60</td>") && !page.contains("<strong>"))
     let unreliable = try self.page(places(reliability: Reliability(correlation: 0.1, overlap: 3, units: 60)))
     #expect(unreliable.contains("<strong>Little is known of the ranking of mlp_out.0,mlp_out.5.</strong>"))
-    #expect(try self.page(places()).contains("How reliable the ranking is, is not known."))
+    #expect(try self.page(places()).contains("The reliability of the ranking is not known."))
   }
 
   @Test func saysWhatTheRunWas() throws {
@@ -190,8 +190,8 @@ import Testing
       "<title>What matters to the loss of some-model</title>", "<dt>Model</dt><dd><code>hub/some-model</code></dd>",
       "52 samples of <code>wiki.raw</code>, in the text's order, at most 128 tokens of each; recorded at 1 position in 4; "
         + "positions before 1 left out.", "<li>mlp_out.0: <code>saes/ae.pt</code>, dictionary_learning</li>",
-      "Of the loss summed over predictions, in nats, each position alike",
-      "Over documents, which are taken as independent.",
+      "Of the loss summed over predictions, in nats, every position counts equally",
+      "Over documents, which are treated as independent.",
       "<pre>wt-tokenize a\nqwen-capture b</pre>",
     ] { #expect(page.contains(words), "\(words)") }
   }

@@ -109,8 +109,8 @@ extension TemporaryFolder {
       var collection = AverageCollection()
       for path in [one, same] { try collection.read(path) }
       let expected =
-        "\(other): averages of another model: \(key): expected 1 (a) as before, found 2 (b): take one model after the "
-        + "other"
+        "\(other): averages of another model: \(key): expected 1 (a) as before, found 2 (b): show one model at a "
+        + "time"
       #expect(throws: Failure(.malformed, expected)) { try collection.read(other) }
     }
   }
@@ -134,8 +134,8 @@ extension TemporaryFolder {
     for path in [stream, array] { try collection.read(path) }
     let failure = Failure(
       .malformed,
-      "expected features or activations, found activations of \(stream) and features of \(array): take one after the "
-        + "other; --unit says what arrays hold")
+      "expected features or activations, found activations of \(stream) and features of \(array): show one at a "
+        + "time; --unit says what arrays hold")
     #expect(throws: failure) { try collection.sorted() }
     var defaults = AverageCollection.Defaults()
     defaults.unit = .feature

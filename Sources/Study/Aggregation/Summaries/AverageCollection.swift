@@ -136,7 +136,7 @@ public struct AverageCollection {
       throw Failure(
         .malformed,
         "\(file): averages of another model: \(key): expected \(expected) (\(provenance["model"] ?? "unnamed")) as "
-          + "before, found \(found) (\(segment.provenance["model"] ?? "unnamed")): take one model after the other")
+          + "before, found \(found) (\(segment.provenance["model"] ?? "unnamed")): show one model at a time")
     }
   }
 
@@ -206,7 +206,7 @@ public struct AverageCollection {
     let found = [first, other].map { "\($0.unit.rawValue)s of \(averages[$0]!.origin)" }
     throw Failure(
       .malformed,
-      "expected features or activations, found \(found[0]) and \(found[1]): take one after the other; --unit says what "
+      "expected features or activations, found \(found[0]) and \(found[1]): show one at a time; --unit says what "
         + "arrays hold")
   }
 }

@@ -19,7 +19,7 @@ public struct RankingKey: Sendable, CustomStringConvertible {
     else {
       throw Failure(
         .usage,
-        "expected gradient, attribution or activation, and of it mean or mean_abs, such as attribution.mean_abs, found "
+        "expected gradient, attribution or activation, followed by .mean or .mean_abs, such as attribution.mean_abs, found "
           + "'\(text)'")
     }
     self.init(quantity, mode)

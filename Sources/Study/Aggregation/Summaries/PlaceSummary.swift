@@ -39,11 +39,11 @@ public enum PlaceSummary {
     var text = "  Largest \(name) = \(number(largest)) ± \(number(error)) at \(index)"
     guard let reliability = certainty.reliability else { return text }
     text +=
-      "; halves of \(certainty.units) \(unit.rawValue)s: \(reliability.overlap) of the top \(Reliability.overlapOf) the "
-      + "same, reliability \(decimal(reliability.ofAll, 2))"
+      "; between two halves of the \(certainty.units) \(unit.rawValue)s, \(reliability.overlap) of the top "
+      + "\(Reliability.overlapOf) are the same; reliability \(decimal(reliability.ofAll, 2))"
     let wanted = reliability.unitsForNineTenths
     if reliability.ofAll < 0.9, wanted.isFinite {
-      text += ", 0.90 takes about \(decimal(wanted.rounded(.up), 0)) \(unit.rawValue)s"
+      text += " (0.90 would take about \(decimal(wanted.rounded(.up), 0)) \(unit.rawValue)s)"
     }
     return text
   }

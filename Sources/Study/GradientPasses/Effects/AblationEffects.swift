@@ -16,7 +16,7 @@ public struct AblatedFeature: Sendable {
   }
 }
 
-/// What the loss makes of a feature's ablation, in nats a prediction, over samples that have predictions.
+/// What the loss makes of a feature's ablation, in nats per prediction, over samples that have predictions.
 public struct FeatureEffect: Sendable {
   /// The loss with the ablation less that without.
   public fileprivate(set) var effect = SampleMean()
