@@ -92,7 +92,7 @@ public struct ComputeOptions: ParsableArguments {
   public func makeOperations(_ messages: MessageOptions) throws -> any TensorOperations {
     try beginTrace()
     let (operations, reason) = try chosenOperations()
-    let words = operations.description + (reason.map { " (not on a GPU: \($0))" } ?? "")
+    let words = operations.description + (reason.map { " (no GPU: \($0))" } ?? "")
     if !messages.quiet { complain("device: \(words)") }
     FactWriter.write(.device(printable(words)))
     return operations

@@ -189,7 +189,7 @@ struct GPUTests {
       (["STAND_IN_FAIL": "cublasGemmEx:1:15"], "cublasGemmEx: status 15"), (Self.exclusive, "exclusive process"),
     ] {
       let line = try device(settings)
-      #expect(line.hasPrefix("act-grad: device: cpu, threads: 1 (not on a GPU: ") && line.contains(words), "\(line)")
+      #expect(line.hasPrefix("act-grad: device: cpu, threads: 1 (no GPU: ") && line.contains(words), "\(line)")
     }
     let folder = try TemporaryFolder()
     try Data("no driver".utf8).write(to: folder.url("libcuda.so.1"))
