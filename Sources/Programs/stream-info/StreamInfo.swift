@@ -39,7 +39,7 @@ struct StreamInfo: Filter {
 
   @OptionGroup var messages: MessageOptions
 
-  @Argument(help: "Streams to read; standard input where none is given.", completion: .file())
+  @Argument(help: "Streams. Without any, standard input is read.", completion: .file())
   var files: [String] = []
 
   func filter() throws {

@@ -136,19 +136,19 @@ private func cell(_ value: Double, _ kind: FeatureTable.Column.Kind) -> String {
   }
 }
 
-/// The line, broken where its parts end so that none is wider than `width` if that can be; what follows is indented.
+/// The line in pieces that are at most `width` wide if `separator` allows it; those behind the first are indented.
 private func wrapped(_ line: String, _ width: Int, at separator: String = "  ") -> [String] {
-  guard line.count > width else { return [line] }
   let indentation = String(line.prefix { $0 == " " })
   var lines: [String] = []
-  for part in line.dropFirst(indentation.count).split(separator: separator) {
-    if let last = lines.last, last.count + separator.count + part.count <= width {
-      lines[lines.count - 1] = last + separator + part
-    } else {
-      lines.append(lines.isEmpty ? indentation + part : "\(indentation)  \(part)")
-    }
+  var rest = line
+  while rest.count > width {
+    let start = rest.index(rest.startIndex, offsetBy: indentation.count + (lines.isEmpty ? 0 : 2))
+    let fits = rest.index(rest.startIndex, offsetBy: width)
+    guard let gap = rest[start...].ranges(of: separator).last(where: { $0.lowerBound <= fits }) else { break }
+    lines.append(String(rest[..<gap.lowerBound].reversed().drop { $0 == " " }.reversed()))
+    rest = "\(indentation)  \(rest[gap.upperBound...].drop { $0 == " " })"
   }
-  return lines
+  return lines + [rest]
 }
 
 extension Range<Int> {
