@@ -142,7 +142,7 @@ struct GradContexts: Filter {
     let found = try search.finish()
     try tellOfEmpty(found.filter { $0.contexts.isEmpty }.map(\.feature), of: found.count)
     let lines = try write(found, source, tokenizer, to: output)
-    progress.finish(", \(lines) contexts of \(found.count) features")
+    progress.finish(", \(lines) contexts of \(found.count) feature\(found.count == 1 ? "" : "s")")
   }
 
   private func check(_ tokenizer: Tokenizer?, for segment: Segment) throws {

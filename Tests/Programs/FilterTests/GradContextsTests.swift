@@ -91,7 +91,7 @@ import Testing
     let feature = try feature()
     let outcome = try run(["--features", feature, "--contexts", "1", "--window", "2", "--quantiles", "1"])
     let lines = outcome.text.split(separator: "\n")
-    #expect(lines.count == 3 && outcome.errors.contains(", 3 contexts of 1 features"), "\(outcome.errors)")
+    #expect(lines.count == 3 && outcome.errors.contains(", 3 contexts of 1 feature"), "\(outcome.errors)")
     let members = [
       "place", "feature", "rank", "by", "sample", "position", "token", "before", "after", "activation", "gradient",
       "attribution", "activations_before", "activations_after",
