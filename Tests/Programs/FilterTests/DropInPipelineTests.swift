@@ -183,7 +183,7 @@ import Testing
     let outcome = try analyse(.feature, ["--layers", "0-3", "--sae", pattern, "--save_outputs"])
     expect(outcome, 66)
     #expect(outcome.errors.contains("layer 1: skipped: no autoencoder: \(folder.file("saes/mlp_out_layer_1"))"))
-    #expect(outcome.errors.hasSuffix("their autoencoders are missing: layers 1-2\n"), "\(outcome.errors)")
+    #expect(outcome.errors.hasSuffix("their autoencoders are missing: 1-2\n"), "\(outcome.errors)")
     #expect(outcome.text.split(separator: "\n").count == 2)
     #expect(try names(try results()[0]) == Self.files(.feature, "mean_abs", layers: [0, 3]))
 
