@@ -12,7 +12,7 @@ extension Analysis {
       throw Failure(.usage, "--work-dir: expected a folder that all machines of the cluster share, found none")
     }
     guard survey.missing.isEmpty else {
-      throw Failure(.cannotOpen, "autoencoders are missing: --layers names the layers that have one")
+      throw Failure(.cannotOpen, "autoencoders are missing: use --layers to choose layers that have one")
     }
     if !options.printsScript { try checkOutputFolder(options.outputFolder) }
     let work = options.printsScript && !isFolder(path) ? nil : try WorkFolder(path)
