@@ -41,6 +41,14 @@ struct GradReport: Filter {
 
   @Option(
     help: ArgumentHelp(
+      """
+      What sae-effect wrote of features: their true effects on the loss stand beside the predicted ones, and those that \
+      the prediction misses are marked.
+      """, valueName: "file"), completion: .file())
+  var effects: String?
+
+  @Option(
+    help: ArgumentHelp(
       "What features are called: lines such as 3:17, a tab and the words.", valueName: "tsv"), completion: .file())
   var labels: String?
 
@@ -63,7 +71,7 @@ struct GradReport: Filter {
     transform: { try $0.split(separator: ",").map { try RankingKey(String($0)) } })
   var figures = [RankingKey]()
 
-  @Option(help: "So many of each place are listed, besides what has contexts.")
+  @Option(help: "So many of each place are listed, besides what has contexts or effects.")
   var top = 200
 
   @Option(help: ArgumentHelp("What stands above the page. (default: the model's name)", valueName: "words"))
@@ -95,7 +103,8 @@ struct GradReport: Filter {
 
     let collection = try input.read()
     let all = try collection.sorted()
-    let places = try PlaceColumns.byPlace(input.chosen(from: collection))
+    var places = try PlaceColumns.byPlace(input.chosen(from: collection))
+    if let effects { try places.add(effects: effects) }
     var found = ContextLines()
     for file in contextFiles { try found.read(file) }
     let sizes = Dictionary(all.map { ($0.place, $0.values.count) }) { first, _ in first }
