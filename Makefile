@@ -221,6 +221,7 @@ lint:
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests scripts/manual.swift
 	@if command -v shellcheck > /dev/null; then shellcheck --external-sources --source-path=SCRIPTDIR $(SCRIPTS); \
 	else echo "shellcheck is not installed: the scripts are not checked"; fi
+	Tests/Mutation/run --check
 
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests scripts/manual.swift

@@ -31,19 +31,20 @@ extension CUDAOperations {
       let w = head.selecting(rows: first..<first + words)
       // z(N,words) = x(N,D) · W(words,D)ᵀ
       if let parts {
-        multiply(parts, w.transposed, accumulate: false, into: logits, distance: words)
+        multiply(parts, w.transposed, by: .logits, accumulate: false, into: logits, distance: words)
       } else {
         device.multiply(N, words, D, x.operand, w.transposed.operand, into: logits, distance: words)
       }
       device.run(
         "cross_entropy_tile", rows: N, .address(logits), .address(largest), .address(sums), .address(targetLogits),
         .address(targetSlopes), .address(shares?.high ?? 0), .address(shares?.low ?? 0), .address(dx?.device ?? 0),
-        .address(prominent), .address(targetList), .address(w.device), .float(head.unit), .int(head.leadingDimension),
-        .int(words), .int(first), .int(D), .float(softCap ?? 0))
+        .address(prominent), .address(targetList), w.weights[0], w.weights[1], w.weights[2],
+        .int(head.leadingDimension), .int(words), .int(first), .int(D), .float(softCap ?? 0))
       guard let dx else { continue }
       // dx(N,D) += e^(z − largest)(N,words) · W(words,D)
       if let shares {
-        multiply(shares.narrowed(to: words), w, accumulate: first > 0, into: dx.device, distance: D)
+        multiply(
+          shares.narrowed(to: words), w, by: .shares, accumulate: first > 0, into: dx.device, distance: D)
       } else {
         device.multiply(
           N, D, words, CuBLAS.Operand(address: logits, distance: words), w.operand, accumulate: first > 0,
@@ -53,7 +54,7 @@ extension CUDAOperations {
     device.run(
       "cross_entropy_end", rows: N, .address(losses), .address(dx?.device ?? 0), .address(prominent),
       .address(largest), .address(sums), .address(targetLogits), .address(targetSlopes), .address(targetList),
-      .address(head.device), .float(head.unit), .int(head.leadingDimension), .int(D))
+      head.weights[0], head.weights[1], head.weights[2], .int(head.leadingDimension), .int(D))
     return values(Double.self, count: N, at: losses)
   }
 }
@@ -82,7 +83,7 @@ let crossEntropyKernels = #"""
   extern "C" __global__ void cross_entropy_tile(
       float *logits, float *largest, double *sums, float *targetLogits, float *targetSlopes, unsigned short *high,
       unsigned short *low, float *weighted, double *prominent, const int *targets, const void *W, float unit,
-      int distance, int words, int firstWord, int D, float cap) {
+      long long lowDistance, int distance, int words, int firstWord, int D, float cap) {
     __shared__ int foundWords[MOST_PROMINENT];
     __shared__ float foundShares[MOST_PROMINENT];
     float *z = logits + (long long)blockIdx.x * words;
@@ -147,7 +148,7 @@ let crossEntropyKernels = #"""
       long long at = (long long)blockIdx.x * D + i;
       double added = firstWord > 0 ? prominent[at] * shrink : 0;
       for (int f = 0; f < found; f++)
-        added += (double)foundShares[f] * weight_at(W, (long long)foundWords[f] * distance + i, unit);
+        added += (double)foundShares[f] * weight_at(W, (long long)foundWords[f] * distance + i, unit, lowDistance);
       prominent[at] = added;
       if (firstWord > 0 && shrink != 1) weighted[at] *= shrink;
     }
@@ -158,8 +159,8 @@ let crossEntropyKernels = #"""
   /// target both are 0. One block a row.
   extern "C" __global__ void cross_entropy_end(
       double *losses, float *dx, const double *prominent, const float *largest, const double *sums,
-      const float *targetLogits, const float *targetSlopes, const int *targets, const void *W, float unit, int distance,
-      int D) {
+      const float *targetLogits, const float *targetSlopes, const int *targets, const void *W, float unit,
+      long long lowDistance, int distance, int D) {
     int row = blockIdx.x, target = targets[row];
     double others = sums[row], own = target < 0 ? 0 : exp((double)targetLogits[row] - largest[row]), sum = others + own;
     if (threadIdx.x == 0)
@@ -172,7 +173,7 @@ let crossEntropyKernels = #"""
       dx[at] = target < 0 ? 0
                           : (float)((dx[at] + prominent[at]) / sum
                                     - targetSlopes[row] * (others / sum)
-                                        * weight_at(W, (long long)target * distance + i, unit));
+                                        * weight_at(W, (long long)target * distance + i, unit, lowDistance));
     }
   }
   """#

@@ -135,8 +135,13 @@ let elementwiseKernels = #"""
     *low = narrowed_half((x - widened_half(*high)) * 2048.0f);
   }
 
-  /// An element of a matrix of Float or, where `unit` is not 0, of halves that come to `unit` times what they say.
-  __device__ float weight_at(const void *W, long long i, float unit) {
-    return unit == 0 ? ((const float *)W)[i] : unit * widened_half(((const unsigned short *)W)[i]);
+  /// An element of a matrix of Float or, where `unit` is not 0, of halves that come to `unit` times what they say. Their
+  /// low parts, where there are any, lie `lowDistance` elements behind them.
+  __device__ float weight_at(const void *W, long long i, float unit, long long lowDistance) {
+    if (unit == 0) return ((const float *)W)[i];
+    const unsigned short *halves = (const unsigned short *)W;
+    float value = widened_half(halves[i]);
+    if (lowDistance > 0) value += widened_half(halves[i + lowDistance]) / 2048.0f;
+    return unit * value;
   }
   """#

@@ -3,8 +3,8 @@ import TensorOperations
 extension CUDAOperations {
   /// By rows, whatever the order in host memory: `decode` reads all of an active feature's line.
   public func makeDecoder(_ host: Matrix) -> Matrix {
-    guard host.isColumnMajor else { return makeMatrix(host) }
-    let columns = makeMatrix(host)
+    guard host.isColumnMajor else { return makeFloats(host) }
+    let columns = makeFloats(host)
     let rows = makeTensor(rows: host.rows, columns: host.columns)
     device.run(
       "transpose", blocks: ((host.rows + 31) / 32, (host.columns + 31) / 32), threads: Device.blockSize,
@@ -82,8 +82,9 @@ extension CUDAOperations {
     precondition(vector.count == matrix.columns)
     let result = scratch("double result", bytes: matrix.rows * MemoryLayout<Double>.stride)
     device.run(
-      "matrix_vector", rows: matrix.rows, .address(result), .address(matrix.device), .long(matrix.strides.row),
-      .long(matrix.strides.column), .address(numbers("double vector", vector)), .int(matrix.columns))
+      "matrix_vector", rows: matrix.rows, .address(result), matrix.weights[0], matrix.weights[1], matrix.weights[2],
+      .long(matrix.strides.row), .long(matrix.strides.column), .address(numbers("double vector", vector)),
+      .int(matrix.columns))
     return values(Double.self, count: matrix.rows, at: result)
   }
 
@@ -123,12 +124,17 @@ extension CUDAOperations {
     precondition(x.columns == matrix.rows)
     let tile = heldColumns(of: matrix.columns, rows: x.rows)
     let products = scratch("products", bytes: x.rows * tile * MemoryLayout<Float>.stride)
+    let parts = matrix.isHalf ? split(x) : nil
     for first in stride(from: 0, to: matrix.columns, by: tile) {
-      let columns = min(tile, matrix.columns - first)
-      var part = matrix.operand
-      part.address += DevicePointer(first * matrix.strides.column * MemoryLayout<Float>.stride)
-      device.multiply(x.rows, columns, matrix.rows, x.operand, part, into: products, distance: columns)
-      body(first..<first + columns, products)
+      let columns = first..<min(first + tile, matrix.columns)
+      let part = matrix.selecting(columns: columns)
+      if let parts {
+        multiply(parts, part, accumulate: false, into: products, distance: columns.count)
+      } else {
+        device.multiply(
+          x.rows, columns.count, matrix.rows, x.operand, part.operand, into: products, distance: columns.count)
+      }
+      body(columns, products)
     }
   }
 
@@ -309,11 +315,11 @@ let sparseFeatureKernels = #"""
 
   /// result[row] = Σ_c M[row,c]·v[c] in double. One block a row.
   extern "C" __global__ void matrix_vector(
-      double *result, const float *matrix, long long rowStride, long long columnStride, const double *vector,
-      int columns) {
+      double *result, const void *matrix, float unit, long long lowDistance, long long rowStride, long long columnStride,
+      const double *vector, int columns) {
     double sum = 0;
     for (int c = threadIdx.x; c < columns; c += blockDim.x)
-      sum += matrix[blockIdx.x * rowStride + c * columnStride] * vector[c];
+      sum += weight_at(matrix, blockIdx.x * rowStride + c * columnStride, unit, lowDistance) * vector[c];
     sum = block_sum(sum);
     if (threadIdx.x == 0) result[blockIdx.x] = sum;
   }

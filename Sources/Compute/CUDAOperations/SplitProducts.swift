@@ -1,7 +1,7 @@
 import Glibc
 import TensorOperations
 
-/// Products as exact as those of Float, by tensor cores, of rows of Float with matrices that half precision holds.
+/// Products as exact as those of Float, by tensor cores, of rows of Float with matrices.
 ///
 /// Half precision (binary16) has 11 bits, and tensor cores add up exact products of such numbers in Float. Scaled by a
 /// power of two, a row's number is high + low / 2¹¹ with two of them, which makes 22 bits:
@@ -9,22 +9,39 @@ import TensorOperations
 ///     x · W = low · W / 2¹¹ + Σ over pieces of the inner dimension of high[piece] · W[piece]
 ///
 /// bf16 has 8 bits, so that the weights of most checkpoints are exact in halves, but for those below 2⁻³² of a matrix's
-/// largest. Tensor cores do not round a sum but cut it off, on Hopper after every 16 products, which shrinks a sum of 1,024
-/// by 1e-6 of it. cuBLAS adds a product to what is there rounded to nearest, so the inner dimension is cut into pieces:
-/// with 512 in each the error is that of a product in Float, 6e-7 (docs/cuda.md has the measurements).
+/// largest. A matrix of Float is split as rows are, and its own low part comes as one product more; that of both low
+/// parts, 2⁻²² of the whole, is left out.
+///
+/// Tensor cores do not round a sum but cut it off, on Hopper after every 16 products, which shrinks it. cuBLAS adds a
+/// product to what is there, rounded to nearest. So the inner dimension is cut into pieces, and the scale of each makes up
+/// for what it shrinks by. With 512 products in each the error is that of a product in Float, 3e-7 (docs/cuda.md).
 ///
 /// Fasi, Higham, Lopez, Mary and Mikaitis, Matrix Multiplication in Multiword Arithmetic, SIAM J. Sci. Comput. 2023; Fasi,
 /// Higham, Mikaitis and Pranesh, Numerical behavior of NVIDIA tensor cores, PeerJ Comput. Sci. 2021.
 extension CUDAOperations {
-  /// Products of the larger parts that are added up by the tensor cores before they are added to the rest in Float.
-  static let mostInner = 512
-  /// What pieces are a multiple of, but for the last: cuBLAS's fast kernels want it.
-  private static let pieceUnit = 64
   /// The exponent of what the largest magnitude is scaled to: the largest half is 65,504, below 2^16.
   private static let largestExponent = 14
 
-  /// A matrix in bf16 or f16 as scaled halves on the device.
+  /// A matrix as scaled halves on the device, one of Float in two parts.
   func makeHalves(_ host: Matrix) -> Matrix {
+    host.type == .f32 ? makeTwoParts(host) : makeExactHalves(host)
+  }
+
+  private func makeTwoParts(_ host: Matrix) -> Matrix {
+    let floats = makeFloats(host)
+    let count = host.bytes.count / MemoryLayout<Float>.stride
+    let (largest, lowDistance) = (largestMagnitude(count, floats.device), Self.paddedHalves(count))
+    let memory = DeviceMemory(device, bytes: 2 * lowDistance)
+    let unit = scratch("unit of halves", bytes: MemoryLayout<Float>.stride)
+    device.run(
+      "split_halves", elements: count, .address(memory.address), .address(memory.address + DevicePointer(lowDistance)),
+      .address(unit), .address(floats.device), .address(largest), .long(count))
+    let owner = ScaledHalves(
+      memory: memory, unit: values(Float.self, count: 1, at: unit)[0], lowDistance: lowDistance)
+    return host.onDevice(type: .f16, address: memory.address, owner: owner)
+  }
+
+  private func makeExactHalves(_ host: Matrix) -> Matrix {
     let bytes = host.bytes
     let count = bytes.count / host.type.size
     let memory = DeviceMemory(device, bytes: bytes.count)
@@ -38,18 +55,13 @@ extension CUDAOperations {
     device.run(
       "scale_halves", elements: count, .address(memory.address), isBFloat, .float(scalbnf(1, Int32(exponent))),
       .long(count))
-    return Matrix(
-      rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor,
-      leadingDimension: host.leadingDimension, type: .f16,
-      address: UnsafeRawPointer(bitPattern: UInt(memory.address))!,
-      owner: ScaledHalves(memory: memory, unit: scalbnf(1, Int32(-exponent))))
+    let owner = ScaledHalves(memory: memory, unit: scalbnf(1, Int32(-exponent)), lowDistance: 0)
+    return host.onDevice(type: .f16, address: memory.address, owner: owner)
   }
 
   /// Splits rows of any size into parts that come to x · 2^e, e such that the largest magnitude nears that of halves.
   func split(_ x: Tensor) -> SplitRows {
-    let largest = clearedMagnitude()
-    let blocks = min((x.count + Device.blockSize - 1) / Device.blockSize, 1024)
-    device.run("largest_magnitude", rows: blocks, .address(largest), .address(x.device), .long(x.count))
+    let largest = largestMagnitude(x.count, x.device)
     let (high, low) = halves("halves", x.count)
     let unit = scratch("unit of halves", bytes: MemoryLayout<Float>.stride)
     device.run(
@@ -66,9 +78,19 @@ extension CUDAOperations {
 
   /// Both parts begin where cuBLAS's fast kernels can read them.
   private func halves(_ purpose: String, _ count: Int) -> (high: DevicePointer, low: DevicePointer) {
-    let bytes = (count * MemoryLayout<UInt16>.stride + 255) / 256 * 256
+    let bytes = Self.paddedHalves(count)
     let high = scratch(purpose, bytes: 2 * bytes)
     return (high, high + DevicePointer(bytes))
+  }
+
+  private static func paddedHalves(_ count: Int) -> Int { (count * MemoryLayout<UInt16>.stride + 255) / 256 * 256 }
+
+  /// Where the largest finite magnitude of these numbers is going to be.
+  private func largestMagnitude(_ count: Int, _ x: DevicePointer) -> DevicePointer {
+    let largest = clearedMagnitude()
+    let blocks = min((count + Device.blockSize - 1) / Device.blockSize, 1024)
+    device.run("largest_magnitude", rows: blocks, .address(largest), .address(x), .long(count))
+    return largest
   }
 
   private func clearedMagnitude() -> DevicePointer {
@@ -79,31 +101,64 @@ extension CUDAOperations {
 
   /// y(N,out) = x(N,in) · M(in,out), or y += where `accumulate`; the smaller parts first.
   func multiply(
-    _ x: SplitRows, _ matrix: Matrix, accumulate: Bool, into y: DevicePointer, distance: Int
+    _ x: SplitRows, _ matrix: Matrix, by sums: SumPieces = .usual, accumulate: Bool, into y: DevicePointer,
+    distance: Int
   ) {
-    let alpha = scratch("scales of a product", bytes: 2 * MemoryLayout<Float>.stride)
-    device.run("scales_of_product", elements: 1, .address(alpha), .address(x.unit), .float(matrix.unit), .long(1))
-    let alphaOfLow = alpha + DevicePointer(MemoryLayout<Float>.stride)
+    let pieces = sums.pieces(of: x.columns)
+    let scale = scratch("scales of a product", bytes: 2 * MemoryLayout<Float>.stride)
+    device.run(
+      "scales_of_product", elements: 1, .address(scale), .address(x.unit), .float(matrix.unit),
+      .float(sums.scale(of: pieces)),
+      .long(1))
+    let scaleOfLow = scale + DevicePointer(MemoryLayout<Float>.stride)
     let one = constants.one
-    func add(_ part: DevicePointer, _ inner: Range<Int>, _ alpha: DevicePointer, accumulate: Bool) {
+    func add(
+      _ part: DevicePointer, _ inner: Range<Int>, _ alpha: DevicePointer, ofLow: Bool = false, accumulate: Bool
+    ) {
       let halves = MemoryLayout<UInt16>.stride
       device.multiplyHalves(
         x.rows, matrix.columns, inner.count,
         CuBLAS.Operand(address: part + DevicePointer(inner.lowerBound * halves), distance: x.columns),
         CuBLAS.Operand(
-          address: matrix.device + DevicePointer(inner.lowerBound * matrix.strides.row * halves),
+          address: matrix.device
+            + DevicePointer(inner.lowerBound * matrix.strides.row * halves + (ofLow ? matrix.lowDistance : 0)),
           distance: matrix.leadingDimension, isTransposed: matrix.isColumnMajor),
         alpha: alpha, accumulate: accumulate, one: one, into: y, distance: distance)
     }
-    add(x.low, 0..<x.columns, alphaOfLow, accumulate: accumulate)
-    for piece in Self.pieces(of: x.columns) { add(x.high, piece, alpha, accumulate: true) }
+    add(x.low, 0..<x.columns, scaleOfLow, accumulate: accumulate)
+    if matrix.lowDistance > 0 { add(x.high, 0..<x.columns, scaleOfLow, ofLow: true, accumulate: true) }
+    for piece in pieces { add(x.high, piece, scale, accumulate: true) }
+  }
+}
+
+/// How long sums of products of the larger parts are that tensor cores take.
+struct SumPieces {
+  /// Products in a piece, at most.
+  let most: Int
+  /// What a sum shrinks by, of it and for each product.
+  let shrinkage: Float
+
+  static let usual = SumPieces(most: 512, shrinkage: 0x1p-30)
+  /// Errors of logits count for less than those of the rest.
+  static let logits = SumPieces(most: 1024, shrinkage: 0x1p-30)
+  /// Shares of a softmax with their words' weights. What these have in common adds up with one sign, which shrinks five
+  /// times as much, and is subtracted again with the target's weights: errors of it count for more.
+  static let shares = SumPieces(most: 512, shrinkage: 0x5p-30)
+
+  /// What a piece is a multiple of, but for the last: cuBLAS's fast kernels want it.
+  private static let unit = 64
+
+  /// Of about the same size.
+  func pieces(of inner: Int) -> [Range<Int>] {
+    let count = max((inner + most - 1) / most, 1)
+    let size = ((inner + count - 1) / count + Self.unit - 1) / Self.unit * Self.unit
+    return stride(from: 0, to: inner, by: max(size, 1)).map { $0..<min($0 + size, inner) }
   }
 
-  /// Of about the same size, at most `mostInner`.
-  static func pieces(of inner: Int) -> [Range<Int>] {
-    let count = max((inner + mostInner - 1) / mostInner, 1)
-    let size = ((inner + count - 1) / count + pieceUnit - 1) / pieceUnit * pieceUnit
-    return stride(from: 0, to: inner, by: max(size, 1)).map { $0..<min($0 + size, inner) }
+  /// What makes up for the shrinking of a sum whose pieces are as much of it as they are long.
+  func scale(of pieces: [Range<Int>]) -> Float {
+    let (count, squares) = pieces.reduce((0, 0)) { ($0.0 + $1.count, $0.1 + $1.count * $1.count) }
+    return 1 + shrinkage * Float(squares) / Float(max(count, 1))
   }
 }
 
@@ -146,10 +201,12 @@ private let sharesScale: Float = 0x1p14
 private final class ScaledHalves {
   let memory: DeviceMemory
   let unit: Float
+  let lowDistance: Int
 
-  init(memory: DeviceMemory, unit: Float) {
+  init(memory: DeviceMemory, unit: Float, lowDistance: Int) {
     self.memory = memory
     self.unit = unit
+    self.lowDistance = lowDistance
   }
 }
 
@@ -157,6 +214,12 @@ extension Matrix {
   var isHalf: Bool { type == .f16 }
   /// What a half's 1 comes to; 0 for a matrix of Float.
   var unit: Float { (owner as? ScaledHalves)?.unit ?? 0 }
+  /// Bytes from a half to its low part, which comes to 1/2¹¹ of that; 0 where halves are exact.
+  var lowDistance: Int { (owner as? ScaledHalves)?.lowDistance ?? 0 }
+  /// What `weight_at` reads an element of it by.
+  var weights: [Device.Argument] {
+    [.address(device), .float(unit), .long(lowDistance / MemoryLayout<UInt16>.stride)]
+  }
 }
 
 let splitKernels = #"""
@@ -207,11 +270,13 @@ let splitKernels = #"""
     }
   }
 
-  /// What products of both parts come to.
-  extern "C" __global__ void scales_of_product(float *alpha, const float *unitOfRows, float unitOfMatrix, long long count) {
+  /// What products of high parts, times what makes up for their sums' shrinking, and those of a low part come to.
+  extern "C" __global__ void scales_of_product(
+      float *scales, const float *unitOfRows, float unitOfMatrix, float makesUp, long long count) {
     FOR_THIS_ELEMENT(i, count) {
-      alpha[0] = *unitOfRows * unitOfMatrix;
-      alpha[1] = alpha[0] / 2048.0f;
+      float unit = *unitOfRows * unitOfMatrix;
+      scales[0] = unit * makesUp;
+      scales[1] = unit / 2048.0f;
     }
   }
   """#

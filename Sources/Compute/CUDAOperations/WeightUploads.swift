@@ -1,5 +1,6 @@
 import Glibc
 import SystemIO
+import TensorFiles
 import TensorOperations
 
 /// Brings weights up part by part: threads read them, from a file that is mapped, into pinned memory while the part
@@ -55,14 +56,22 @@ extension CUDAOperations {
     MappedFile.letGo(of: host.bytes)
   }
 
-  public func makeMatrix(_ host: Matrix) -> Matrix {
-    if precision == .split, host.type != .f32 { return makeHalves(host) }
+  public func makeMatrix(_ host: Matrix) -> Matrix { precision == .split ? makeHalves(host) : makeFloats(host) }
+
+  /// A matrix as Float on the device.
+  func makeFloats(_ host: Matrix) -> Matrix {
     let count = host.bytes.count / host.type.size
     let memory = DeviceMemory(device, bytes: count * MemoryLayout<Float>.stride)
     uploadWeights(host, to: memory.address, asFloat: true)
-    return Matrix(
-      rows: host.rows, columns: host.columns, isColumnMajor: host.isColumnMajor,
-      leadingDimension: host.leadingDimension,
-      type: .f32, address: UnsafeRawPointer(bitPattern: UInt(memory.address))!, owner: memory)
+    return host.onDevice(type: .f32, address: memory.address, owner: memory)
+  }
+}
+
+extension Matrix {
+  /// A matrix of the same shape and order in a device's memory.
+  func onDevice(type: ElementType, address: DevicePointer, owner: AnyObject) -> Matrix {
+    Matrix(
+      rows: rows, columns: columns, isColumnMajor: isColumnMajor, leadingDimension: leadingDimension, type: type,
+      address: UnsafeRawPointer(bitPattern: UInt(address))!, owner: owner)
   }
 }

@@ -46,13 +46,17 @@ public struct Matrix {
       address: address, owner: owner)
   }
 
-  /// Those rows of a matrix that lies by rows.
+  /// Those rows of it.
   public func selecting(rows selected: Range<Int>) -> Matrix {
-    precondition(!isColumnMajor && selected.lowerBound >= 0 && selected.upperBound <= rows)
+    precondition(selected.lowerBound >= 0 && selected.upperBound <= rows)
     return Matrix(
-      rows: selected.count, columns: columns, isColumnMajor: false, leadingDimension: leadingDimension, type: type,
-      address: address + selected.lowerBound * leadingDimension * type.size, owner: owner)
+      rows: selected.count, columns: columns, isColumnMajor: isColumnMajor, leadingDimension: leadingDimension,
+      type: type, address: address + selected.lowerBound * (isColumnMajor ? 1 : leadingDimension) * type.size,
+      owner: owner)
   }
+
+  /// Those columns of it.
+  public func selecting(columns selected: Range<Int>) -> Matrix { transposed.selecting(rows: selected).transposed }
 
   /// From the first element to the last.
   public var bytes: UnsafeRawBufferPointer {

@@ -8,7 +8,7 @@ final class CompressionSample {
   /// Contents up to this size are compressed without a question.
   private static let smallSize = 256 << 10
   /// Small, since whoever hands the record over waits for it.
-  private static let windows = 4
+  private static let windows = 8
   private static let windowSize = 8 << 10
   /// The least that has to be saved: a quarter. A sample says up to an eighth where the whole saves a twelfth.
   private static let leastSaving = 4
@@ -30,8 +30,10 @@ final class CompressionSample {
     let total = pieces.reduce(0) { $0 + $1.count }
     if total <= Self.smallSize { return true }
     for window in 0..<Self.windows {
-      // Neither at the start nor at the end: the header and short lists of whole numbers, which compress well, are there.
-      let start = (total - Self.windowSize) * (2 * window + 1) / (2 * Self.windows)
+      // At multiples of √2, since tensors repeat themselves: where places and samples end, at simple fractions of the
+      // whole, are the gradients of last positions, which are 0.
+      let start = Int(
+        Double(total - Self.windowSize) * (2.0.squareRoot() * Double(window + 1)).truncatingRemainder(dividingBy: 1))
       copy(pieces, start..<start + Self.windowSize, to: sample.address + window * Self.windowSize)
     }
     let size = Self.windows * Self.windowSize

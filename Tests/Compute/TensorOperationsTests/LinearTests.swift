@@ -76,7 +76,7 @@ import Testing
   func weightsInHalfAreWidened(shape: (rows: Int, inputs: Int, outputs: Int), type: ElementType) throws {
     let (N, I, O) = shape
     var numbers = SeededNumbers(seed: 5)
-    let half = HalfMatrix(rows: O, columns: I, type: type, &numbers)
+    let half = StoredWeights(rows: O, columns: I, type: type, &numbers)
     for device in TestDevice.all + TestDevice.splitting {
       let ops = try device.makeOperations()
       let weight = ops.makeMatrix(half.matrix)

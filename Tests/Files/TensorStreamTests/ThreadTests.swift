@@ -100,6 +100,24 @@ import Testing
     #expect(found == records + records)
   }
 
+  /// The last position of a sample has no gradient: a row of zeros where a sample, and with the last one a place, ends.
+  @Test(arguments: [(24, 4), (24, 1), (12, 8), (30, 2), (16, 3)])
+  func gradientsAreStored(places: Int, samples: Int) throws {
+    var numbers = SeededNumbers(seed: 17)
+    let (tokens, width) = (48, 160)
+    var record = OutputRecord()
+    let gradients = (0..<places).map { _ in
+      (0..<samples).flatMap { _ in numbers.floats((tokens - 1) * width) + [Float](repeating: 0, count: width) }
+    }
+    for (layer, values) in gradients.enumerated() { record.add("grad.mlp_out.\(layer)", values) }
+    let stream = try streamBytes { writer in
+      try writer.begin(.gradients, provenance: [:])
+      try writer.write(record, batch: 0)
+      try writer.end()
+    }
+    #expect(stream.count > places * samples * tokens * width * MemoryLayout<Float>.stride)
+  }
+
   /// What is wrong with a record comes up behind all records before it, however far ahead it was found.
   @Test(arguments: [true, false])
   func errorsInOrder(_ isThreaded: Bool) throws {
