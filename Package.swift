@@ -86,7 +86,7 @@ let package = Package(
       name: "FilterSupport",
       dependencies: [
         "Aggregation", "GradientPasses", "Decoders", "SparseAutoencoders", "TensorOperations", "CUDAOperations",
-        "TensorStream", "JSON", "SystemIO", argumentParser,
+        "Tables", "TensorStream", "JSON", "SystemIO", argumentParser,
       ], path: "Sources/Programs/FilterSupport"),
     .target(
       name: "RunEngine",

@@ -92,7 +92,22 @@ extension CUDAOperations {
     ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
     show: PartSums
   ) {
-    precondition(sums.count == matrix.columns && ends.last ?? 0 == x.rows)
+    let rowsInParts = ends.last ?? 0
+    precondition(rowsInParts <= x.rows && (ends.isEmpty || sums.count == matrix.columns))
+    // Two products: how many rows a product has may decide which kernel cuBLAS takes, and so the bits.
+    if rowsInParts > 0 { addMagnitudes(x.first(rows: rowsInParts), matrix, to: sums, ends, show) }
+    guard rowsInParts < x.rows else { return }
+    let others = x.rows(rowsInParts..<x.rows)
+    forEachTile(of: others, matrix) { columns, products in
+      self.show(columns, of: products, partsEndingAt: Array(1..<others.rows + 1), areMagnitudes: false) {
+        show(ends.count + $0, $1, $2)
+      }
+    }
+  }
+
+  private func addMagnitudes(
+    _ x: Tensor, _ matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, _ ends: [Int], _ show: PartSums
+  ) {
     let added = scratch("magnitudes", bytes: matrix.columns * MemoryLayout<Double>.stride)
     forEachTile(of: x, matrix) { columns, products in
       device.run(
@@ -102,12 +117,6 @@ extension CUDAOperations {
       self.show(columns, of: products, partsEndingAt: ends, areMagnitudes: true, show)
     }
     for (index, sum) in values(Double.self, count: matrix.columns, at: added).enumerated() { sums[index] += sum }
-  }
-
-  public func showProduct(_ x: Tensor, matrix: Matrix, show: PartSums) {
-    forEachTile(of: x, matrix) { columns, products in
-      self.show(columns, of: products, partsEndingAt: Array(1..<x.rows + 1), areMagnitudes: false, show)
-    }
   }
 
   /// Gives `body` some columns and where their x · M is.

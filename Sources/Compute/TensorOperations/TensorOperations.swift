@@ -40,20 +40,20 @@ public protocol TensorOperations: PassOperations {
   /// M · v in Double, M in Float.
   func product(_ matrix: Matrix, _ vector: [Double]) -> [Double]
 
-  /// sums[j] += Σ_n |(x · M)[n,j]|, x (N,in) and M (in,out), in Double, without ever holding (N,out). Of each part of the
-  /// rows the sums are shown by themselves.
+  /// sums[j] += Σ_n |(x · M)[n,j]| over the rows that are in parts, x (N,in) and M (in,out), in Double, without ever holding
+  /// (N,out). Of each part the sums are shown by themselves, and behind the parts each further row of x · M as it is.
   ///
-  /// - Parameter ends: where the parts end, which rise to N.
+  /// - Parameters:
+  ///   - sums: [out]; not touched where there are no parts.
+  ///   - ends: where the parts end, which rise, at most to N.
   func addMagnitudes(
     ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
     show: PartSums)
-
-  /// Shows x · M, x (N,in) and M (in,out), each row a part, without ever holding (N,out).
-  func showProduct(_ x: Tensor, matrix: Matrix, show: PartSums)
 }
 
-/// What is shown of a part of a product's rows: some columns, and what the part comes to in each of them, which may be
-/// changed. Other columns may be shown on other threads at the same time, parts of the same columns one after another.
+/// What is shown of a part of a product's rows, or of a row behind the parts, which are counted on: some columns, and what
+/// it comes to in each of them, which may be changed. Other columns may be shown on other threads at the same time, parts of
+/// the same columns one after another.
 public typealias PartSums = (_ part: Int, _ columns: Range<Int>, _ sums: UnsafeMutablePointer<Double>) -> Void
 
 /// Active features of a tensor's rows where the device that found them has them.

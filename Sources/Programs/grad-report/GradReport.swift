@@ -45,6 +45,14 @@ struct GradReport: Filter {
 
   @Option(
     help: ArgumentHelp(
+      """
+      Output of sae-effect: the true effect of each ablated feature is shown beside what was predicted of it, and features \
+      that the prediction misses are marked.
+      """, valueName: "file"), completion: .file())
+  var effects: String?
+
+  @Option(
+    help: ArgumentHelp(
       "Names of features: a file with lines of a feature such as 3:17, a tab, and its name.", valueName: "tsv"),
     completion: .file())
   var labels: String?
@@ -74,7 +82,10 @@ struct GradReport: Filter {
     transform: { try $0.split(separator: ",").map { try RankingKey(String($0)) } })
   var figures = [RankingKey]()
 
-  @Option(help: "How many features to list for each place. Features that have contexts are listed in any case.")
+  @Option(
+    help: """
+      How many features to list for each place. Features that have contexts or were ablated are listed in any case.
+      """)
   var top = 200
 
   @Option(help: ArgumentHelp("Title of the page. (default: the model's name)", valueName: "words"))
@@ -106,7 +117,8 @@ struct GradReport: Filter {
 
     let collection = try input.read()
     let all = try collection.sorted()
-    let places = try PlaceColumns.byPlace(input.chosen(from: collection))
+    var places = try PlaceColumns.byPlace(input.chosen(from: collection))
+    if let effects { try places.add(effects: effects) }
     var found = ContextLines()
     for file in contextFiles { try found.read(file) }
     let sizes = Dictionary(all.map { ($0.place, $0.values.count) }) { first, _ in first }

@@ -100,7 +100,7 @@ struct GradTable: Filter {
   func filter() throws {
     let collection = try input.read()
     var places = try PlaceColumns.byPlace(input.chosen(from: collection))
-    if let effects { try add(effects, to: &places) }
+    if let effects { try places.add(effects: effects) }
     let selection = try selection(of: &places)
     let table =
       try compare.isEmpty
@@ -108,20 +108,6 @@ struct GradTable: Filter {
     let output = OutputFile.standardOutput()
     try table.write(as: format, to: output, width: TerminalLine.outputWidth)
     try output.finish()
-  }
-
-  private func add(_ path: String, to places: inout [PlaceColumns]) throws {
-    let ablations = try EffectLine.read(path).map { line in
-      (
-        place: line.name.place, feature: line.name.index,
-        ablation: Ablation(
-          effect: line.effect, effectError: line.effectError, predicted: line.predicted,
-          predictedError: line.predictedError)
-      )
-    }
-    let others: [Place]
-    do { others = try places.add(ablations) } catch let failure as Failure { throw failure.at(path) }
-    if !others.isEmpty { warn("\(path): left out, as the table has no such places: \(PlaceList(others))") }
   }
 
   /// Which rows there are to be; leaves out places without any.

@@ -32,8 +32,17 @@ extension PlaceReport {
     } else {
       text += " The reliability of the ranking is not known."
     }
+    if let effects = effectsInWords { text += " \(effects)" }
     if let exclusions = ranked.statistics.exclusions { text += " Left out: \(html(exclusions))." }
     return text
+  }
+
+  private var effectsInWords: String? {
+    let ablations = columns.ablations.values
+    guard !ablations.isEmpty else { return nil }
+    let missed = ablations.count { $0.isMissed == true }
+    return "Of \(grouped(ablations.count)) \(unit.things) the effect was measured; attribution misses "
+      + "\(missed == 0 ? "none" : grouped(missed)) of these effects."
   }
 
   /// Below it less than half of the variance is the features' own.
@@ -60,7 +69,9 @@ extension PlaceReport {
   private static let staticRows = 20
 
   private func table(_ all: [FeatureColumn]) -> String {
-    let shown = all.indices.filter { if case .average = all[$0] { columns.values(all[$0]) != nil } else { false } }
+    let shown = all.indices.filter { index in
+      (all[index].error != nil || all[index] == .ablation(.missed)) && columns.values(all[index]) != nil
+    }
     let hasTokens = !contexts.isEmpty
     let hasLabels = !labels.isEmpty
     var text = "<table><caption>The first \(min(rows.count, Self.staticRows)) of \(place)</caption>\n<thead><tr>"
@@ -81,13 +92,18 @@ extension PlaceReport {
     return text + "</tbody></table>\n"
   }
 
-  /// "0.0720 ± 0.011", "14.2 ± 0.9 %"
-  private func cell(_ row: Row, _ column: Int, _ all: [FeatureColumn]) -> String {
-    guard let value = row.values[column], case .average(let measure) = all[column] else { return "" }
-    let error = all.firstIndex(of: .standardError(measure)).flatMap { row.values[$0] }
-    let scale = measure == .firing ? 100.0 : 1
-    let text = number(value * scale) + (error.map { " ± \(number($0 * scale, digits: 2))" } ?? "")
-    return measure == .firing ? "\(text) %" : text
+  /// "0.0720 ± 0.011", "14.2 ± 0.9 %", "yes"
+  private func cell(_ row: Row, _ index: Int, _ all: [FeatureColumn]) -> String {
+    let column = all[index]
+    guard let value = row.values[index] else { return "" }
+    guard value.isFinite else { return number(value) }
+    if column == .ablation(.missed) { return value == 1 ? "yes" : "no" }
+    let error = column.error.flatMap { all.firstIndex(of: $0) }.flatMap { row.values[$0] }
+    let isShare = column == .average(.firing)
+    let scale = isShare ? 100.0 : 1
+    let text =
+      number(value * scale) + (error.flatMap { $0.isFinite ? " ± \(number($0 * scale, digits: 2))" : nil } ?? "")
+    return isShare ? "\(text) %" : text
   }
 }
 

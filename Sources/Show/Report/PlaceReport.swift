@@ -69,13 +69,13 @@ struct PlaceReport {
   /// Pixels a point, of clouds: what a column of a page has on most screens, at a size that can be mailed.
   private static let resolution = 1.0
 
-  /// The first of the ranking, and after them in its order what else has contexts.
+  /// The first of the ranking, and after them in its order what else has contexts or was ablated.
   private static func rows(
     _ columns: PlaceColumns, _ all: [FeatureColumn], _ ranked: PlaceAverages, _ contexts: [Int: [Context]], top: Int
   ) -> [Row] {
     let first = ranked.top(top)
     let listed = Set(first)
-    let others = contexts.keys.filter { !listed.contains($0) }.map { index in
+    let others = Set(contexts.keys).union(columns.ablations.keys).subtracting(listed).map { index in
       (index: index, rank: ranked.rank(of: index))
     }.sorted { ($0.rank, $0.index) < ($1.rank, $1.index) }
     let values = all.map { columns.values($0) }

@@ -210,9 +210,10 @@ extension FeatureColumn {
     let kind =
       switch self {
       case .average(.firing), .firstShare: "share"
-      case .average: "value"
-      case .standardError: "error"
-      case .z, .ablation: preconditionFailure("no page has such a column")
+      case .average, .ablation(.effect), .ablation(.predicted): "value"
+      case .standardError, .ablation(.effectError), .ablation(.predictedError): "error"
+      case .ablation(.missed): "mark"
+      case .z: preconditionFailure("no page has such a column")
       }
     return JSON.object([
       ("name", JSON.quote(name)), ("title", JSON.quote(title)), ("kind", JSON.quote(kind)),

@@ -18,7 +18,7 @@ public struct Ablation: Equatable, Sendable {
   /// Whether the linear prediction misses the effect: they are further apart than two standard errors of the difference of
   /// two independent numbers. Both are over the same samples, so that the difference is known better than that, and what
   /// is marked is missed. Nil where that cannot be told.
-  var isMissed: Bool? {
+  package var isMissed: Bool? {
     guard let effectError, let predictedError else { return nil }
     let difference = abs(effect - predicted)
     let error = (effectError * effectError + predictedError * predictedError).squareRoot()

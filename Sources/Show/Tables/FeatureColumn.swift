@@ -47,6 +47,16 @@ public enum FeatureColumn: Hashable, Sendable {
     return quantity.map { "\($0.rawValue).\(name.dropFirst($0.rawValue.count + 1))" } ?? name
   }
 
+  /// That of its standard error; nil of what has none.
+  package var error: FeatureColumn? {
+    switch self {
+    case .average(let measure): .standardError(measure)
+    case .ablation(.effect): .ablation(.effectError)
+    case .ablation(.predicted): .ablation(.predictedError)
+    case .standardError, .z, .firstShare, .ablation: nil
+    }
+  }
+
   /// Reads a name as it stands in the table, or with a dot behind the quantity.
   public init?(_ text: String) {
     guard let column = Self.all.first(where: { [$0.name, $0.title].contains(text) }) else { return nil }

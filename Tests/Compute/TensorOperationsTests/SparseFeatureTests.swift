@@ -82,12 +82,24 @@ import Testing
       #expect(zip(parts.values[part], ofPart).allSatisfy { abs($0 - $1) <= 1e-4 * max(1, $1) })
       #expect(start == end || relativeL2(parts.values[part], ofPart) < 1e-6)
     }
-    let rows = Shown(parts: N, columns: F)
-    operations.showProduct(tensor(operations, N, D, x), matrix: M, show: rows.show)
-    #expect(relativeL2(rows.values.flatMap { $0 }, expected) < 1e-6)
-    #expect((parts.times + rows.times).allSatisfy { $0.allSatisfy { $0 == 1 } })
     let magnitudes = (0..<F).map { f in (0..<N).reduce(2.0) { $0 + abs(expected[$1 * F + f]) } }
     #expect(relativeL2(sums, magnitudes) < 1e-6)
+
+    // Rows behind the parts, and rows alone, are shown as they are and change no sum.
+    for inParts in [0, N / 3] {
+      let all = Shown(parts: (inParts > 0 ? 1 : 0) + N - inParts, columns: F)
+      var others = [Double](repeating: 0, count: inParts > 0 ? F : 0)
+      others.withUnsafeMutableBufferPointer {
+        operations.addMagnitudes(
+          ofProduct: tensor(operations, N, D, x), matrix: M, to: $0, partsEndingAt: inParts > 0 ? [inParts] : [],
+          show: all.show)
+      }
+      #expect(relativeL2(all.values.suffix(N - inParts).flatMap { $0 }, Array(expected[(inParts * F)...])) < 1e-6)
+      #expect(all.times.allSatisfy { $0.allSatisfy { $0 == 1 } })
+      let ofPart = (0..<others.count).map { f in (0..<inParts).reduce(0.0) { $0 + abs(expected[$1 * F + f]) } }
+      #expect(inParts == 0 || (relativeL2(others, ofPart) < 1e-6 && relativeL2(all.values[0], ofPart) < 1e-6))
+    }
+    #expect(parts.times.allSatisfy { $0.allSatisfy { $0 == 1 } })
 
     let vector = (0..<F).map { _ in Double.random(in: -1...1, using: &numbers) }
     let product = (0..<D).map { d in (0..<F).reduce(0.0) { $0 + Double(m[d * F + $1]) * vector[$1] } }

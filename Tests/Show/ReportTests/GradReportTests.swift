@@ -67,11 +67,32 @@ import Testing
     #expect(outcome.text.contains("\"neuronpedia\":\"https://www.neuronpedia.org/a/0-b/\""))
   }
 
+  private func effect(_ place: String, _ feature: Int, _ effect: Double) -> String {
+    "{\"place\":\"\(place)\",\"feature\":\(feature),\"effect\":\(effect),\"effect_se\":0.001,\"predicted\":0.25,"
+      + "\"predicted_se\":0.001,\"firing\":0.5,\"random\":false}\n"
+  }
+
+  @Test func effectsAndWhatAttributionMisses() throws {
+    let effects = try write(
+      effect("mlp_out.0", 1, 0.5) + effect("mlp_out.0", 2, 0.252) + effect("attn_z.1", 9, 1), to: "effects.jsonl")
+    let outcome = try program.run(["--effects", effects, "--top", "1"], input: stream())
+    #expect(outcome.status == 0)
+    #expect(
+      outcome.errors.contains("warning: \(effects): left out, as the averages have no such places: attn_z.1\n"))
+    #expect(outcome.text.contains("Of 2 features the effect was measured; attribution misses 1 of these effects."))
+    #expect(outcome.text.contains("<td>0.500 ± 0.0010</td><td>0.250 ± 0.0010</td><td>yes</td>"), "\(outcome.text)")
+    // The third of the ranking is listed for its effect alone.
+    #expect(outcome.text.contains("<td>0.252 ± 0.0010</td><td>0.250 ± 0.0010</td><td>no</td>"))
+    #expect(outcome.text.contains("{\"name\":\"missed\",\"title\":\"missed\",\"kind\":\"mark\"}"))
+    #expect(outcome.text.components(separatedBy: "the effect was measured").count == 2)
+  }
+
   @Test func refusals() throws {
     let other = try write(context("mlp_out.9", 0), to: "other.jsonl")
     let large = try write(context("mlp_out.0", 3), to: "large.jsonl")
     let broken = try write(context("mlp_out.0", 1) + "{\n", to: "broken.jsonl")
     let labels = try write("0:1\tfine\n17 x\n", to: "labels.tsv")
+    let effects = try write(effect("mlp_out.0", 3, 1), to: "effects.jsonl")
     let cases: [([String], Int32, String)] = [
       (
         ["--contexts", other], 65,
@@ -83,6 +104,9 @@ import Testing
       ),
       (["--contexts", broken], 65, "broken.jsonl: line 2: not JSON"),
       (["--contexts", folder.file("none")], 66, "none: cannot open"),
+      (["--effects", effects], 65, "effects.jsonl: mlp_out.0: expected features from 0 to 2, found 3"),
+      (["--effects", labels], 65, "labels.tsv: line 1: not JSON"),
+      (["--effects", folder.file("none")], 66, "none: cannot open"),
       (["--labels", labels], 65, "labels.tsv: line 2: expected a feature such as 3:17 or resid_post.3:17, a tab"),
       (["--labels", folder.file("none")], 66, "none: cannot open"),
       (["--sort", "activation.mean"], 65, "--sort: expected activation.mean at mlp_out.0, found gradient.mean_abs, "),
@@ -96,7 +120,7 @@ import Testing
     #expect(inNone.status == 74 && inNone.errors.contains("none/page.html"), "\(inNone.status) \(inNone.errors)")
     // Nothing of them is left.
     let left = try FileManager.default.contentsOfDirectory(atPath: folder.path)
-    #expect(Set(left) == ["other.jsonl", "large.jsonl", "broken.jsonl", "labels.tsv"], "\(left)")
+    #expect(Set(left) == ["other.jsonl", "large.jsonl", "broken.jsonl", "labels.tsv", "effects.jsonl"], "\(left)")
   }
 
   @Test func arraysHaveAPageToo() throws {

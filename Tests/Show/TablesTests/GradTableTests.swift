@@ -113,7 +113,7 @@ import Testing
     let outcome = try program.run(["--effects", effects], input: stream())
     #expect(outcome.status == 0)
     #expect(
-      outcome.errors == "grad-table: warning: \(effects): left out, as the table has no such places: attn_z.1\n")
+      outcome.errors == "grad-table: warning: \(effects): left out, as the averages have no such places: attn_z.1\n")
     let rows = rows(outcome.text)
     #expect(rows.map { $0["missed"]! } == ["", "", "", "NaN", "0", "1"])
     #expect(rows[5]["effect"] == "0.5" && rows[5]["predicted_se"] == "0.001" && rows[4]["index"] == "2")

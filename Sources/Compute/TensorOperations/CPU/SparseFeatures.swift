@@ -120,9 +120,9 @@ extension CPUOperations {
     ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
     show: PartSums
   ) {
-    precondition(sums.count == matrix.columns && ends.last ?? 0 == x.rows)
+    let rowsInParts = ends.last ?? 0
+    precondition(rowsInParts <= x.rows && (ends.isEmpty || sums.count == matrix.columns))
     forEachTile(of: x, matrix) { columns, products, ofPart in
-      let total = sums.baseAddress! + columns.lowerBound
       var row = 0
       for (part, end) in ends.enumerated() {
         ofPart.update(repeating: 0, count: columns.count)
@@ -131,17 +131,12 @@ extension CPUOperations {
           row += 1
         }
         // Once a part: to add every row up twice takes 1 % of the product's time.
-        vector_add_scaled_doubles(total, ofPart, columns.count, 1)
+        vector_add_scaled_doubles(sums.baseAddress! + columns.lowerBound, ofPart, columns.count, 1)
         show(part, columns, ofPart)
       }
-    }
-  }
-
-  public func showProduct(_ x: Tensor, matrix: Matrix, show: PartSums) {
-    forEachTile(of: x, matrix) { columns, products, ofRow in
-      for row in 0..<x.rows {
-        for i in 0..<columns.count { ofRow[i] = Double(products[row * featureTile + i]) }
-        show(row, columns, ofRow)
+      for row in rowsInParts..<x.rows {
+        vector_widen_float(ofPart, products + row * featureTile, columns.count)
+        show(ends.count + row - rowsInParts, columns, ofPart)
       }
     }
   }

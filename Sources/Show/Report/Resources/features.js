@@ -16,10 +16,11 @@ const ratios = columns.filter((column) => column.kind === 'value' && columnNamed
     return quantity ? [{ name: `${quantity}_z`, title: `${quantity}.z`, after: column.name, value }] : [];
   });
 
-// "0.0720 ± 0.011", "14.2 ± 0.9 %"
+// "0.0720 ± 0.011", "14.2 ± 0.9 %", "yes"
 function withError(row, column) {
   const value = row[column.at];
   if (value === null) return '–';
+  if (column.kind === 'mark') return value ? 'yes' : 'no';
   const error = valueOf(row, `${column.name}_se`);
   const scale = column.kind === 'share' ? 100 : 1;
   const text = number(value * scale) + (error === null ? '' : ` ± ${number(error * scale, 2)}`);

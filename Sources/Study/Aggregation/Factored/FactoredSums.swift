@@ -7,7 +7,8 @@ import TensorStream
 ///
 /// The signed total is W_dec · Σ w·c·g: one vector until the end, and for standard errors one more row of a product for
 /// each unit. The absolute one needs every row; since w·c·|W_dec·g| = |W_dec·(w·c·g)|, rows of many records are gathered,
-/// scaled, into one product whose tiles are added up, unit by unit, while they are in cache.
+/// scaled, into one product whose tiles are added up, unit by unit, while they are in cache. The units' own rows go into the
+/// same product, as one of few rows takes longer to pack the decoder than to multiply by it.
 final class FactoredSums {
   let basis: Basis
   private let operations: any TensorOperations
@@ -25,6 +26,8 @@ final class FactoredSums {
   /// Σ |W_dec · (w·c·g)| without the factors, [F].
   private var magnitudes: [Double]
   private let attributions: FactoredAttributions?
+  /// Where both kinds of rows are multiplied, the units' behind the others.
+  private let multiplied: Tensor?
 
   private static let signed = Measure.average(.gradient, .mean)
   private static let absolute = Measure.average(.gradient, .meanAbsolute)
@@ -38,8 +41,10 @@ final class FactoredSums {
     let D = basis.decoder.columns
     let measures = choices.measures(ofFeatures: true)
     sum = Array(repeating: 0, count: measures.contains(Self.signed) ? D : 0)
-    unitRows = measures.contains(Self.signed) ? GatheredRows(columns: D, operations) : nil
-    rows = measures.contains(Self.absolute) ? GatheredRows(columns: D, operations) : nil
+    unitRows = measures.contains(Self.signed) ? GatheredRows(columns: D) : nil
+    rows = measures.contains(Self.absolute) ? GatheredRows(columns: D) : nil
+    let kinds = [unitRows, rows].count { $0 != nil }
+    multiplied = kinds == 0 ? nil : operations.makeTensor(rows: kinds * GatheredRows.capacity, columns: D)
     magnitudes = Array(repeating: 0, count: rows == nil ? 0 : basis.decoder.rows)
     let modes = measures.filter { $0.quantity == .attribution }
     attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team)
@@ -60,13 +65,13 @@ final class FactoredSums {
     for row in 0..<count {
       if unitsAndEnds.last?.key != key {
         // What is not finished of a unit is added to its total before more comes.
-        if unitsAndEnds.contains(where: { $0.key == key }) { multiplyRows(to: &sums) }
+        if unitsAndEnds.contains(where: { $0.key == key }) { multiply(to: &sums) }
         unitsAndEnds.append((key, rows.count))
       }
       let destination = rows.next()
       for i in 0..<D { destination[i] = Float(factor * Double(g[row * D + i])) }
       unitsAndEnds[unitsAndEnds.count - 1].end = rows.count
-      if rows.isFull { multiplyRows(to: &sums) }
+      if rows.isFull { multiply(to: &sums) }
     }
   }
 
@@ -88,7 +93,8 @@ final class FactoredSums {
         let destination = unitRows.next()
         for (i, value) in row.enumerated() { destination[i] = Float(value) }
         unitsOfRows.append((key, weight))
-        if unitRows.isFull { multiplyUnits(to: &sums) }
+        // Where the other rows are cut into products decides how their sums are rounded, so it is left to them.
+        if unitRows.isFull { multiply(to: &sums, unitsAlone: true) }
       } else {
         sums[Self.signed].complete(key, weight: weight)
       }
@@ -104,13 +110,12 @@ final class FactoredSums {
   /// Adds to `sums` all that was not added yet.
   func finish(_ sums: inout PlaceSums) {
     attributions?.multiply(to: &sums)
+    multiply(to: &sums)
     if rows != nil {
-      multiplyRows(to: &sums)
       sums[Self.absolute].add(total: withFactors(magnitudes, \.magnitude))
       for i in magnitudes.indices { magnitudes[i] = 0 }
     }
     guard unitRows != nil else { return }
-    multiplyUnits(to: &sums)
     sums[Self.signed].add(total: withFactors(operations.product(basis.decoder, sum)))
     for (key, row) in openSums {
       sums[Self.signed].add(withFactors(operations.product(basis.decoder, row)), toOpen: key)
@@ -120,42 +125,46 @@ final class FactoredSums {
     MappedFile.letGo(of: basis.decoder.bytes)
   }
 
-  private func multiplyRows(to sums: inout PlaceSums) {
-    guard let rows, rows.count > 0 else { return }
-    let ends = unitsAndEnds.map(\.end)
-    let units = unitsAndEnds.map { (key: $0.key, weight: completed[$0.key]) }
-    (unitsAndEnds, completed) = ([], [:])
-    multiply(rows.take(), ends: ends, units, \.magnitude, to: &sums[Self.absolute])
-  }
+  /// Multiplies all rows that are gathered, or the units' alone.
+  private func multiply(to sums: inout PlaceSums, unitsAlone: Bool = false) {
+    let (rowCount, unitCount) = (unitsAlone ? 0 : rows?.count ?? 0, unitRows?.count ?? 0)
+    guard let multiplied, rowCount + unitCount > 0 else { return }
+    unitRows?.move(to: multiplied.rows(rowCount..<rowCount + unitCount), operations)
+    let unitsOfRows = unitsOfRows
+    self.unitsOfRows = []
+    var ends: [Int] = []
+    var units: [(key: UnitKey, weight: Double?)] = []
+    if !unitsAlone {
+      rows?.move(to: multiplied.rows(0..<rowCount), operations)
+      ends = unitsAndEnds.map(\.end)
+      units = unitsAndEnds.map { (key: $0.key, weight: completed[$0.key]) }
+      (unitsAndEnds, completed) = ([], [:])
+    }
 
-  private func multiplyUnits(to sums: inout PlaceSums) {
-    guard let unitRows, unitRows.count > 0 else { return }
-    let units = unitsOfRows
-    unitsOfRows = []
-    multiply(unitRows.take(), ends: nil, units, { $0 }, to: &sums[Self.signed])
-  }
-
-  /// - Parameters:
-  ///   - ends: where each unit's rows end, whose magnitudes are added up; nil where each row is a unit's sum.
-  ///   - sign: what of a feature's factor counts.
-  private func multiply(
-    _ rows: Tensor, ends: [Int]?, _ units: [(key: UnitKey, weight: Double?)], _ sign: (Float) -> Float,
-    to sums: inout MeasureSums
-  ) {
-    let factors = basis.factors.map { $0.map { Double(sign($0)) } }
-    sums.add(parts: units) { add in
-      func show(_ part: Int, _ columns: Range<Int>, _ y: UnsafeMutablePointer<Double>) {
-        if let factors { for i in 0..<columns.count { y[i] *= factors[columns.lowerBound + i] } }
-        add(part, columns, y)
-      }
-      if let ends {
-        magnitudes.withUnsafeMutableBufferPointer {
-          operations.addMagnitudes(
-            ofProduct: rows, matrix: basis.decoder.transposed, to: $0, partsEndingAt: ends, show: show)
+    let x = multiplied.first(rows: rowCount + unitCount)
+    let factors = basis.factors.map { $0.map(Double.init) }
+    func product(_ addPart: MeasureSums.AddPart, _ addUnit: MeasureSums.AddPart) {
+      magnitudes.withUnsafeMutableBufferPointer {
+        operations.addMagnitudes(ofProduct: x, matrix: basis.decoder.transposed, to: $0, partsEndingAt: ends) {
+          part, columns, y in
+          let isSigned = part >= ends.count
+          if let factors {
+            for i in 0..<columns.count {
+              let factor = factors[columns.lowerBound + i]
+              y[i] *= isSigned ? factor : factor.magnitude
+            }
+          }
+          if isSigned { addUnit(part - ends.count, columns, y) } else { addPart(part, columns, y) }
         }
-      } else {
-        operations.showProduct(rows, matrix: basis.decoder.transposed, show: show)
       }
+    }
+    switch (units.isEmpty, unitsOfRows.isEmpty) {
+    case (false, false):
+      sums.withSums(of: Self.absolute, and: Self.signed) { absolute, signed in
+        absolute.add(parts: units) { addPart in signed.add(parts: unitsOfRows) { product(addPart, $0) } }
+      }
+    case (false, true): sums[Self.absolute].add(parts: units) { product($0, { _, _, _ in }) }
+    default: sums[Self.signed].add(parts: unitsOfRows) { product({ _, _, _ in }, $0) }
     }
     // One place's decoder in memory at a time, however many there are.
     MappedFile.letGo(of: basis.decoder.bytes)

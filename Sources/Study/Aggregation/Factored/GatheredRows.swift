@@ -5,15 +5,13 @@ import TensorOperations
 final class GatheredRows {
   static let capacity = 512
 
-  private let operations: any TensorOperations
-  private let host: AlignedBuffer
-  private let device: Tensor
+  private let columns: Int
+  private let buffer: AlignedBuffer
   private(set) var count = 0
 
-  init(columns: Int, _ operations: any TensorOperations) {
-    self.operations = operations
-    host = AlignedBuffer(capacity: Self.capacity * columns * MemoryLayout<Float>.stride)
-    device = operations.makeTensor(rows: Self.capacity, columns: columns)
+  init(columns: Int) {
+    self.columns = columns
+    buffer = AlignedBuffer(capacity: Self.capacity * columns * MemoryLayout<Float>.stride)
   }
 
   var isFull: Bool { count == Self.capacity }
@@ -22,14 +20,14 @@ final class GatheredRows {
   func next() -> UnsafeMutablePointer<Float> {
     precondition(!isFull)
     defer { count += 1 }
-    return host.address.assumingMemoryBound(to: Float.self) + count * device.columns
+    return buffer.address.assumingMemoryBound(to: Float.self) + count * columns
   }
 
-  /// The rows where they are multiplied; gathers from the first again.
-  func take() -> Tensor {
-    let rows = device.first(rows: count)
-    operations.upload(rows, from: host.address.assumingMemoryBound(to: Float.self))
+  /// Brings the rows to where they are multiplied, into a tensor of as many; gathers from the first again.
+  func move(to rows: Tensor, _ operations: any TensorOperations) {
+    precondition(rows.rows == count && rows.columns == columns)
+    guard count > 0 else { return }
+    operations.upload(rows, from: buffer.address.assumingMemoryBound(to: Float.self))
     count = 0
-    return rows
   }
 }

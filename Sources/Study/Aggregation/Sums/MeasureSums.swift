@@ -118,14 +118,17 @@ public struct MeasureSums: Sendable {
     }
   }
 
+  /// Takes what a part comes to in some columns: its number, the columns, and Σ over its rows in each of them.
+  typealias AddPart = (Int, Range<Int>, UnsafePointer<Double>) -> Void
+
   /// Adds to units what `product` gives of them, by parts of the columns and on several threads.
   ///
   /// - Parameters:
   ///   - parts: a unit each, none twice; where it is complete, with its weight.
-  ///   - product: is told where the numbers of a part are wanted: its number, columns, and Σ over its rows.
+  ///   - product: is told where the numbers of a part are wanted.
   mutating func add(
     parts: [(key: UnitKey, weight: Double?)],
-    product: ((Int, Range<Int>, UnsafePointer<Double>) -> Void) -> Void
+    product: (AddPart) -> Void
   ) {
     let units = parts.map { part in part.weight == nil ? unit(part.key) : open[part.key] }
     for unit in units { unit?.useDensely() }

@@ -30,6 +30,15 @@ public struct PlaceSums: Sendable {
 
   private func index(_ measure: Measure) -> Int { measures.firstIndex { $0.measure == measure }! }
 
+  /// The sums of two measures that are there, to be changed at the same time.
+  mutating func withSums(
+    of one: Measure, and other: Measure, _ body: (inout MeasureSums, inout MeasureSums) -> Void
+  ) {
+    let (first, second) = (index(one), index(other))
+    precondition(first != second)
+    measures.withUnsafeMutableBufferPointer { measures in body(&measures[first], &measures[second]) }
+  }
+
   func has(_ measure: Measure) -> Bool { measures.contains { $0.measure == measure } }
 
   /// The finished average of that measure.
