@@ -4,8 +4,8 @@
     python Tests/Parity/compare_real_models.py --programs .build/release --text wiki.valid.raw --samples 40 \\
         --sae 'smollm2-135m=saes/mlp_out_layer_{layer}/trainer_0' .build/real/smollm2-135m .build/real/gemma-3-270m
 
-Every line's token ids are compared with the tokenizer's own in transformers; of the first --samples samples the losses,
-and the gradients at every place: their mean and mean_abs over all positions, and each position by itself. With --sae
+Every line's token ids are compared with the tokenizer's own in transformers, and the text that is made of them, whole and
+token by token (see compare_contexts.py); of the first --samples samples the losses, and the gradients at every place: their mean and mean_abs over all positions, and each position by itself. With --sae
 also the gradients of the features of BatchTopK autoencoders of dictionary_learning (others: compare_sae_libraries.py),
 put in place of the activation and with the error term. Trained models have massive activations, behind which float32 is
 further from float64 in any program, so PyTorch's own distance stands beside.
@@ -30,6 +30,7 @@ import torch
 import transformers
 
 import families
+from compare_contexts import pieces_of, rows_of, write_stream
 from gradient_reference import BatchTopK, load_model
 from passes import Watched, feature_gradients, near_ties, samples
 import gradient_filters as gf
@@ -79,12 +80,34 @@ def arguments():
 
 def compare_ids(a, model):
     lines = [line for line in a.text.read_bytes().decode().splitlines(keepends=True) if len(line.strip()) > 0]
-    found = samples(run(a, "wt-tokenize", "--tokenizer", model, "--min-chars", 0, "--num-samples", len(lines),
-                        "--max-length", 1 << 20, a.text))
-    expected = transformers.AutoTokenizer.from_pretrained(model)(lines)["input_ids"]
+    tokens = run(a, "wt-tokenize", "--tokenizer", model, "--min-chars", 0, "--num-samples", len(lines),
+                 "--max-length", 1 << 20, a.text)
+    found = samples(tokens)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    expected = tokenizer(lines)["input_ids"]
     different = sum(one != other for one, other in zip(found, expected)) + abs(len(found) - len(expected))
     print(f"Token ids of all {len(lines)} lines, {sum(map(len, expected))} tokens: {different} lines differ.", flush=True)
-    return [f"{model.name}: {different} lines have other token ids"] if different else []
+    wrong = sum(pieces != pieces_of(tokenizer.backend_tokenizer, ids)
+                for pieces, ids in zip(decoded(a, model, tokens, found), found, strict=True))
+    print(f"The text of them, token by token: {wrong} lines differ.", flush=True)
+    return [f"{model.name}: {count} lines {have}" for count, have in [
+        (different, "have other token ids"), (wrong, "are decoded to other text")] if count]
+
+
+def decoded(a, model, tokens, ids):
+    """The text of each token of all samples, which grad-contexts shows around the first of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "tokens.ts").write_bytes(tokens)
+        count = len(ids)
+        record = {**rows_of([1] * count, 0), "token": np.array([sample[0] for sample in ids], np.int32),
+                  "predictions": np.array([len(sample) - 1 for sample in ids], np.int32)}
+        ones = np.ones((count, 1), np.float32)
+        write_stream(folder / "firsts.ts", [{**record, "grad.mlp_out.0": ones, "act.mlp_out.0": ones}])
+        lines = run(a, "grad-contexts", "--features", "mlp_out.0:0", "--contexts", count, "--window", 100_000,
+                    "--tokens", folder / "tokens.ts", "--tokenizer", model, folder / "firsts.ts").splitlines()
+    # Of equal ones the lower sample comes first.
+    return [[line["token"], *line["after"]] for line in map(json.loads, lines)]
 
 
 def compare_numbers(a, model, scratch):
@@ -256,8 +279,8 @@ def by_sample(a, program, *flags, source):
 
 
 def run(a, program, *flags, source=None):
-    listing = program == "wt-tokenize" or "--list-saes" in flags
-    command = [a.programs / program, *([] if listing else ["--device", "cpu"]), "--quiet", *map(str, flags)]
+    computes = program not in ["wt-tokenize", "grad-contexts"] and "--list-saes" not in flags
+    command = [a.programs / program, *(["--device", "cpu"] if computes else []), "--quiet", *map(str, flags)]
     with open(source or "/dev/null", "rb") as stdin:
         done = subprocess.run(command, stdin=stdin, capture_output=True)
     if done.returncode != 0:

@@ -61,6 +61,22 @@ float vector_maximum(const float *x, size_t count) {
 }
 
 FOR_EACH_PROCESSOR
+double vector_exponentiate_doubles(float *y, const double *x, size_t count, float shift) {
+  for (size_t i = 0; i < count; i++) y[i] = exponential((float)(x[i] - shift));
+  double sum = 0;
+  {
+#pragma clang fp reassociate(on)
+    for (size_t i = 0; i < count; i++) sum += y[i];
+  }
+  return sum;
+}
+
+FOR_EACH_PROCESSOR
+void vector_narrow_double(float *y, const double *x, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = (float)x[i];
+}
+
+FOR_EACH_PROCESSOR
 double vector_dot(const float *a, const float *b, size_t count) {
 #pragma clang fp reassociate(on)
   double sum = 0;

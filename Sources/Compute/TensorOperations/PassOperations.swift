@@ -58,6 +58,9 @@ public protocol PassOperations: AnyObject {
   /// The products of several matrices with the same rows: for each of `maps` y(N,out) = x(N,in) · M(in,out) + b.
   func products(_ maps: [LinearMap], of x: Tensor)
 
+  /// dx(N,in) = dy(N,out) · W(out,in), or dx += where `accumulate`.
+  func linearBackward(dx: Tensor, dy: Tensor, weight: Matrix, accumulate: Bool)
+
   /// y = norm(x) row by row; keeps in `statistics`, a number a row, what the way back needs: the r that x, or its
   /// distance from the mean, is multiplied by. Rows of narrower heads are rows too: see `Tensor.rows(ofWidth:)`.
   ///
@@ -134,9 +137,12 @@ extension PassOperations {
     product(y: y, x: x, matrix: weight.transposed, bias: bias, accumulate: accumulate)
   }
 
-  /// dx(N,in) = dy(N,out) · W(out,in), or dx += where `accumulate`.
-  public func linearBackward(dx: Tensor, dy: Tensor, weight: Matrix, accumulate: Bool = false) {
+  public func linearBackward(dx: Tensor, dy: Tensor, weight: Matrix, accumulate: Bool) {
     product(y: dx, x: dy, matrix: weight, bias: nil, accumulate: accumulate)
+  }
+
+  public func linearBackward(dx: Tensor, dy: Tensor, weight: Matrix) {
+    linearBackward(dx: dx, dy: dy, weight: weight, accumulate: false)
   }
 
   /// Turns each head of `x` (N, heads · headWidth) in place by its row's position.

@@ -51,6 +51,23 @@ import Testing
     }
   }
 
+  /// The difference is taken in Double, where Float would not tell numbers near 100,000 from one another.
+  @Test func ofDoubles() {
+    for count in 0...67 {
+      let x = (0..<count).map { 100_000 + Double($0 % 9) / 1024 - 3 }
+      var values = [Float](repeating: .nan, count: count + 1)
+      let sum = vector_exponentiate_doubles(&values, x, count, 100_000)
+      let expected = x.map { exp($0 - 100_000) }
+      let isClose = zip(values, expected).allSatisfy { abs(Double($0) - $1) <= 3e-7 * $1 }
+      #expect(isClose && values[count].isNaN, "\(count) elements")
+      #expect(abs(sum - expected.reduce(0, +)) <= 1e-6 * max(sum, 1))
+      vector_narrow_double(&values, x, count)
+      #expect(values[..<count].elementsEqual(x.map { Float($0) }) && values[count].isNaN)
+    }
+    var value: Float = 0
+    #expect(vector_exponentiate_doubles(&value, [.nan], 1, 0).isNaN && value.isNaN)
+  }
+
   @Test func passesNaNOn() {
     for place in [0, 15, 16, 20] {
       var x = [Float](repeating: 1, count: 21)

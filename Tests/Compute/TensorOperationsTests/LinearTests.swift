@@ -116,10 +116,56 @@ import Testing
   }
 }
 
+/// Products of many terms on the processor.
+@Suite struct SumTests {
+  private let (rows, inputs, outputs) = (40, 1024, 96)
+  private let ops = try! CPUOperations(threads: 2)
+
+  /// The exact sums of random terms, and what `add` makes of them beside `others`, which are 50 times as large.
+  private func outcome(
+    _ add: (_ y: Tensor, _ x: Tensor, _ weight: Matrix, _ others: Tensor) -> Void
+  ) -> (found: [Float], exact: [Double], others: [Float]) {
+    var numbers = SeededNumbers(seed: 17)
+    let (x, w) = (numbers.floats(rows * inputs), numbers.floats(outputs * inputs))
+    let others = numbers.floats(rows * outputs).map { 600 + 300 * $0 }
+    let (X, W) = (GuardedTensor(ops, rows, inputs, x), GuardedTensor(ops, outputs, inputs, w))
+    let (Y, O) = (GuardedTensor(ops, rows, outputs), GuardedTensor(ops, rows, outputs, others))
+    add(Y.tensor, X.tensor, Matrix(W.tensor), O.tensor)
+    return (Y.values(), Oracle.linear(doubles(x), doubles(w), inputs: inputs, outputs: outputs), others)
+  }
+
+  /// In one sum of all terms they have 3.1e-7.
+  @Test func areShortForward() {
+    let sums = outcome { y, x, weight, _ in ops.linear(y: y, x: x, weight: weight) }
+    #expect(relativeL2(sums.found, sums.exact) < 2.3e-7)
+  }
+
+  /// A bias is added to the whole product, which rounds it once.
+  @Test func areAddedToABiasAtOnce() {
+    let sums = outcome { y, x, weight, others in ops.linear(y: y, x: x, weight: weight, bias: others.first(rows: 1)) }
+    for (i, (found, exact)) in zip(sums.found, sums.exact).enumerated() {
+      let expected = exact + Double(sums.others[i % outputs])
+      #expect(abs(Double(found) - expected) < 0.6 * Double(found.ulp))
+    }
+  }
+
+  /// Where a product is added to what is there, few sums are, as each rounds it.
+  @Test func areFewWhereTheyAccumulate() {
+    let sums = outcome { y, x, weight, others in
+      ops.copy(y, from: others)
+      ops.linear(y: y, x: x, weight: weight, accumulate: true)
+    }
+    let errors = zip(sums.found, zip(sums.exact, sums.others)).map { found, terms in
+      (Double(found) - terms.0 - Double(terms.1)) / Double(found.ulp)
+    }
+    #expect((errors.reduce(0) { $0 + $1 * $1 } / Double(errors.count)).squareRoot() < 0.8)
+  }
+}
+
 /// Products whose rows do not depend on one another's company.
 @Suite struct RowByRowTests {
   /// From products that OpenBLAS has small kernels for to others that it has not.
-  @Test(arguments: [(17, 200), (64, 128), (33, 100), (200, 17), (300, 500)], [false, true])
+  @Test(arguments: [(17, 200), (64, 128), (65, 130), (33, 100), (200, 17), (300, 500)], [false, true])
   func aRowHasTheSameBitsAloneAndAmongOthers(shape: (inputs: Int, outputs: Int), backward: Bool) throws {
     let (I, O) = (shape.inputs, shape.outputs)
     var numbers = SeededNumbers(seed: 11)
@@ -131,8 +177,11 @@ import Testing
       let ops = try CPUOperations(threads: threads)
       let part = Array(x[range.lowerBound * matrix.rows..<range.upperBound * matrix.rows])
       let (X, Y) = (GuardedTensor(ops, range.count, matrix.rows, part), GuardedTensor(ops, range.count, matrix.columns))
-      ops.product(
-        y: Y.tensor, x: X.tensor, matrix: matrix, bias: nil, accumulate: false)
+      if backward {
+        ops.linearBackward(dx: Y.tensor, dy: X.tensor, weight: weight)
+      } else {
+        ops.linear(y: Y.tensor, x: X.tensor, weight: weight)
+      }
       return Y.values().map(\.bitPattern)
     }
     let together = try product(0..<rows, threads: 1)

@@ -11,6 +11,12 @@
 /// beyond it (NaN stays NaN), and returns the sum of the results.
 double vector_exponentiate(float *x, size_t count, float shift);
 
+/// y[i] = e^(x[i] - shift), the difference in double, as exactly otherwise; returns the sum of the results.
+double vector_exponentiate_doubles(float *y, const double *x, size_t count, float shift);
+
+/// y[i] = x[i], rounded.
+void vector_narrow_double(float *y, const double *x, size_t count);
+
 /// The largest of x[0..<count], -infinity of none; NaN where there is one.
 float vector_maximum(const float *x, size_t count);
 

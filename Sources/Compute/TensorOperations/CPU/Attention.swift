@@ -1,10 +1,6 @@
 import CVectorMath
 import Glibc
 
-/// Rows and keys of the square tiles that scores are computed in: 64 KB, so that a tile stays in cache and memory does
-/// not grow with the square of a sample's length.
-private let tile = 128
-
 extension CPUOperations {
   /// For each sample and head, with the keys j ≤ t of row t's window that are real tokens (0 without any):
   ///
@@ -12,8 +8,8 @@ extension CPUOperations {
   ///     L[t] = log Σ_j e^S[t,j],   P = e^(S − L),   o_t = Σ_j P[t,j]·v_j
   ///
   /// Computed by tiles of keys with a running maximum and sum, as in FlashAttention (Dao et al. 2022, algorithm 1).
-  /// L is kept as m + log Σ_j e^(S[t,j] − m), m the largest score: real models have scores of hundreds, and one Float
-  /// near 1000 is known to 3e-5, which would be the relative error of P.
+  /// L is kept as m + log Σ_j e^(S[t,j] − m), m the largest score, and S − m is computed in Double: real models have scores
+  /// of hundreds, and one Float near 1000 is known to 3e-5, which would be the relative error of P.
   /// HF: modeling_gemma2.py, `eager_attention_forward` with `repeat_kv`; masking_utils.py, `sliding_window_overlay`.
   public func attention(
     output: Tensor, logSumExp: Tensor, query: Tensor, key: Tensor, value: Tensor, samples: PackedSamples,
@@ -26,15 +22,17 @@ extension CPUOperations {
     let W = shape.headWidth
     let group = shape.heads / shape.keyValueHeads
 
-    distribute(samples.samples.count * shape.heads, scratchBytes: tile * tile * MemoryLayout<Float>.stride) {
-      task, memory in
+    let tileBytes = scoreTile * scoreTile * MemoryLayout<Float>.stride
+    let bytes = tileBytes + DoubleScores.bytes(headWidth: W)
+    distribute(samples.samples.count * shape.heads, scratchBytes: bytes) { task, memory in
       let sample = samples.samples[task / shape.heads]
       let head = task % shape.heads
-      let scores = memory.assumingMemoryBound(to: Float.self)
+      let p = memory.assumingMemoryBound(to: Float.self)
+      let scores = DoubleScores(memory + tileBytes, headWidth: W)
       let k = key.address + sample.rows.lowerBound * shape.keyValueWidth + head / group * W
       let v = value.address + sample.rows.lowerBound * shape.keyValueWidth + head / group * W
-      for start in stride(from: 0, to: sample.rows.count, by: tile) {
-        let rows = min(tile, sample.rows.count - start)
+      for start in stride(from: 0, to: sample.rows.count, by: scoreTile) {
+        let rows = min(scoreTile, sample.rows.count - start)
         let firstRow = sample.rows.lowerBound + start
         let q = query.address + firstRow * shape.queryWidth + head * W
         let o = output.address + firstRow * shape.queryWidth + head * W
@@ -48,29 +46,31 @@ extension CPUOperations {
         }
         withUnsafeTemporaryAllocation(of: (maximum: Float, sum: Double).self, capacity: rows) { running in
           running.initialize(repeating: (-.infinity, 0))
-          for firstKey in stride(from: first, to: keys, by: tile) {
-            let count = min(tile, keys - firstKey)
+          for firstKey in stride(from: first, to: keys, by: scoreTile) {
+            let count = min(scoreTile, keys - firstKey)
             // S(rows,count) = scale · q(rows,W) · k(count,W)ᵀ
-            matrixProduct(
-              rows, count, W, alpha: shape.scale, q, shape.queryWidth, k + firstKey * shape.keyValueWidth,
-              shape.keyValueWidth, transposedB: true, into: scores, tile)
+            scores.compute(
+              rows: rows, count: count, firstRow: start - firstKey, q, k + firstKey * shape.keyValueWidth, shape)
             for row in 0..<rows {
-              let s = scores + row * tile
               let seen = shape.keys(of: start + row, first: firstKey, count: count)
               if !seen.isEmpty {
-                let s_t = s + seen.lowerBound
-                if let softCap = shape.softCap { vector_soft_cap(s_t, nil, seen.count, softCap) }
-                let largest = max(running[row].maximum, vector_maximum(s_t, seen.count))
+                let (p_t, s_t) = (p + row * scoreTile + seen.lowerBound, scores.at(row, seen.lowerBound))
+                vector_narrow_double(p_t, s_t, seen.count)
+                if let softCap = shape.softCap { vector_soft_cap(p_t, nil, seen.count, softCap) }
+                let largest = max(running[row].maximum, vector_maximum(p_t, seen.count))
                 let correction = Glibc.exp(running[row].maximum - largest)
-                let sum = vector_exponentiate(s_t, seen.count, largest)
+                let sum =
+                  shape.softCap == nil
+                  ? vector_exponentiate_doubles(p_t, s_t, seen.count, largest)
+                  : vector_exponentiate(p_t, seen.count, largest)
                 if firstKey > first, correction != 1 { vector_scale(o + row * shape.queryWidth, W, correction) }
                 running[row] = (largest, running[row].sum * Double(correction) + sum)
               }
-              clearOutside(s, outside: seen, count)
+              clearOutside(p + row * scoreTile, outside: seen, count)
             }
             // o(rows,W) += P(rows,count) · v(count,W)
             matrixProduct(
-              rows, W, count, scores, tile, v + firstKey * shape.keyValueWidth, shape.keyValueWidth,
+              rows, W, count, p, scoreTile, v + firstKey * shape.keyValueWidth, shape.keyValueWidth,
               beta: firstKey > first ? 1 : 0, into: o, shape.queryWidth)
           }
           for row in 0..<rows {
@@ -106,13 +106,14 @@ extension CPUOperations {
 
     // One task owns a key head of a sample, and with it all that is added to that head's gradients.
     let tasks = samples.samples.count * shape.keyValueHeads
-    let scratchRows = 2 * tile + (shape.softCap == nil ? 0 : 1)
-    distribute(tasks, scratchBytes: scratchRows * tile * MemoryLayout<Float>.stride) { task, memory in
+    let tileBytes = (2 * scoreTile + 1) * scoreTile * MemoryLayout<Float>.stride
+    distribute(tasks, scratchBytes: tileBytes + DoubleScores.bytes(headWidth: W)) { task, memory in
       let sample = samples.samples[task / shape.keyValueHeads]
       let kvHead = task % shape.keyValueHeads
       let p = memory.assumingMemoryBound(to: Float.self)
-      let dS = p + tile * tile
-      let slopes = dS + tile * tile
+      let dS = p + scoreTile * scoreTile
+      let slopes = dS + scoreTile * scoreTile
+      let scores = DoubleScores(memory + tileBytes, headWidth: W)
       let kOffset = sample.rows.lowerBound * kWidth + kvHead * W
       let (k, v) = (key.address + kOffset, value.address + kOffset)
       let (dk, dv) = (dKey.address + kOffset, dValue.address + kOffset)
@@ -121,8 +122,8 @@ extension CPUOperations {
         (dv + row * kWidth).update(repeating: 0, count: W)
       }
       for head in kvHead * group..<(kvHead + 1) * group {
-        for start in stride(from: 0, to: sample.rows.count, by: tile) {
-          let rows = min(tile, sample.rows.count - start)
+        for start in stride(from: 0, to: sample.rows.count, by: scoreTile) {
+          let rows = min(scoreTile, sample.rows.count - start)
           let firstRow = sample.rows.lowerBound + start
           let qOffset = firstRow * qWidth + head * W
           let (q, dq) = (query.address + qOffset, dQuery.address + qOffset)
@@ -131,36 +132,44 @@ extension CPUOperations {
           if keys <= first {
             for row in 0..<rows { (dq + row * qWidth).update(repeating: 0, count: W) }
           }
-          for firstKey in stride(from: first, to: keys, by: tile) {
-            let count = min(tile, keys - firstKey)
+          for firstKey in stride(from: first, to: keys, by: scoreTile) {
+            let count = min(scoreTile, keys - firstKey)
             // S(rows,count) = scale · q · kᵀ
-            matrixProduct(
-              rows, count, W, alpha: shape.scale, q, qWidth, k + firstKey * kWidth, kWidth, transposedB: true, into: p,
-              tile)
+            scores.compute(rows: rows, count: count, firstRow: start - firstKey, q, k + firstKey * kWidth, shape)
             // dP(rows,count) = do · vᵀ
-            matrixProduct(rows, count, W, dO, qWidth, v + firstKey * kWidth, kWidth, transposedB: true, into: dS, tile)
+            matrixProduct(
+              rows, count, W, dO, qWidth, v + firstKey * kWidth, kWidth, transposedB: true, into: dS, scoreTile)
             for row in 0..<rows {
               let seen = shape.keys(of: start + row, first: firstKey, count: count)
-              let (p_t, dS_t) = (p + row * tile + seen.lowerBound, dS + row * tile + seen.lowerBound)
+              let (p_t, dS_t) = (p + row * scoreTile + seen.lowerBound, dS + row * scoreTile + seen.lowerBound)
               let L = logSumExp.address + ((firstRow + row) * shape.heads + head) * 2
-              if let softCap = shape.softCap { vector_soft_cap(p_t, slopes, seen.count, softCap) }
-              _ = vector_exponentiate(p_t, seen.count, L[0])
+              let s_t = scores.at(row, seen.lowerBound)
+              if let softCap = shape.softCap {
+                vector_narrow_double(p_t, s_t, seen.count)
+                vector_soft_cap(p_t, slopes, seen.count, softCap)
+                _ = vector_exponentiate(p_t, seen.count, L[0])
+              } else {
+                _ = vector_exponentiate_doubles(p_t, s_t, seen.count, L[0])
+              }
               vector_scale(p_t, seen.count, Glibc.exp(-L[1]))
               let delta = Float(vector_dot(dO + row * qWidth, o + row * qWidth, W))
               vector_softmax_backward(dS_t, p_t, seen.count, delta, shape.scale)
               if shape.softCap != nil { vector_multiply(dS_t, slopes, seen.count) }
-              clearOutside(p + row * tile, outside: seen, count)
-              clearOutside(dS + row * tile, outside: seen, count)
+              clearOutside(p + row * scoreTile, outside: seen, count)
+              clearOutside(dS + row * scoreTile, outside: seen, count)
             }
             // dv(count,W) += Pᵀ · do
             matrixProduct(
-              count, W, rows, p, tile, transposedA: true, dO, qWidth, beta: 1, into: dv + firstKey * kWidth, kWidth)
+              count, W, rows, p, scoreTile, transposedA: true, dO, qWidth, beta: 1, into: dv + firstKey * kWidth, kWidth
+            )
             // dq(rows,W) += dS · k
             matrixProduct(
-              rows, W, count, dS, tile, k + firstKey * kWidth, kWidth, beta: firstKey > first ? 1 : 0, into: dq, qWidth)
+              rows, W, count, dS, scoreTile, k + firstKey * kWidth, kWidth, beta: firstKey > first ? 1 : 0, into: dq,
+              qWidth)
             // dk(count,W) += dSᵀ · q
             matrixProduct(
-              count, W, rows, dS, tile, transposedA: true, q, qWidth, beta: 1, into: dk + firstKey * kWidth, kWidth)
+              count, W, rows, dS, scoreTile, transposedA: true, q, qWidth, beta: 1, into: dk + firstKey * kWidth, kWidth
+            )
           }
         }
       }

@@ -127,7 +127,8 @@ final class SoftmaxSums {
       let count = min(wordTile, words.upperBound - first)
       let w = head.floats(rows: first..<first + count, columns: 0..<width, widened: widened).address
       // z(rows,count) = x(rows,D) · W(count,D)ᵀ
-      rowByRowProduct(rows, count, width, x, width, w, width, transposedB: true, into: logits, wordTile, padding)
+      rowByRowProduct(
+        rows, count, width, x, width, w, width, transposedB: true, sumLength: shortSum, into: logits, wordTile, padding)
       for row in 0..<rows {
         let z = logits + row * wordTile
         if let softCap { vector_soft_cap(z, slopes, count, softCap) }

@@ -15,6 +15,13 @@ enum OpenBLAS {
       _ c: UnsafeMutablePointer<Float>, _ ldc: Int32
     ) -> Void
 
+  typealias DoubleProduct =
+    @convention(c) (
+      _ order: Int32, _ transposeA: Int32, _ transposeB: Int32, _ m: Int32, _ n: Int32, _ k: Int32, _ alpha: Double,
+      _ a: UnsafePointer<Double>, _ lda: Int32, _ b: UnsafePointer<Double>, _ ldb: Int32, _ beta: Double,
+      _ c: UnsafeMutablePointer<Double>, _ ldc: Int32
+    ) -> Void
+
   // The values of cblas.h.
   static let rowMajor: Int32 = 101
   static let plain: Int32 = 111
@@ -22,10 +29,13 @@ enum OpenBLAS {
 
   /// cblas_sgemm, which `open` must have found.
   static let product = try! functions.get().product
+  /// cblas_dgemm, likewise.
+  static let doubleProduct = try! functions.get().doubleProduct
 
   /// What is used of the library.
   private struct Functions: @unchecked Sendable {
     let product: Product
+    let doubleProduct: DoubleProduct
     let allocate: @convention(c) (Int32) -> UnsafeMutableRawPointer?
     let release: @convention(c) (UnsafeMutableRawPointer?) -> Void
 
@@ -42,6 +52,7 @@ enum OpenBLAS {
         return symbol
       }
       product = unsafeBitCast(try symbol("cblas_sgemm"), to: Product.self)
+      doubleProduct = unsafeBitCast(try symbol("cblas_dgemm"), to: DoubleProduct.self)
       allocate = unsafeBitCast(
         try symbol("blas_memory_alloc"), to: (@convention(c) (Int32) -> UnsafeMutableRawPointer?).self)
       release = unsafeBitCast(
