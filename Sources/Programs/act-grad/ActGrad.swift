@@ -65,7 +65,7 @@ struct ActGrad: Filter {
         let loss = pass.loss / Double(max(pass.predictions, 1))
         return .init(
           [.loss(natsPerToken: loss, predictions: pass.predictions)],
-          closing: ", loss \(decimal(loss, 4)) nats a token\(loaded!.model.wordsOnDouble)")
+          closing: ", loss \(decimal(loss, 4)) nats a token\(loaded!.model.noteOnDouble)")
       }
     }
   }

@@ -118,7 +118,9 @@ import Testing
 
 /// Products of many terms on the processor.
 @Suite struct SumTests {
-  private let (rows, inputs, outputs) = (40, 1024, 96)
+  private let rows = 40
+  private let inputs = 1024
+  private let outputs = 96
   private let ops = try! CPUOperations(threads: 2)
 
   /// The exact sums of random terms, and what `add` makes of them beside `others`, which are 50 times as large.
