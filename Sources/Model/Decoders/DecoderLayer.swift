@@ -45,6 +45,10 @@ struct DecoderLayer {
     mlpPostNorm = try weights.normIfThere(.mlpPostNorm, number)
   }
 
+  var matrices: [Matrix] {
+    [query, key, value, attentionOutput, gate, up, down].compactMap { $0?.weight }
+  }
+
   // MARK: - Attention
 
   /// From `saved.input`, resid_pre, to `saved.attention`, attn_z:
@@ -78,9 +82,9 @@ struct DecoderLayer {
       dQuery: workspace.dQuery, dKey: workspace.dKey, dValue: workspace.dValue, dOutput: workspace.dAttention,
       output: saved.attention, logSumExp: saved.logSumExp, query: saved.query, key: saved.key, value: saved.value,
       samples: pass.input.samples, shape: attention.shape)
-    switch pass.exchange {
-    case (let later, false)?: later.keep(number, workspace.dAttention)
-    case (let later, true)?:
+    switch pass.laterAttention {
+    case .kept(let later): later.keep(number, workspace.dAttention)
+    case .added(let later):
       later.add(
         number, toKey: workspace.dKey, value: workspace.dValue, key: saved.key, value: saved.value, attention.shape)
     case nil: break

@@ -17,7 +17,7 @@ extension DecoderModel {
     return pass.input.samples.samples.compactMap { sample in
       guard sample.valid > 0 else { return nil }
       let first = sample.rows.lowerBound
-      let rows = rule(lengths.map { Array($0[first..<first + sample.valid]) })
+      let rows = countInDouble(lengths.map { Array($0[first..<first + sample.valid]) })
       return rows == 0 ? nil : (sample, rows)
     }
   }
@@ -25,7 +25,7 @@ extension DecoderModel {
   /// Goes forward and back again over some rows of a pass alone, in Double, once the pass itself has gone back.
   ///
   /// Forward from the tokens on: in Float, and rounded to it, what was captured decides too little.
-  func backAgain(
+  func backwardInDouble(
     _ later: LaterAttention, of input: ModelInput, from start: Start, at places: Set<Place>,
     record: (Place, PlaceGradient) throws -> Void
   ) rethrows {

@@ -17,8 +17,11 @@ public final class DecoderModel {
   private let memory: PassMemory
   /// The same layers in Double, where some rows are to be computed so.
   let inDouble: DecoderModel?
+  /// Of a model that computes a few rows of another one's passes, where the weights lie that the other one reads too: all
+  /// others are let go of once they were used.
+  private var sharedWeights: Set<UnsafeRawPointer>?
   /// How many of a sample's first positions are, from the lengths of its residual stream by layer. Tests have another.
-  package var rule: ([[Double]]) -> Int = { MassiveActivations.prefix(lengths: $0) }
+  package var countInDouble: ([[Double]]) -> Int = { MassiveActivations.prefix(lengths: $0) }
   /// Positions whose gradients were computed in Double so far.
   public private(set) var rowsInDouble = 0
 
@@ -39,13 +42,14 @@ public final class DecoderModel {
     for layer in wanted { layers[layer] = try DecoderLayer(layer, weights) }
     self.layers = layers
     output = includingHead ? (try weights.norm(.finalNorm, bias: .finalNormBias), try weights.matrix(.head)) : nil
-    // Without the head there is no way back. From the first layer on: see `backAgain`.
+    // Without the head there is no way back. From the first layer on: see `backwardInDouble`.
     if includingHead { _ = try checkpoint.tensor(description.weights.name(.embedding)).elements() }
     inDouble =
       arithmetic == .mixed && includingHead
       ? try DecoderModel(
         checkpoint, layers: 0..<wanted.upperBound, includingHead: true, arithmetic: .float32,
         operations: operations.makeDoubleOperations()) : nil
+    inDouble?.sharedWeights = Set((layers.values.flatMap(\.matrices) + [output?.head].compactMap { $0 }).map(\.address))
   }
 
   /// The layers that must be loaded to go on from a place to the loss.
@@ -208,7 +212,7 @@ public final class DecoderModel {
       try backward(pass.keeping(later), at: places, recordAll)
       // What is recorded anew must come last.
       operations.finishDownloads()
-      try backAgain(later, of: input, from: start, at: places, record: record)
+      try backwardInDouble(later, of: input, from: start, at: places, record: record)
       rowsInDouble += firstRows.reduce(0) { $0 + $1.count }
     }
     return losses
@@ -283,6 +287,7 @@ public final class DecoderModel {
         case .sequential: try runSequential(number, pass, from: first, through: last, showing: places, show)
         case .parallel: try runParallel(number, pass, from: first, through: last, showing: places, show)
         }
+      letGo(of: layers[number]?.matrices ?? [])
       guard goesOn else { return }
     }
   }
@@ -297,7 +302,14 @@ public final class DecoderModel {
       case .sequential: try backSequential(number, pass, dx: dx, to: last, at: places, record)
       case .parallel: try backParallel(number, pass, dx: dx, to: last, at: places, record)
       }
+      letGo(of: layers[number]?.matrices ?? [])
     }
+  }
+
+  /// Mapped weights that were read for a few rows alone would stay in memory, all of a checkpoint's in the end.
+  private func letGo(of weights: [Matrix]) {
+    guard let sharedWeights else { return }
+    for matrix in weights where !sharedWeights.contains(matrix.address) { MappedFile.letGo(of: matrix.bytes) }
   }
 
   /// Each sample's loss and, where asked for, the gradient of their sum at the residual stream behind the last layer.
@@ -313,6 +325,7 @@ public final class DecoderModel {
       output.norm.backward(
         dx: dResidual, dy: dNormalized, statistics: pass.statistics, x: residual, operations, accumulate: false)
     }
+    letGo(of: [output.head])
     return pass.input.sampleRows.map { losses[$0].reduce(0, +) }
   }
 }

@@ -13,8 +13,8 @@ struct PassTensors {
   /// Of the layers from `firstKept` on, or one for all of them in turn where there is no way back.
   fileprivate let kept: [LayerActivations]
   fileprivate let firstKept: Int?
-  /// Where some rows go back again in Double, what goes between the two, and which of the two this pass is.
-  private(set) var exchange: (later: LaterAttention, isInDouble: Bool)?
+  /// What this pass does with what later rows give back to those that go back again in Double, where there are such.
+  private(set) var laterAttention: LaterAttentionUse?
 
   /// What the way back needs of a layer.
   func saved(_ layer: Int) -> LayerActivations { kept[firstKept.map { layer - $0 } ?? 0] }
@@ -25,14 +25,14 @@ struct PassTensors {
   /// The same pass, whose way back keeps what some rows need that go back again in Double.
   func keeping(_ later: LaterAttention) -> PassTensors {
     var pass = self
-    pass.exchange = (later, false)
+    pass.laterAttention = .kept(in: later)
     return pass
   }
 
   /// The same pass over those rows alone, whose way back takes up what was kept.
   func taking(_ later: LaterAttention) -> PassTensors {
     var pass = self
-    pass.exchange = (later, true)
+    pass.laterAttention = .added(from: later)
     return pass
   }
 }

@@ -102,7 +102,7 @@ extension SegmentSums {
 
 extension DecoderModel {
   /// For the end of a line: how many positions were computed in Double, where there were any.
-  public var wordsOnDouble: String {
+  public var noteOnDouble: String {
     rowsInDouble == 0 ? "" : ", \(rowsInDouble) positions in float64 (massive activations)"
   }
 }

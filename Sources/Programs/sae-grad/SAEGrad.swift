@@ -134,7 +134,7 @@ struct SAEGrad: Filter {
         firstRecords: embedBasis ? pass.basisRecords() : EmptyCollection()
       ) {
         .init(
-          facts(pass.reports), lines: lines(pass.reports, autoencoders.operations), closing: model.wordsOnDouble)
+          facts(pass.reports), lines: lines(pass.reports, autoencoders.operations), closing: model.noteOnDouble)
       }
     }
   }

@@ -1,5 +1,6 @@
 import CUDAOperations
 import Decoders
+import Foundation
 import TensorOperations
 import TensorStream
 import TestSupport
@@ -27,8 +28,8 @@ import Testing
     // Of every second length, that of the first sample among them.
     let parity = tokens.rows(of: 0).count % 2
     let rule = { (lengths: [[Double]]) in lengths[0].count % 2 == parity ? min(3, lengths[0].count) : 0 }
-    mixed.rule = rule
-    plain.rule = rule
+    mixed.countInDouble = rule
+    plain.countInDouble = rule
     let batch = try ModelInput(tokens, mixed.description)
     let first = (0..<tokens.sampleCount).flatMap { sample -> [Int] in
       let rows = tokens.rows(of: sample)
@@ -72,7 +73,7 @@ import Testing
     let golden = try GoldenFile(name)
     let exact = try loadModel(golden.model, arithmetic: .float32, operations: DoubleOperations(threads: 1))
     let mixed = try loadModel(golden.model)
-    mixed.rule = { $0[0].count }
+    mixed.countInDouble = { $0[0].count }
     let batch = try ModelInput(try golden.batches("plain")[0], mixed.description)
     let start = Place(.residPre, 0)
     let own = try captured(exact, batch, at: start)
@@ -89,6 +90,56 @@ import Testing
       }
       #expect(relativeL2(gradient(mixed), gradient(exact).map(Double.init)) < 1e-7)
     }
+  }
+
+  /// The pass in Double reads the layers before the place too, from the checkpoint's file, of which no more stays in memory
+  /// than the pass in Float keeps there.
+  @Test func readWeightsAreLetGoOf() throws {
+    #expect(try mappedBytesBehindThePass(CPUOperations(threads: 2)) < 2 * Self.layerBytes)
+  }
+
+  @Test(.enabled(if: StandInGPU.folder != nil, "\(StandInGPU.absence)"))
+  func readWeightsAreLetGoOfBesideAGPU() throws {
+    #expect(try mappedBytesBehindThePass(CUDAOperations(folder: StandInGPU.folder)) < Self.layerBytes)
+  }
+
+  private static let (width, mlpWidth) = (84, 8192)
+  /// Of the MLP's matrices of one layer.
+  private static let layerBytes = 3 * 4 * width * mlpWidth
+
+  /// How much of a model's file this process has in memory once it went from the last of three layers to the loss and back.
+  private func mappedBytesBehindThePass(_ operations: some PassOperations) throws -> Int {
+    let folder = try ModelFolder("f32")
+    try folder.setEntry("intermediate_size", "\(Self.mlpWidth)")
+    for layer in 0..<3 {
+      for (name, shape) in [
+        ("gate", [Self.mlpWidth, Self.width]), ("up", [Self.mlpWidth, Self.width]),
+        ("down", [Self.width, Self.mlpWidth]),
+      ] {
+        folder.tensors["model.layers.\(layer).mlp.\(name)_proj.weight"] = .init(
+          type: .f32, shape: shape, bytes: Array(repeating: 0x3c, count: Self.layerBytes / 3))
+      }
+    }
+    try folder.write()
+    let checkpoint = try Checkpoint(folder.path)
+    let start = Place(.residPost, 1)
+    let model = try DecoderModel(
+      checkpoint, layers: DecoderModel.layers(from: start, of: checkpoint.description), includingHead: true,
+      operations: operations)
+    model.countInDouble = { min(2, $0[0].count) }
+    let batch = try ModelInput(try GoldenFile("f32").batches("plain")[0], model.description)
+    let activation = (0..<batch.rowCount * Self.width).map { Float($0 % 7) }
+    _ = Captured(model: model, batch: batch, place: start, activation: activation, rest: nil).gradients([start]) {
+      _, _ in
+    }
+    #expect(model.rowsInDouble > 0)
+    // A mapping's header ends with the file's path, and one of the lines behind it is its size in memory.
+    // To its end: Foundation takes the first piece alone for the whole of a file whose size is 0.
+    let map = try #require(FileHandle(forReadingAtPath: "/proc/self/smaps")).readDataToEndOfFile()
+    let lines = String(decoding: map, as: UTF8.self).split(separator: "\n")
+    let header = try #require(lines.firstIndex { $0.hasSuffix(folder.temporary.file("model.safetensors")) })
+    let size = try #require(lines[header...].first { $0.hasPrefix("Rss:") }?.split(separator: " ")[1])
+    return try withExtendedLifetime(model) { try #require(Int(size)) << 10 }
   }
 
   @Test func whichRowsAreOnTheirWay() {

@@ -40,7 +40,7 @@ import Testing
     try makeCache()
     #expect(mkdir(home.file("xdg"), 0o777) == 0 && symlink("../hf", home.file("xdg/huggingface")) == 0)
     let outcome = try find("own/tiny", assignments)
-    #expect(outcome.errors.isEmpty && outcome.text.contains("whole"), "\(outcome.text)")
+    #expect(outcome.errors.isEmpty && outcome.text.contains("complete: tokens"), "\(outcome.text)")
   }
 
   @Test(arguments: [

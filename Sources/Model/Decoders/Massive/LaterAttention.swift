@@ -95,3 +95,11 @@ final class LaterAttention {
     return tensor
   }
 }
+
+/// What a layer's way back through attention does with `LaterAttention`.
+enum LaterAttentionUse {
+  /// That of all rows, in Float.
+  case kept(in: LaterAttention)
+  /// That of the first rows, in Double.
+  case added(from: LaterAttention)
+}
