@@ -66,7 +66,7 @@ import Testing
     ("activations \(job) --work-dir w --stride 2", 64, "--stride: no such option"),
     ("activations \(job) --work-dir w --shards 0", 64, "--shards: "),
     ("\(features) --work-dir w --stride 0", 64, "--stride: "),
-    ("activations \(job) --work-dir w --precision bf16", 64, "--precision: "),
+    ("activations \(job) --work-dir w --precision bf16", 64, "--precision bf16: requires --device cuda"),
     ("features \(job) --work-dir w --sae 'none-{layer}'", 66, "none-1"), ("--work-dir w", 64, "--work-dir"),
   ])
   func whatCanBeIsRefusedBefore(arguments: String, status: Int, words: String) throws {
