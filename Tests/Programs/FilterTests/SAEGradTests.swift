@@ -184,7 +184,9 @@ import Testing
       try writer.end()
     }
     let outcome = try Program("grad-aggregate").run([], input: Data(stream))
-    #expect(outcome.status == 65 && outcome.errors.contains("mlp_out.0: expected a record with its decoder, basis.mlp_out.0"), "\(outcome.errors)")
+    #expect(
+      outcome.status == 65 && outcome.errors.contains("mlp_out.0: expected a record with its decoder, basis.mlp_out.0"),
+      "\(outcome.errors)")
   }
 
   /// The demo's autoencoder of layer 1, at another path and under the names of layers that it was not made for.
