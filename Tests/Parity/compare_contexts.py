@@ -339,12 +339,14 @@ def check_long_streams(folder, entries):
         size = path.stat().st_size
         features = ",".join(f"0:{i}" for i in range(0, 4000, 200))
         for by in QUANTITIES:
-            took = measure.run([PROGRAMS / "grad-contexts", "-q", "--features", features, "--by", by, "--quantiles", "5", path])
+            # So that at most an eighth of it, 32 MB, is read ahead, however much memory the machine has.
+            took = measure.run(["prlimit", f"--data={256 << 20}", PROGRAMS / "grad-contexts", "-q", "--features", features,
+                                "--by", by, "--quantiles", "5", path])
             runs[share, by] = took.processes[0].private
             print(f"{entries // share} active features, {size / 1e6:.0f} MB, --by {by}: {took.seconds:.2f} s, "
                   f"{size / 1e6 / took.seconds:.0f} MB/s, {runs[share, by]:.0f} MB of memory", flush=True)
     for by in QUANTITIES:
-        expect(runs[1, by] < runs[8, by] + 16, f"memory follows the stream's length: {runs}")
+        expect(runs[1, by] < runs[8, by] + 48, f"memory follows the stream's length: {runs}")
 
 
 def long_records(entries, width=64, features=4096, active=64, rows=8192):
