@@ -56,6 +56,20 @@ struct SplitProductTests {
     #expect(found[2 * O..<3 * O].allSatisfy { $0 == 0 })
   }
 
+  /// The scale follows from the largest magnitude, of whatever sign: halves end at four times what it is scaled to.
+  @Test(arguments: [-3000, 3000] as [Float], TestDevice.splitting)
+  func oneLargeNumber(_ large: Float, device: TestDevice) throws {
+    let (N, I, O) = (3, 50, 7)
+    var numbers = SeededNumbers(seed: 38)
+    let weights = StoredWeights(rows: O, columns: I, type: .bf16, &numbers)
+    var x = numbers.floats(N * I)
+    x[I + 4] = large
+    let ops = try device.makeOperations()
+    let Y = GuardedTensor(ops, N, O)
+    ops.linear(y: Y.tensor, x: GuardedTensor(ops, N, I, x).tensor, weight: ops.makeMatrix(weights.matrix))
+    #expect(relativeL2(Y.values(), Oracle.linear(doubles(x), weights.values, inputs: I, outputs: O)) < 1e-6)
+  }
+
   /// Columns of a matrix of Float whose sizes are as far apart as those of features that are dead and of such that are
   /// not; the low part of a product alone would do for none.
   @Test(arguments: TestDevice.splitting) func columnsOfAnySize(device: TestDevice) throws {
