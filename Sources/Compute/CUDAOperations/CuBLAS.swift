@@ -7,7 +7,7 @@ public enum Precision: String, CaseIterable, Sendable {
   case auto
   /// As on the processor: 24 bits throughout.
   case float32
-  /// As exact as float32, on tensor cores, where a matrix is exact in half precision: see `SplitProducts`.
+  /// As exact as float32, on tensor cores: see `SplitProducts`.
   case split
   /// Factors cut to 11 bits, sums in float32.
   case tf32

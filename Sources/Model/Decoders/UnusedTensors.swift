@@ -16,8 +16,8 @@ func checkUnused(
   if let name = names.first(where: isQuantized) {
     throw Failure(
       .malformed,
-      "\(file): tensor \(name): quantised weights are not supported: use the model that they were made from, in f32, bf16 or f16, "
-        + "is")
+      "\(file): tensor \(name): quantised weights are not supported: use the model that they were made from, "
+        + "in f32, bf16 or f16")
   }
   if let name = names.first(where: isOfAdapter) {
     throw Failure(

@@ -51,8 +51,8 @@ public struct ComputeOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      How a GPU multiplies matrices. float32: in float32. split: as exactly, but on tensor cores if weights are bf16 or \
-      f16. auto: split where it was measured to be faster, otherwise float32. tf32, bf16: factors are rounded to that.
+      How a GPU multiplies matrices. float32: in float32. split: as exactly, but on tensor cores. auto: split \
+      where it was measured to be faster, otherwise float32. tf32, bf16: factors are rounded to that.
       """,
       valueName: "precision"))
   public var precision: Precision = .auto
