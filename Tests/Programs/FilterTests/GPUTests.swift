@@ -164,7 +164,7 @@ struct GPUTests {
       (["STAND_IN_FAIL": "cuMemcpyDtoH_v2:2:700"], "cuda", 74, "cuMemcpyDtoH: an illegal memory access"),
       (
         ["STAND_IN_MEMORY": "\(workspace + 8_000_000)"], "cuda", 71,
-        "cuda:0: out of memory: 1949696 bytes more were needed: "
+        "cuda:0: out of memory: 1015808 bytes more were needed: "
       ),
     ] as [([String: String], String, Int32, String)])
   func whatIsMissingIsNamed(
