@@ -75,6 +75,9 @@ let crossEntropyKernels = #"""
     return expf(*logit - m);
   }
 
+  /// The word that a thread takes after v: fours beside one another, the block's threads side by side.
+  __device__ int next_word(int v) { return v % 4 < 3 ? v + 1 : v + 4 * blockDim.x - 3; }
+
   /// Takes one tile of a row's logits into its running softmax: e^(z − m) replaces z, m being the largest logit so far.
   /// What was summed before shrinks where m has grown. Where there is a cap, z comes capped, and with its derivative
   /// when it is summed with the words. The target's own share is left out, and so are the prominent words, which
@@ -101,21 +104,31 @@ let crossEntropyKernels = #"""
     int target = targets[blockIdx.x] - firstWord;
     double sum = 0;
     bool mayHaveProminent = false;
-    #pragma unroll 4
-    for (int v = threadIdx.x; v < words; v += blockDim.x) {
-      float share = share_of(z[v], m, cap, &logit, &slope);
-      if (v == target) {
-        targetLogits[blockIdx.x] = logit;
-        targetSlopes[blockIdx.x] = slope;
-        share = 0;
+    unsigned short *highs = high + (long long)blockIdx.x * words, *lows = low + (long long)blockIdx.x * words;
+    #pragma unroll 2
+    for (int v = 4 * threadIdx.x; v < words; v += 4 * blockDim.x) {
+      float shares[4];
+      unsigned short ownHighs[4], ownLows[4];
+      load_four(shares, z, v, words);
+      #pragma unroll
+      for (int k = 0; k < 4; k++) {
+        if (v + k >= words) continue;
+        float share = share_of(shares[k], m, cap, &logit, &slope);
+        if (v + k == target) {
+          targetLogits[blockIdx.x] = logit;
+          targetSlopes[blockIdx.x] = slope;
+          share = 0;
+        }
+        sum += share;
+        mayHaveProminent |= is_prominent(share * slope, sumBefore);
+        shares[k] = share * slope;
+        if (high) split_in_halves(ownHighs + k, ownLows + k, share * slope * SHARES_SCALE);
       }
-      sum += share;
-      mayHaveProminent |= is_prominent(share * slope, sumBefore);
       if (high) {
-        long long at = (long long)blockIdx.x * words + v;
-        split_in_halves(high + at, low + at, share * slope * SHARES_SCALE);
+        store_four_halves(highs, ownHighs, v, words);
+        store_four_halves(lows, ownLows, v, words);
       } else {
-        z[v] = share * slope;
+        store_four(z, shares, v, words);
       }
     }
     sum = sumBefore + block_sum(sum);
@@ -125,19 +138,18 @@ let crossEntropyKernels = #"""
     }
     if (!weighted) return;
     int count = 0, found;
-    for (int v = threadIdx.x; mayHaveProminent && v < words; v += blockDim.x) {
+    for (int v = 4 * threadIdx.x; mayHaveProminent && v < words; v = next_word(v)) {
       float share = high ? share_of(z[v], m, cap, &logit, &slope) * slope : z[v];
       count += v != target && is_prominent(share, sum);
     }
     int place = block_sum_before(count, &found);
-    for (int v = threadIdx.x; count > 0 && v < words; v += blockDim.x) {
+    for (int v = 4 * threadIdx.x; count > 0 && v < words; v = next_word(v)) {
       float share = high ? share_of(z[v], m, cap, &logit, &slope) * slope : z[v];
       if (v == target || !is_prominent(share, sum)) continue;
       foundWords[place] = v;
       foundShares[place++] = share;
       if (high) {
-        long long at = (long long)blockIdx.x * words + v;
-        high[at] = low[at] = 0;
+        highs[v] = lows[v] = 0;
       } else {
         z[v] = 0;
       }

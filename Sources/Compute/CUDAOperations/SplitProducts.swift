@@ -34,7 +34,7 @@ extension CUDAOperations {
     let memory = DeviceMemory(device, bytes: 2 * lowDistance)
     let unit = scratch("unit of halves", bytes: MemoryLayout<Float>.stride)
     device.run(
-      "split_halves", elements: count, .address(memory.address), .address(memory.address + DevicePointer(lowDistance)),
+      "split_halves", foursOf: count, .address(memory.address), .address(memory.address + DevicePointer(lowDistance)),
       .address(unit), .address(floats.device), .address(largest), .long(count))
     let owner = ScaledHalves(
       memory: memory, unit: values(Float.self, count: 1, at: unit)[0], lowDistance: lowDistance)
@@ -65,7 +65,7 @@ extension CUDAOperations {
     let (high, low) = halves("halves", x.count)
     let unit = scratch("unit of halves", bytes: MemoryLayout<Float>.stride)
     device.run(
-      "split_halves", elements: x.count, .address(high), .address(low), .address(unit), .address(x.device),
+      "split_halves", foursOf: x.count, .address(high), .address(low), .address(unit), .address(x.device),
       .address(largest), .long(x.count))
     return SplitRows(rows: x.rows, columns: x.columns, high: high, low: low, unit: unit)
   }
@@ -88,7 +88,7 @@ extension CUDAOperations {
   /// Where the largest finite magnitude of these numbers is going to be.
   private func largestMagnitude(_ count: Int, _ x: DevicePointer) -> DevicePointer {
     let largest = clearedMagnitude()
-    let blocks = min((count + Device.blockSize - 1) / Device.blockSize, 1024)
+    let blocks = min((count + 4 * Device.blockSize - 1) / (4 * Device.blockSize), 1024)
     device.run("largest_magnitude", rows: blocks, .address(largest), .address(x), .long(count))
     return largest
   }
@@ -234,10 +234,15 @@ let splitKernels = #"""
   /// The largest finite magnitude. Numbers that are not negative are in the order of their bits.
   extern "C" __global__ void largest_magnitude(unsigned *largest, const float *x, long long count) {
     unsigned own = 0;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count;
-         i += (long long)gridDim.x * blockDim.x) {
-      unsigned bits = __float_as_uint(x[i]) & 0x7fffffffu;
-      if (is_finite_bits(bits) && bits > own) own = bits;
+    for (long long i = 4 * ((long long)blockIdx.x * blockDim.x + threadIdx.x); i < count;
+         i += 4 * (long long)gridDim.x * blockDim.x) {
+      float v[4];
+      load_four(v, x, i, count);
+      #pragma unroll
+      for (int k = 0; k < 4; k++) {
+        unsigned bits = __float_as_uint(v[k]) & 0x7fffffffu;
+        if (is_finite_bits(bits) && bits > own) own = bits;
+      }
     }
     own = __float_as_uint(block_maximum(__uint_as_float(own)));
     if (threadIdx.x == 0) atomicMax(largest, own);
@@ -264,8 +269,14 @@ let splitKernels = #"""
   extern "C" __global__ void split_halves(
       unsigned short *high, unsigned short *low, float *unit, const float *x, const float *largest, long long count) {
     float scale = scale_to_halves(*largest);
-    FOR_THIS_ELEMENT(i, count) {
-      split_in_halves(high + i, low + i, x[i] * scale);
+    FOR_THESE_FOUR(i, count) {
+      float v[4];
+      unsigned short highs[4], lows[4];
+      load_four(v, x, i, count);
+      #pragma unroll
+      for (int k = 0; k < 4; k++) split_in_halves(highs + k, lows + k, v[k] * scale);
+      store_four_halves(high, highs, i, count);
+      store_four_halves(low, lows, i, count);
       if (i == 0) *unit = 1 / scale;
     }
   }
