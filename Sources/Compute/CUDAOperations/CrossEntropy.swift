@@ -9,11 +9,11 @@ extension CUDAOperations {
   /// Where there is a cap c, z = c·tanh(x·Wᵀ / c), and each W[v] of dx comes with z's derivative 1 − tanh²(x·W[v] / c).
   /// PyTorch: F.cross_entropy(reduction="sum") behind a bias-free head. One pass over the vocabulary by tiles, as on
   /// the processor: the logits never exist but for a tile. Prominent words are added up in a sum of their own, in Double.
-  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double] {
+  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> () -> [Double] {
     let (N, V, D) = (x.rows, head.rows, head.columns)
     precondition(dx?.hasShape(N, D) ?? true && x.columns == D && targets.count == N && !head.isColumnMajor)
     precondition(targets.allSatisfy { $0 < V })
-    guard N > 0 else { return [] }
+    guard N > 0 else { return { [] } }
     let tile = heldColumns(of: V, rows: N)
     let floats = MemoryLayout<Float>.stride
     let logits = scratch("logits", bytes: N * tile * floats)
@@ -24,14 +24,14 @@ extension CUDAOperations {
     let losses = scratch("losses", bytes: N * MemoryLayout<Double>.stride)
     let prominent = dx.map { scratch("prominent words", bytes: $0.count * MemoryLayout<Double>.stride) } ?? 0
     let targetList = list("targets", targets)
-    let parts = head.isHalf ? split(x) : nil
+    let parts = head.isHalf ? split(x, for: [head], by: .logits)[0] : nil
     let shares = head.isHalf && dx != nil ? sharesInHalves(rows: N, columns: tile) : nil
     for first in stride(from: 0, to: V, by: tile) {
       let words = min(tile, V - first)
       let w = head.selecting(rows: first..<first + words)
       // z(N,words) = x(N,D) · W(words,D)ᵀ
       if let parts {
-        multiply(parts, w.transposed, by: .logits, accumulate: false, into: logits, distance: words)
+        multiply(parts, w.transposed, accumulate: false, into: logits, distance: words)
       } else {
         device.multiply(N, words, D, x.operand, w.transposed.operand, into: logits, distance: words)
       }
@@ -44,7 +44,7 @@ extension CUDAOperations {
       // dx(N,D) += e^(z − largest)(N,words) · W(words,D)
       if let shares {
         multiply(
-          shares.narrowed(to: words), w, by: .shares, accumulate: first > 0, into: dx.device, distance: D)
+          self.shares(shares, rows: N, of: w), w, accumulate: first > 0, into: dx.device, distance: D)
       } else {
         device.multiply(
           N, D, words, CuBLAS.Operand(address: logits, distance: words), w.operand, accumulate: first > 0,
@@ -55,7 +55,14 @@ extension CUDAOperations {
       "cross_entropy_end", rows: N, .address(losses), .address(dx?.device ?? 0), .address(prominent),
       .address(largest), .address(sums), .address(targetLogits), .address(targetSlopes), .address(targetList),
       head.weights[0], head.weights[1], head.weights[2], .int(head.leadingDimension), .int(D))
-    return values(Double.self, count: N, at: losses)
+    var found: [Double] = []
+    startedLossDownloads.start(from: losses, bytes: N * MemoryLayout<Double>.stride) {
+      found = Array($0.bindMemory(to: Double.self))
+    }
+    return {
+      self.startedLossDownloads.finish()
+      return found
+    }
   }
 }
 
@@ -74,9 +81,6 @@ let crossEntropyKernels = #"""
     *logit = cap > 0 ? soft_cap(z, cap, slope) : z;
     return expf(*logit - m);
   }
-
-  /// The word that a thread takes after v: fours beside one another, the block's threads side by side.
-  __device__ int next_word(int v) { return v % 4 < 3 ? v + 1 : v + 4 * blockDim.x - 3; }
 
   /// Takes one tile of a row's logits into its running softmax: e^(z − m) replaces z, m being the largest logit so far.
   /// What was summed before shrinks where m has grown. Where there is a cap, z comes capped, and with its derivative
@@ -104,31 +108,21 @@ let crossEntropyKernels = #"""
     int target = targets[blockIdx.x] - firstWord;
     double sum = 0;
     bool mayHaveProminent = false;
-    unsigned short *highs = high + (long long)blockIdx.x * words, *lows = low + (long long)blockIdx.x * words;
-    #pragma unroll 2
-    for (int v = 4 * threadIdx.x; v < words; v += 4 * blockDim.x) {
-      float shares[4];
-      unsigned short ownHighs[4], ownLows[4];
-      load_four(shares, z, v, words);
-      #pragma unroll
-      for (int k = 0; k < 4; k++) {
-        if (v + k >= words) continue;
-        float share = share_of(shares[k], m, cap, &logit, &slope);
-        if (v + k == target) {
-          targetLogits[blockIdx.x] = logit;
-          targetSlopes[blockIdx.x] = slope;
-          share = 0;
-        }
-        sum += share;
-        mayHaveProminent |= is_prominent(share * slope, sumBefore);
-        shares[k] = share * slope;
-        if (high) split_in_halves(ownHighs + k, ownLows + k, share * slope * SHARES_SCALE);
+    #pragma unroll 4
+    for (int v = threadIdx.x; v < words; v += blockDim.x) {
+      float share = share_of(z[v], m, cap, &logit, &slope);
+      if (v == target) {
+        targetLogits[blockIdx.x] = logit;
+        targetSlopes[blockIdx.x] = slope;
+        share = 0;
       }
+      sum += share;
+      mayHaveProminent |= is_prominent(share * slope, sumBefore);
       if (high) {
-        store_four_halves(highs, ownHighs, v, words);
-        store_four_halves(lows, ownLows, v, words);
+        long long at = (long long)blockIdx.x * words + v;
+        split_in_halves(high + at, low + at, share * slope * SHARES_SCALE);
       } else {
-        store_four(z, shares, v, words);
+        z[v] = share * slope;
       }
     }
     sum = sumBefore + block_sum(sum);
@@ -138,18 +132,19 @@ let crossEntropyKernels = #"""
     }
     if (!weighted) return;
     int count = 0, found;
-    for (int v = 4 * threadIdx.x; mayHaveProminent && v < words; v = next_word(v)) {
+    for (int v = threadIdx.x; mayHaveProminent && v < words; v += blockDim.x) {
       float share = high ? share_of(z[v], m, cap, &logit, &slope) * slope : z[v];
       count += v != target && is_prominent(share, sum);
     }
     int place = block_sum_before(count, &found);
-    for (int v = 4 * threadIdx.x; count > 0 && v < words; v = next_word(v)) {
+    for (int v = threadIdx.x; count > 0 && v < words; v += blockDim.x) {
       float share = high ? share_of(z[v], m, cap, &logit, &slope) * slope : z[v];
       if (v == target || !is_prominent(share, sum)) continue;
       foundWords[place] = v;
       foundShares[place++] = share;
       if (high) {
-        highs[v] = lows[v] = 0;
+        long long at = (long long)blockIdx.x * words + v;
+        high[at] = low[at] = 0;
       } else {
         z[v] = 0;
       }
