@@ -1,0 +1,89 @@
+import Aggregation
+import SystemIO
+import TensorOperations
+import TensorStream
+import TestSupport
+import Testing
+
+/// Attributions by a decoder of more rows than a thread has before it at a time, over more positions than are gathered,
+/// against a loop in Double.
+@Suite struct FactoredAttributionTests {
+  private static let (width, features) = (19, 900)
+  private static let lengths = [1500, 1, 2600, 200]
+
+  @Test(arguments: [false, true]) func manyRowsAndPositions(columnMajor: Bool) throws {
+    let (D, F) = (Self.width, Self.features)
+    var numbers = SeededNumbers(seed: 31)
+    let (decoder, factors) = (numbers.floats(F * D), numbers.floats(F))
+    let batches = Self.lengths.enumerated().map { index, length in
+      var batch = RaggedBatch(
+        width: D, places: [mlpOut: [(0..<length).map { _ in numbers.floats(D) }]], predictions: [length],
+        samples: [Int64(index)], loss: nil)
+      batch.areFeatures = true
+      batch.activations[mlpOut] = [
+        (0..<length).map { position in
+          var row = [Float](repeating: 0, count: F)
+          // Of some positions all: more pairs than are gathered before that many positions are.
+          for feature in length == 1500 && position < 600
+            ? Array(0..<F) : (0..<5).map({ _ in Int.random(in: 0..<F, using: &numbers) })
+          {
+            row[feature] = numbers.floats(1)[0]
+          }
+          return row
+        }
+      ]
+      return batch
+    }
+    var (signed, absolute) = ([Double](repeating: 0, count: F), [Double](repeating: 0, count: F))
+    for batch in batches {
+      for (g, row) in zip(batch.places[mlpOut]![0], batch.activations[mlpOut]![0]) {
+        for f in 0..<F where row[f] != 0 {
+          let product = (0..<D).reduce(0) { $0 + Double(decoder[f * D + $1]) * Double(g[$1]) }
+          let attribution = Double(row[f]) * Double(factors[f]) * product
+          signed[f] += attribution
+          absolute[f] += abs(attribution)
+        }
+      }
+    }
+    let positions = Double(Self.lengths.reduce(0, +))
+    let sums = GradientSums(
+      AggregationChoices(
+        quantities: [.attribution], modes: Set(AveragingMode.allCases), lossReduction: .sum, weighting: .position))
+    let operations = try CPUOperations(threads: 2)
+    let matrix = Self.matrix(decoder, columnMajor: columnMajor)
+    sums.use(
+      Basis(decoder: operations.makeMatrix(matrix), hostDecoder: matrix, factors: factors), for: mlpOut,
+      operations: operations, team: ThreadTeam(size: 2))
+    try reading(.gradients, batches.map(\.record)) { try sums.add(gradients: $0) }
+    sums.finish()
+    for (mode, expected) in [(AveragingMode.mean, signed), (.meanAbsolute, absolute)] {
+      let found = sums.places[mlpOut]!.average(.average(.attribution, mode))
+      #expect(relativeL2(found, expected.map { $0 / positions }) < 1e-12, "\(mode)")
+    }
+  }
+
+  /// Some rows, in any order and more than once.
+  @Test(arguments: [false, true]) func rowsOfAMatrix(columnMajor: Bool) {
+    var numbers = SeededNumbers(seed: 5)
+    let values = numbers.floats(Self.features * Self.width)
+    let chosen: [Int32] = [899, 0, 17, 17, 450]
+    var found = [Float](repeating: .nan, count: chosen.count * Self.width)
+    Self.matrix(values, columnMajor: columnMajor).copyRows(chosen, to: &found)
+    #expect(found == chosen.flatMap { values[Int($0) * Self.width..<(Int($0) + 1) * Self.width] })
+  }
+
+  /// (features, width), with room between its lines.
+  private static func matrix(_ values: [Float], columnMajor: Bool) -> Matrix {
+    let (lines, length) = columnMajor ? (width, features) : (features, width)
+    let buffer = AlignedBuffer(capacity: lines * (length + 3) * MemoryLayout<Float>.stride)
+    let floats = buffer.address.assumingMemoryBound(to: Float.self)
+    for f in 0..<features {
+      for d in 0..<width {
+        floats[columnMajor ? d * (length + 3) + f : f * (length + 3) + d] = values[f * width + d]
+      }
+    }
+    return Matrix(
+      rows: features, columns: width, isColumnMajor: columnMajor, leadingDimension: length + 3, type: .f32,
+      address: buffer.address, owner: buffer)
+  }
+}
