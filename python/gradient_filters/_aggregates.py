@@ -161,7 +161,7 @@ class PlaceAverages:
 
     @property
     def loss(self) -> float | None:
-        """Of the unmodified model, in nats per token; None where it was not computed."""
+        """Of the unmodified model, in nats per prediction; None where it was not computed."""
         loss, predictions = self._number("loss"), self._number("predictions")
         return loss / predictions if loss is not None and predictions else None
 

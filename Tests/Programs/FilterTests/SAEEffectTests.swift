@@ -59,7 +59,7 @@ import Testing
     #expect(lines.map(\.place) == ["mlp_out.1", "mlp_out.2", "mlp_out.2", "mlp_out.1", "mlp_out.2"])
     #expect(lines.map(\.feature) == [5, 0, 3, nil, nil])
     #expect(lines[3].features == 1 && lines[3].correlation == nil && lines[4].features == 2)
-    #expect(outcome.errors.contains("ablations, ") && outcome.errors.contains(" nats per token"))
+    #expect(outcome.errors.contains("ablations, ") && outcome.errors.contains(" nats per prediction"))
   }
 
   /// What fires has effects, which the attributions foresee; what does not has none.
