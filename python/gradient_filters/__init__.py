@@ -4,7 +4,7 @@ arrays, and the programs themselves.
     import gradient_filters as gf
 
     run = gf.open("out/aggregates.ts")
-    run["mlp_out.11"].attribution.mean_abs                  # a numpy array, one number a feature
+    run["mlp_out.11"].attribution.mean_abs                  # a numpy array, one number per feature
     run["mlp_out.11"].attribution.mean_abs.standard_error   # of each of them
     run.table(top=20)                                       # a pandas or polars frame, or a structured array
 
