@@ -6,8 +6,8 @@ func attentionText(part: Int) -> String {
   #"""
   namespace part_\#(part) {
   constexpr int PART = \#(part), PIECES = PART / TILE;
-  // On the way back, side by side on a multiprocessor: two have 255 registers a thread, three 168. Only the shared memory
-  // of 8.0, 9.0, 10.x and 11.0 holds three.
+  // Blocks of queries on the way back that a multiprocessor has at a time: two have 255 registers a thread, three 168. Only
+  // the shared memory of 8.0, 9.0, 10.x and 11.0 holds three.
   #if __CUDA_ARCH__ >= 800 && __CUDA_ARCH__ < 1200 && __CUDA_ARCH__ / 10 % 10 == 0
   constexpr int BLOCKS = PIECES == 1 ? 3 : 2;
   #else
@@ -29,13 +29,9 @@ func attentionText(part: Int) -> String {
     __shared__ float maxima[TILE_THREADS], correction[TILE];
     const float infinity = __uint_as_float(0x7f800000u);
     __builtin_assume(PIECES > 1 || W <= TILE);
-    const int *place = tiles + 4 * blockIdx.x;
-    int parts = PIECES > 1 ? (W + PART - 1) / PART : 1, head = blockIdx.y / parts;
-    int part = blockIdx.y % parts * PART, width = min(PART, W - part);
-    int first = place[0], start = place[3], begin = max(0, start - window + 1);
-    int rows = min(TILE, place[1] - start), keys = min(start + rows, place[2]);
-    long long firstKey = (long long)first * K * W + head / (H / K) * W;
-    long long firstQuery = (long long)(first + start) * H * W + head * W;
+    __shared__ Work work;
+    find_work<PART>(&work, tiles, W);
+    int rows = min(TILE, work.length - work.start), keys = min(work.start + rows, work.tokens);
 
     float4 o[PIECES][ROWS][HALVES] = {};
     // Of the row that this thread takes the exponentials of, beside another thread, every second four of its scores:
@@ -43,18 +39,20 @@ func attentionText(part: Int) -> String {
     int row = threadIdx.x % TILE, half = threadIdx.x / TILE;
     float largest = -infinity;
     double sum = 0;
-    for (int j0 = begin; j0 < keys; j0 += TILE) {
+    for (int j0 = max(0, work.start - window + 1); j0 < keys; j0 += TILE) {
       int count = min(TILE, keys - j0);
-      long long keyTile = firstKey + (long long)j0 * K * W;
-      Range seen = seen_keys(thread_strip(), start, rows, j0, count, window);
+      Range seen = seen_keys(thread_strip(), work.start, rows, j0, count, window);
       float s[ROWS][COLUMNS];
-      multiply_heads(s, a, b, query + firstQuery, rows, H * W, key + keyTile, count, K * W, W, seen);
+      multiply_heads(
+          s, a, b, query + head_of_row(work, work.start, H, W), rows, H * W, key + head_of_key(work, j0, H, K, W),
+          count, K * W, W, seen);
       __syncthreads();
       store_strips(a, s, seen);
-      load_tile(b, value + keyTile + part, count, K * W, min(TILE, width));
+      load_tile(b, value + head_of_key(work, j0, H, K, W) + work.part, count, K * W, min(TILE, work.width));
       __syncthreads();
-      Range fours = seen_keys(row / STRIP * STRIP, start, rows, j0, count, window);
-      int end = min(max(start + row + 1 - j0, 0), count), from = max(start + row + 1 - window - j0, 0);
+      int t = work.start + row;
+      Range fours = seen_keys(row / STRIP * STRIP, work.start, rows, j0, count, window);
+      int end = min(max(t + 1 - j0, 0), count), from = max(t + 1 - window - j0, 0);
       float4 *p_t = a + row * PITCH;
       float m = largest;
       for (int j = fours.from + 4 * half; j < fours.to; j += 8) {
@@ -91,7 +89,8 @@ func attentionText(part: Int) -> String {
       if (half == 0) correction[row] = shrink;
       __syncthreads();
       scale_results<PIECES>(o, correction);
-      add_pieces<PIECES>(o, a, b, value + keyTile + part, count, K * W, width, seen, true);
+      add_pieces<PIECES>(
+          o, a, b, value + head_of_key(work, j0, H, K, W) + work.part, count, K * W, work.width, seen, true);
     }
     sums[threadIdx.x] = sum;
     __syncthreads();
@@ -99,15 +98,16 @@ func attentionText(part: Int) -> String {
       sum += sums[row + TILE];
       // A row that sees no key has an output of 0.
       correction[row] = sum > 0 ? (float)(1 / sum) : 0;
-      if (row < rows && part == 0) {
-        float *L = logSumExp + ((long long)(first + start + row) * H + head) * 2;
+      if (row < rows && work.part == 0) {
+        float *L = logSumExp + ((long long)(work.first + work.start + row) * H + work.head) * 2;
         L[0] = sum != 0 ? largest : 0;
         L[1] = sum > 0 ? (float)log(sum) : 0;
       }
     }
     __syncthreads();
     scale_results<PIECES>(o, correction);
-    store_pieces<PIECES>(output + firstQuery + part, o, rows, H * W, width);
+    store_pieces<PIECES>(
+        output + head_of_row(work, work.start, H, W) + work.part, o, rows, H * W, work.width);
   }
 
   /// dq_t = Σ_j dS[t,j]·k_j, with P computed again from L. One block a tile of rows, head and part of its columns.
@@ -118,74 +118,77 @@ func attentionText(part: Int) -> String {
     __shared__ float4 a[TILE * PITCH], b[TILE * PITCH];
     __shared__ Looks looks;
     __builtin_assume(PIECES > 1 || W <= TILE);
-    const int *place = tiles + 4 * blockIdx.x;
-    int parts = PIECES > 1 ? (W + PART - 1) / PART : 1, head = blockIdx.y / parts;
-    int part = blockIdx.y % parts * PART, width = min(PART, W - part);
-    int first = place[0], start = place[3];
-    int rows = min(TILE, place[1] - start), keys = min(start + rows, place[2]);
-    long long firstKey = (long long)first * K * W + head / (H / K) * W;
-    long long firstQuery = (long long)(first + start) * H * W + head * W;
+    __shared__ Work work;
+    find_work<PART>(&work, tiles, W);
+    int rows = min(TILE, work.length - work.start), keys = min(work.start + rows, work.tokens);
 
     float4 dq[PIECES][ROWS][HALVES] = {};
-    load_looks(&looks, logSumExp, delta, first + start, rows, H, head);
-    for (int j0 = max(0, start - window + 1); j0 < keys; j0 += TILE) {
+    load_looks(&looks, logSumExp, delta, work.first + work.start, rows, H, work.head);
+    for (int j0 = max(0, work.start - window + 1); j0 < keys; j0 += TILE) {
       int count = min(TILE, keys - j0);
-      long long keyTile = firstKey + (long long)j0 * K * W;
-      Range seen = seen_keys(thread_strip(), start, rows, j0, count, window);
+      Range seen = seen_keys(thread_strip(), work.start, rows, j0, count, window);
       float s[ROWS][COLUMNS], dP[ROWS][COLUMNS];
-      multiply_heads(dP, a, b, dOutput + firstQuery, rows, H * W, value + keyTile, count, K * W, W, seen);
-      multiply_heads(s, a, b, query + firstQuery, rows, H * W, key + keyTile, count, K * W, W, seen);
-      softmax_backward<false>(s, dP, &looks, start, rows, j0, count, seen, scale, cap, window);
+      multiply_heads(
+          dP, a, b, dOutput + head_of_row(work, work.start, H, W), rows, H * W,
+          value + head_of_key(work, j0, H, K, W), count, K * W, W, seen);
+      multiply_heads(
+          s, a, b, query + head_of_row(work, work.start, H, W), rows, H * W, key + head_of_key(work, j0, H, K, W),
+          count, K * W, W, seen);
+      softmax_backward<false>(s, dP, &looks, work.start, rows, j0, count, seen, scale, cap, window);
       __syncthreads();
       store_strips(a, dP, seen);
       __syncthreads();
-      add_pieces<PIECES>(dq, a, b, key + keyTile + part, count, K * W, width, seen, W <= TILE);
+      add_pieces<PIECES>(
+          dq, a, b, key + head_of_key(work, j0, H, K, W) + work.part, count, K * W, work.width, seen, W <= TILE);
     }
-    store_pieces<PIECES>(dQuery + firstQuery + part, dq, rows, H * W, width);
+    store_pieces<PIECES>(
+        dQuery + head_of_row(work, work.start, H, W) + work.part, dq, rows, H * W, work.width);
   }
 
   /// dk_j = Σ_t dS[t,j]·q_t and dv_j = Σ_t P[t,j]·do_t over the rows t ≥ j that see key j, for each query head by itself
   /// (rows, H · W). One block a tile of keys, query head and part of its columns.
-  extern "C" __global__ void __launch_bounds__(128, BLOCKS) attention_backward_key_\#(part)(
+  extern "C" __global__ void __launch_bounds__(128, 2) attention_backward_key_\#(part)(
       float *dKey, float *dValue, const float *dOutput, const float *logSumExp, const float *delta, const float *query,
       const float *key, const float *value, const int *tiles, int H, int K, int W, float scale, float cap,
       int window) {
     __shared__ float4 a[TILE * PITCH], b[TILE * PITCH];
     __shared__ Looks looks;
     __builtin_assume(PIECES > 1 || W <= TILE);
-    const int *place = tiles + 4 * blockIdx.x;
-    int parts = PIECES > 1 ? (W + PART - 1) / PART : 1, head = blockIdx.y / parts, keyHead = head / (H / K);
-    int part = blockIdx.y % parts * PART, width = min(PART, W - part);
-    int first = place[0], length = place[1], j0 = place[3];
-    int keys = min(TILE, length - j0), count = min(keys, place[2] - j0);
-    long long keyTile = (long long)(first + j0) * K * W + keyHead * W;
+    __shared__ Work work;
+    find_work<PART>(&work, tiles, W);
+    int keys = min(TILE, work.length - work.start), count = min(keys, work.tokens - work.start);
 
     float4 dk[PIECES][ROWS][HALVES] = {}, dv[PIECES][ROWS][HALVES] = {};
     // Padding is looked at by no row: its gradients are 0.
-    int end = count > 0 ? min(length, j0 + count - 1 + window) : 0;
-    for (int start = j0; start < end; start += TILE) {
+    int end = count > 0 ? min(work.length, work.start + count - 1 + window) : 0;
+    for (int start = work.start; start < end; start += TILE) {
       int rows = min(TILE, end - start);
-      long long firstQuery = (long long)(first + start) * H * W + head * W;
-      Range seen = rows_that_see(thread_strip(), j0, count, start, rows, window);
+      Range seen = rows_that_see(thread_strip(), work.start, count, start, rows, window);
       // Keys are the rows of these, and rows the columns.
       float s[ROWS][COLUMNS], dP[ROWS][COLUMNS];
-      load_looks(&looks, logSumExp, delta, first + start, rows, H, head);
-      multiply_heads(s, a, b, key + keyTile, count, K * W, query + firstQuery, rows, H * W, W, seen);
-      multiply_heads(dP, a, b, value + keyTile, count, K * W, dOutput + firstQuery, rows, H * W, W, seen);
-      softmax_backward<true>(s, dP, &looks, start, rows, j0, count, seen, scale, cap, window);
+      load_looks(&looks, logSumExp, delta, work.first + start, rows, H, work.head);
+      multiply_heads(
+          s, a, b, key + head_of_key(work, work.start, H, K, W), count, K * W, query + head_of_row(work, start, H, W),
+          rows, H * W, W, seen);
+      multiply_heads(
+          dP, a, b, value + head_of_key(work, work.start, H, K, W), count, K * W,
+          dOutput + head_of_row(work, start, H, W), rows, H * W, W, seen);
+      softmax_backward<true>(s, dP, &looks, start, rows, work.start, count, seen, scale, cap, window);
       __syncthreads();
       store_strips(a, s, seen);
       __syncthreads();
-      add_pieces<PIECES>(dv, a, b, dOutput + firstQuery + part, rows, H * W, width, seen, W <= TILE);
+      add_pieces<PIECES>(
+          dv, a, b, dOutput + head_of_row(work, start, H, W) + work.part, rows, H * W, work.width, seen, W <= TILE);
       __syncthreads();
       store_strips(a, dP, seen);
-      load_tile(b, query + firstQuery + part, rows, H * W, min(TILE, width));
+      load_tile(b, query + head_of_row(work, start, H, W) + work.part, rows, H * W, min(TILE, work.width));
       __syncthreads();
-      add_pieces<PIECES>(dk, a, b, query + firstQuery + part, rows, H * W, width, seen, true);
+      add_pieces<PIECES>(
+          dk, a, b, query + head_of_row(work, start, H, W) + work.part, rows, H * W, work.width, seen, true);
     }
-    long long out = (long long)(first + j0) * H * W + head * W + part;
-    store_pieces<PIECES>(dKey + out, dk, keys, H * W, width);
-    store_pieces<PIECES>(dValue + out, dv, keys, H * W, width);
+    long long out = head_of_row(work, work.start, H, W) + work.part;
+    store_pieces<PIECES>(dKey + out, dk, keys, H * W, work.width);
+    store_pieces<PIECES>(dValue + out, dv, keys, H * W, work.width);
   }
   }  // namespace
   using namespace part_\#(part);

@@ -1,5 +1,31 @@
 /// Which rows see which keys, and the softmax's way back.
 let softmaxKernels = #"""
+  /// What a block computes: up to a tile's rows, or keys, of one head, and a part of their columns. It lies in shared
+  /// memory and is read again behind every barrier, so that it takes no registers between them.
+  struct Work {
+    /// The sample's first row, how many it has, and how many of them are tokens; the first that the block computes.
+    int first, length, tokens, start;
+    int head, part, width;
+  };
+
+  template <int PART>
+  __device__ void find_work(Work *work, const int *tiles, int W) {
+    const int *tile = tiles + 4 * blockIdx.x;
+    int parts = PART > TILE ? (W + PART - 1) / PART : 1, part = blockIdx.y % parts * PART;
+    if (threadIdx.x == 0)
+      *work = {tile[0], tile[1], tile[2], tile[3], (int)blockIdx.y / parts, part, min(PART, W - part)};
+    __syncthreads();
+  }
+
+  /// Where a row's head stands among H heads of W numbers, and where the key that the block's head looks at among K.
+  __device__ long long head_of_row(const Work &work, int row, int H, int W) {
+    return (long long)(work.first + row) * H * W + work.head * W;
+  }
+
+  __device__ long long head_of_key(const Work &work, int key, int H, int K, int W) {
+    return (long long)(work.first + key) * K * W + work.head / (H / K) * W;
+  }
+
   /// Whether row t of a sample looks at key j.
   __device__ bool is_seen(int t, int j, int window) { return j <= t && j > t - window; }
 

@@ -77,6 +77,8 @@ let tileKernels = #"""
   /// s += a · bᵀ, for this thread's row of a and those that follow, and as much of b.
   template <int STRIPS>
   __device__ void multiply_strips(float s[ROWS][COLUMNS], const float4 *a, const float4 *b, int W) {
+    // Unrolled it needs more registers than there are.
+    #pragma unroll 1
     for (int w = 0; 4 * w < W; w++) {
       float4 left[ROWS];
       #pragma unroll

@@ -22,6 +22,8 @@ public final class CUDAOperations: TensorOperations {
   /// Given back when all weights are there.
   var weightUploads: WeightUploads?
   var downloads: Downloads?
+  /// Losses are asked for while others are still on their way.
+  var lossDownloads: Downloads?
   var featureDownloads: FeatureDownloads?
 
   private(set) lazy var constants = SplitConstants(device)
@@ -120,12 +122,19 @@ public final class CUDAOperations: TensorOperations {
   // MARK: - Products
 
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
-    product(LinearMap(y: y, matrix: matrix, bias: bias), of: x, matrix.isHalf ? split(x) : nil, accumulate)
+    products([LinearMap(y: y, matrix: matrix, bias: bias)], of: x, accumulate: accumulate)
   }
 
-  public func products(_ maps: [LinearMap], of x: Tensor) {
-    let parts = maps.contains { $0.matrix.isHalf } ? split(x) : nil
-    for map in maps { product(map, of: x, map.matrix.isHalf ? parts : nil, false) }
+  public func products(_ maps: [LinearMap], of x: Tensor) { products(maps, of: x, accumulate: false) }
+
+  private func products(_ maps: [LinearMap], of x: Tensor, accumulate: Bool) {
+    var rest = maps[...]
+    while let isHalf = rest.first?.matrix.isHalf {
+      let group = rest.prefix(Self.mostMatrices).prefix { $0.matrix.isHalf == isHalf }
+      let parts = isHalf ? split(x, for: group.map(\.matrix)) : nil
+      for (index, map) in group.enumerated() { product(map, of: x, parts?[index], accumulate) }
+      rest = rest.dropFirst(group.count)
+    }
   }
 
   private func product(_ map: LinearMap, of x: Tensor, _ parts: SplitRows?, _ accumulate: Bool) {

@@ -9,11 +9,11 @@ extension CUDAOperations {
   /// Where there is a cap c, z = c·tanh(x·Wᵀ / c), and each W[v] of dx comes with z's derivative 1 − tanh²(x·W[v] / c).
   /// PyTorch: F.cross_entropy(reduction="sum") behind a bias-free head. One pass over the vocabulary by tiles, as on
   /// the processor: the logits never exist but for a tile. Prominent words are added up in a sum of their own, in Double.
-  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double] {
+  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> () -> [Double] {
     let (N, V, D) = (x.rows, head.rows, head.columns)
     precondition(dx?.hasShape(N, D) ?? true && x.columns == D && targets.count == N && !head.isColumnMajor)
     precondition(targets.allSatisfy { $0 < V })
-    guard N > 0 else { return [] }
+    guard N > 0 else { return { [] } }
     let tile = heldColumns(of: V, rows: N)
     let floats = MemoryLayout<Float>.stride
     let logits = scratch("logits", bytes: N * tile * floats)
@@ -24,14 +24,14 @@ extension CUDAOperations {
     let losses = scratch("losses", bytes: N * MemoryLayout<Double>.stride)
     let prominent = dx.map { scratch("prominent words", bytes: $0.count * MemoryLayout<Double>.stride) } ?? 0
     let targetList = list("targets", targets)
-    let parts = head.isHalf ? split(x) : nil
+    let parts = head.isHalf ? split(x, for: [head], by: .logits)[0] : nil
     let shares = head.isHalf && dx != nil ? sharesInHalves(rows: N, columns: tile) : nil
     for first in stride(from: 0, to: V, by: tile) {
       let words = min(tile, V - first)
       let w = head.selecting(rows: first..<first + words)
       // z(N,words) = x(N,D) · W(words,D)ᵀ
       if let parts {
-        multiply(parts, w.transposed, by: .logits, accumulate: false, into: logits, distance: words)
+        multiply(parts, w.transposed, accumulate: false, into: logits, distance: words)
       } else {
         device.multiply(N, words, D, x.operand, w.transposed.operand, into: logits, distance: words)
       }
@@ -44,7 +44,7 @@ extension CUDAOperations {
       // dx(N,D) += e^(z − largest)(N,words) · W(words,D)
       if let shares {
         multiply(
-          shares.narrowed(to: words), w, by: .shares, accumulate: first > 0, into: dx.device, distance: D)
+          self.shares(shares, rows: N, of: w), w, accumulate: first > 0, into: dx.device, distance: D)
       } else {
         device.multiply(
           N, D, words, CuBLAS.Operand(address: logits, distance: words), w.operand, accumulate: first > 0,
@@ -55,7 +55,14 @@ extension CUDAOperations {
       "cross_entropy_end", rows: N, .address(losses), .address(dx?.device ?? 0), .address(prominent),
       .address(largest), .address(sums), .address(targetLogits), .address(targetSlopes), .address(targetList),
       head.weights[0], head.weights[1], head.weights[2], .int(head.leadingDimension), .int(D))
-    return values(Double.self, count: N, at: losses)
+    var found: [Double] = []
+    startedLossDownloads.start(from: losses, bytes: N * MemoryLayout<Double>.stride) {
+      found = Array($0.bindMemory(to: Double.self))
+    }
+    return {
+      self.startedLossDownloads.finish()
+      return found
+    }
   }
 }
 

@@ -235,6 +235,12 @@ final class Device {
     run(kernel, blocks: ((count + Self.blockSize - 1) / Self.blockSize, 1), threads: Self.blockSize, arguments)
   }
 
+  /// Runs a kernel on one thread for every four of `count` elements.
+  func run(_ kernel: String, foursOf count: Int, _ arguments: Argument...) {
+    let threads = (count + 3) / 4
+    run(kernel, blocks: ((threads + Self.blockSize - 1) / Self.blockSize, 1), threads: Self.blockSize, arguments)
+  }
+
   /// Runs a kernel on one block for each of `count` rows.
   func run(_ kernel: String, rows count: Int, _ arguments: Argument...) {
     run(kernel, rows: count, arguments)

@@ -104,4 +104,9 @@ extension CUDAOperations {
     if downloads == nil { downloads = Downloads(device) }
     return downloads!
   }
+
+  var startedLossDownloads: Downloads {
+    if lossDownloads == nil { lossDownloads = Downloads(device) }
+    return lossDownloads!
+  }
 }

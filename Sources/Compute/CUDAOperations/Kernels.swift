@@ -56,7 +56,7 @@ let blockKernels = #"""
   }
   """#
 
-/// One thread an element.
+/// One thread an element, or four where there are many: so many loads are under way that memory is kept busy.
 let elementwiseKernels = #"""
   /// cap·tanh(x / cap), and its derivative 1 − tanh²(x / cap) in `slope`, which is 4e / (1 + e)² with e = e^(−2|x / cap|).
   __device__ float soft_cap(float x, float cap, float *slope) {
@@ -68,6 +68,42 @@ let elementwiseKernels = #"""
   #define FOR_THIS_ELEMENT(i, count) \
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; \
     if (i < count)
+
+  #define FOR_THESE_FOUR(i, count) \
+    long long i = 4 * ((long long)blockIdx.x * blockDim.x + threadIdx.x); \
+    if (i < count)
+
+  /// The numbers from i on, up to four of `count`, and zeros. i is a multiple of 4.
+  __device__ void load_four(float v[4], const float *x, long long i, long long count) {
+    if (i + 4 <= count && (unsigned long long)x % sizeof(float4) == 0) {
+      float4 four = *(const float4 *)(x + i);
+      v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+    } else {
+      #pragma unroll
+      for (int k = 0; k < 4; k++) v[k] = i + k < count ? x[i + k] : 0;
+    }
+  }
+
+  __device__ void store_four(float *y, const float v[4], long long i, long long count) {
+    if (i + 4 <= count && (unsigned long long)y % sizeof(float4) == 0) {
+      *(float4 *)(y + i) = make_float4(v[0], v[1], v[2], v[3]);
+    } else {
+      #pragma unroll
+      for (int k = 0; k < 4; k++)
+        if (i + k < count) y[i + k] = v[k];
+    }
+  }
+
+  __device__ void store_four_halves(unsigned short *y, const unsigned short v[4], long long i, long long count) {
+    if (i + 4 <= count && (unsigned long long)y % sizeof(unsigned long long) == 0) {
+      *(unsigned long long *)(y + i) =
+          v[0] | (unsigned long long)v[1] << 16 | (unsigned long long)v[2] << 32 | (unsigned long long)v[3] << 48;
+    } else {
+      #pragma unroll
+      for (int k = 0; k < 4; k++)
+        if (i + k < count) y[i + k] = v[k];
+    }
+  }
 
   extern "C" __global__ void add(float *y, const float *x, long long count) {
     FOR_THIS_ELEMENT(i, count) y[i] += x[i];

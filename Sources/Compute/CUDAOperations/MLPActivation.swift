@@ -4,7 +4,7 @@ extension CUDAOperations {
   public func activate(y: Tensor, gate: Tensor, up: Tensor?, by function: ActivationFunction) {
     precondition(y.hasShape(gate.rows, gate.columns) && up?.hasShape(gate.rows, gate.columns) ?? true)
     device.run(
-      "activate", elements: y.count, .address(y.device), .address(gate.device), .address(up?.device ?? 0),
+      "activate", foursOf: y.count, .address(y.device), .address(gate.device), .address(up?.device ?? 0),
       .int(Int(function.rawValue)), .long(y.count))
   }
 
@@ -14,7 +14,7 @@ extension CUDAOperations {
     for tensor in [dGate, dUp, dy, up] { precondition(tensor?.hasShape(gate.rows, gate.columns) ?? true) }
     precondition((dUp == nil) == (up == nil))
     device.run(
-      "activate_backward", elements: dy.count, .address(dGate.device), .address(dUp?.device ?? 0),
+      "activate_backward", foursOf: dy.count, .address(dGate.device), .address(dUp?.device ?? 0),
       .address(dy.device), .address(gate.device), .address(up?.device ?? 0), .int(Int(function.rawValue)),
       .long(dy.count))
   }
@@ -52,9 +52,16 @@ let mlpActivationKernels = #"""
   /// y = f(g) ∘ u, or f(g) without u.
   extern "C" __global__ void activate(
       float *y, const float *gate, const float *up, int function, long long count) {
-    FOR_THIS_ELEMENT(i, count) {
-      float slope, value = activation(gate[i], function, &slope);
-      y[i] = up ? value * up[i] : value;
+    FOR_THESE_FOUR(i, count) {
+      float g[4], u[4] = {1, 1, 1, 1};
+      load_four(g, gate, i, count);
+      if (up) load_four(u, up, i, count);
+      #pragma unroll
+      for (int k = 0; k < 4; k++) {
+        float slope;
+        u[k] *= activation(g[k], function, &slope);
+      }
+      store_four(y, u, i, count);
     }
   }
 
@@ -62,10 +69,19 @@ let mlpActivationKernels = #"""
   extern "C" __global__ void activate_backward(
       float *d_gate, float *d_up, const float *dy, const float *gate, const float *up, int function,
       long long count) {
-    FOR_THIS_ELEMENT(i, count) {
-      float slope, value = activation(gate[i], function, &slope), d = dy[i], u = up ? up[i] : 1;
-      d_gate[i] = d * u * slope;
-      if (d_up) d_up[i] = d * value;
+    FOR_THESE_FOUR(i, count) {
+      float g[4], d[4], u[4] = {1, 1, 1, 1};
+      load_four(g, gate, i, count);
+      load_four(d, dy, i, count);
+      if (up) load_four(u, up, i, count);
+      #pragma unroll
+      for (int k = 0; k < 4; k++) {
+        float slope, value = activation(g[k], function, &slope);
+        g[k] = d[k] * u[k] * slope;
+        u[k] = d[k] * value;
+      }
+      store_four(d_gate, g, i, count);
+      if (d_up) store_four(d_up, u, i, count);
     }
   }
   """#

@@ -124,7 +124,7 @@ extension CUDAOperations {
     precondition(x.columns == matrix.rows)
     let tile = heldColumns(of: matrix.columns, rows: x.rows)
     let products = scratch("products", bytes: x.rows * tile * MemoryLayout<Float>.stride)
-    let parts = matrix.isHalf ? split(x) : nil
+    let parts = matrix.isHalf ? split(x, for: [matrix])[0] : nil
     for first in stride(from: 0, to: matrix.columns, by: tile) {
       let columns = first..<min(first + tile, matrix.columns)
       let part = matrix.selecting(columns: columns)

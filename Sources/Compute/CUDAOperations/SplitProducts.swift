@@ -30,14 +30,13 @@ extension CUDAOperations {
   private func makeTwoParts(_ host: Matrix) -> Matrix {
     let floats = makeFloats(host)
     let count = host.bytes.count / MemoryLayout<Float>.stride
-    let (largest, lowDistance) = (largestMagnitude(count, floats.device), Self.paddedHalves(count))
+    let lowDistance = Self.paddedHalves(count)
     let memory = DeviceMemory(device, bytes: 2 * lowDistance)
-    let unit = scratch("unit of halves", bytes: MemoryLayout<Float>.stride)
-    device.run(
-      "split_halves", elements: count, .address(memory.address), .address(memory.address + DevicePointer(lowDistance)),
-      .address(unit), .address(floats.device), .address(largest), .long(count))
+    let scales = split(
+      floats.device, count, high: memory.address, low: memory.address + DevicePointer(lowDistance), units: [1],
+      makesUp: 1)
     let owner = ScaledHalves(
-      memory: memory, unit: values(Float.self, count: 1, at: unit)[0], lowDistance: lowDistance)
+      memory: memory, unit: values(Float.self, count: 1, at: scales)[0], lowDistance: lowDistance)
     return host.onDevice(type: .f16, address: memory.address, owner: owner)
   }
 
@@ -47,7 +46,8 @@ extension CUDAOperations {
     let memory = DeviceMemory(device, bytes: bytes.count)
     uploadWeights(host, to: memory.address, asFloat: false)
     let isBFloat: Device.Argument = .int(host.type == .bf16 ? 1 : 0)
-    let largest = clearedMagnitude()
+    let largest = scratch("largest half", bytes: MemoryLayout<Float>.stride)
+    device.clear(largest, bytes: MemoryLayout<Float>.stride)
     device.run(
       "largest_half", elements: count, .address(largest), .address(memory.address), isBFloat, .long(count))
     let magnitude = values(Float.self, count: 1, at: largest)[0]
@@ -60,20 +60,53 @@ extension CUDAOperations {
   }
 
   /// Splits rows of any size into parts that come to x · 2^e, e such that the largest magnitude nears that of halves.
-  func split(_ x: Tensor) -> SplitRows {
-    let largest = largestMagnitude(x.count, x.device)
+  ///
+  /// - Returns: the same parts for a product with each of the matrices.
+  func split(_ x: Tensor, for matrices: [Matrix], by sums: SumPieces = .usual) -> [SplitRows] {
     let (high, low) = halves("halves", x.count)
-    let unit = scratch("unit of halves", bytes: MemoryLayout<Float>.stride)
-    device.run(
-      "split_halves", elements: x.count, .address(high), .address(low), .address(unit), .address(x.device),
-      .address(largest), .long(x.count))
-    return SplitRows(rows: x.rows, columns: x.columns, high: high, low: low, unit: unit)
+    let pieces = sums.pieces(of: x.columns)
+    let scales = split(
+      x.device, x.count, high: high, low: low, units: matrices.map(\.unit), makesUp: sums.scale(of: pieces))
+    return matrices.indices.map { index in
+      SplitRows(
+        rows: x.rows, columns: x.columns, high: high, low: low, pieces: pieces,
+        scales: scales + DevicePointer(2 * index * MemoryLayout<Float>.stride))
+    }
   }
 
+  /// - Returns: where for each unit stands what a product of high parts and one of a low part with numbers in that unit
+  ///   come to.
+  private func split(
+    _ x: DevicePointer, _ count: Int, high: DevicePointer, low: DevicePointer, units: [Float], makesUp: Float
+  ) -> DevicePointer {
+    precondition(units.count <= Self.mostMatrices)
+    let scales = scratch("scales of products", bytes: 2 * Self.mostMatrices * MemoryLayout<Float>.stride)
+    guard count > 0 else { return scales }
+    let (largest, next) = constants.turnMagnitudes()
+    let blocks = min((count + Device.blockSize - 1) / Device.blockSize, 1024)
+    device.run("largest_magnitude", rows: blocks, .address(largest), .address(x), .long(count))
+    let unit = { units.indices.contains($0) ? Device.Argument.float(units[$0]) : .float(0) }
+    device.run(
+      "split_halves", foursOf: count, .address(high), .address(low), .address(scales), .address(x), .address(largest),
+      .address(next), .float(makesUp), unit(0), unit(1), unit(2), unit(3), .long(count))
+    return scales
+  }
+
+  /// Those that rows are split for at a time.
+  static let mostMatrices = 4
+
   /// Room for shares of a softmax, whose largest is at most 1.
-  func sharesInHalves(rows: Int, columns: Int) -> SplitRows {
-    let (high, low) = halves("halves of shares", rows * columns)
-    return SplitRows(rows: rows, columns: columns, high: high, low: low, unit: constants.unitOfShares)
+  func sharesInHalves(rows: Int, columns: Int) -> (high: DevicePointer, low: DevicePointer) {
+    halves("halves of shares", rows * columns)
+  }
+
+  /// Shares of words (rows, words) for their product with the words' weights.
+  func shares(_ parts: (high: DevicePointer, low: DevicePointer), rows: Int, of words: Matrix) -> SplitRows {
+    let pieces = SumPieces.shares.pieces(of: words.rows)
+    let unit = words.unit / sharesScale
+    return SplitRows(
+      rows: rows, columns: words.rows, high: parts.high, low: parts.low, pieces: pieces,
+      scales: constants.numbers([unit * SumPieces.shares.scale(of: pieces), unit / lowScale]))
   }
 
   /// Both parts begin where cuBLAS's fast kernels can read them.
@@ -85,32 +118,11 @@ extension CUDAOperations {
 
   private static func paddedHalves(_ count: Int) -> Int { (count * MemoryLayout<UInt16>.stride + 255) / 256 * 256 }
 
-  /// Where the largest finite magnitude of these numbers is going to be.
-  private func largestMagnitude(_ count: Int, _ x: DevicePointer) -> DevicePointer {
-    let largest = clearedMagnitude()
-    let blocks = min((count + Device.blockSize - 1) / Device.blockSize, 1024)
-    device.run("largest_magnitude", rows: blocks, .address(largest), .address(x), .long(count))
-    return largest
-  }
-
-  private func clearedMagnitude() -> DevicePointer {
-    let largest = scratch("largest magnitude", bytes: MemoryLayout<Float>.stride)
-    device.clear(largest, bytes: MemoryLayout<Float>.stride)
-    return largest
-  }
-
   /// y(N,out) = x(N,in) · M(in,out), or y += where `accumulate`; the smaller parts first.
-  func multiply(
-    _ x: SplitRows, _ matrix: Matrix, by sums: SumPieces = .usual, accumulate: Bool, into y: DevicePointer,
-    distance: Int
-  ) {
-    let pieces = sums.pieces(of: x.columns)
-    let scale = scratch("scales of a product", bytes: 2 * MemoryLayout<Float>.stride)
-    device.run(
-      "scales_of_product", elements: 1, .address(scale), .address(x.unit), .float(matrix.unit),
-      .float(sums.scale(of: pieces)),
-      .long(1))
-    let scaleOfLow = scale + DevicePointer(MemoryLayout<Float>.stride)
+  ///
+  /// - Parameter x: split for M.
+  func multiply(_ x: SplitRows, _ matrix: Matrix, accumulate: Bool, into y: DevicePointer, distance: Int) {
+    let scaleOfLow = x.scales + DevicePointer(MemoryLayout<Float>.stride)
     let one = constants.one
     func add(
       _ part: DevicePointer, _ inner: Range<Int>, _ alpha: DevicePointer, ofLow: Bool = false, accumulate: Bool
@@ -127,7 +139,7 @@ extension CUDAOperations {
     }
     add(x.low, 0..<x.columns, scaleOfLow, accumulate: accumulate)
     if matrix.lowDistance > 0 { add(x.high, 0..<x.columns, scaleOfLow, ofLow: true, accumulate: true) }
-    for piece in pieces { add(x.high, piece, scale, accumulate: true) }
+    for piece in x.pieces { add(x.high, piece, x.scales, accumulate: true) }
   }
 }
 
@@ -162,37 +174,56 @@ struct SumPieces {
   }
 }
 
-/// Rows as high + low / 2¹¹ in half precision, in units of a power of two.
+/// Rows as high + low / 2¹¹ in half precision, in units of a power of two, for a product with a matrix.
 struct SplitRows {
   let rows: Int
   let columns: Int
   let high: DevicePointer
   let low: DevicePointer
-  /// Where it stands: what a 1 of `high` comes to.
-  let unit: DevicePointer
-
-  /// The same memory for rows of fewer columns.
-  func narrowed(to columns: Int) -> SplitRows {
-    precondition(columns <= self.columns)
-    return SplitRows(rows: rows, columns: columns, high: high, low: low, unit: unit)
-  }
+  /// Of the inner dimension, that high parts are multiplied by.
+  let pieces: [Range<Int>]
+  /// Where it stands what a product of the high parts comes to, which makes up for their sum's shrinking, and one of a
+  /// low part behind it.
+  let scales: DevicePointer
 }
 
 /// Numbers that products of halves want in the device's memory.
-struct SplitConstants {
-  private let memory: DeviceMemory
+final class SplitConstants {
+  private let device: Device
+  private var known: [[Float]: DeviceMemory] = [:]
+  /// Two places for the largest magnitude of rows; whoever reads the one clears the other.
+  private let magnitudes: DeviceMemory
+  private var isOdd = false
 
   init(_ device: Device) {
-    let numbers: [Float] = [1, 0, 1 / sharesScale]
-    let bytes = numbers.count * MemoryLayout<Float>.stride
-    memory = DeviceMemory(device, bytes: bytes)
-    device.copy(to: memory.address, from: numbers, bytes: bytes)
+    self.device = device
+    magnitudes = DeviceMemory(device, bytes: 2 * MemoryLayout<Float>.stride)
+    device.clear(magnitudes.address, bytes: 2 * MemoryLayout<Float>.stride)
   }
 
   /// 1, and 0 behind it.
-  var one: DevicePointer { memory.address }
-  var unitOfShares: DevicePointer { memory.address + DevicePointer(2 * MemoryLayout<Float>.stride) }
+  var one: DevicePointer { numbers([1, 0]) }
+
+  /// Where these few numbers stand; they stay there.
+  func numbers(_ values: [Float]) -> DevicePointer {
+    if let memory = known[values] { return memory.address }
+    let bytes = values.count * MemoryLayout<Float>.stride
+    let memory = DeviceMemory(device, bytes: bytes)
+    device.copy(to: memory.address, from: values, bytes: bytes)
+    known[values] = memory
+    return memory.address
+  }
+
+  /// Where a largest magnitude is going to be, which is 0 now, and what is to be cleared for the one after it.
+  func turnMagnitudes() -> (now: DevicePointer, next: DevicePointer) {
+    isOdd.toggle()
+    let places = (magnitudes.address, magnitudes.address + DevicePointer(MemoryLayout<Float>.stride))
+    return isOdd ? (places.1, places.0) : places
+  }
 }
+
+/// What low parts are multiplied with.
+private let lowScale: Float = 0x1p11
 
 /// What a softmax's shares are multiplied with before they are split.
 private let sharesScale: Float = 0x1p14
@@ -260,23 +291,30 @@ let splitKernels = #"""
     }
   }
 
-  /// x = (high + low / 2^11)·unit, but for what is below 2^-51 of the largest magnitude.
+  /// x = (high + low / 2^11)·unit, but for what is below 2^-51 of the largest magnitude. For products with matrices in
+  /// units of their own: what one of high parts comes to, times what makes up for its sums' shrinking, and one of a low
+  /// part.
   extern "C" __global__ void split_halves(
-      unsigned short *high, unsigned short *low, float *unit, const float *x, const float *largest, long long count) {
+      unsigned short *high, unsigned short *low, float *scales, const float *x, const float *largest,
+      float *nextLargest, float makesUp, float unit0, float unit1, float unit2, float unit3, long long count) {
     float scale = scale_to_halves(*largest);
-    FOR_THIS_ELEMENT(i, count) {
-      split_in_halves(high + i, low + i, x[i] * scale);
-      if (i == 0) *unit = 1 / scale;
-    }
-  }
-
-  /// What products of high parts, times what makes up for their sums' shrinking, and those of a low part come to.
-  extern "C" __global__ void scales_of_product(
-      float *scales, const float *unitOfRows, float unitOfMatrix, float makesUp, long long count) {
-    FOR_THIS_ELEMENT(i, count) {
-      float unit = *unitOfRows * unitOfMatrix;
-      scales[0] = unit * makesUp;
-      scales[1] = unit / 2048.0f;
+    FOR_THESE_FOUR(i, count) {
+      float v[4];
+      unsigned short highs[4], lows[4];
+      load_four(v, x, i, count);
+      #pragma unroll
+      for (int k = 0; k < 4; k++) split_in_halves(highs + k, lows + k, v[k] * scale);
+      store_four_halves(high, highs, i, count);
+      store_four_halves(low, lows, i, count);
+      if (i > 0) return;
+      const float units[4] = {unit0, unit1, unit2, unit3};
+      #pragma unroll
+      for (int k = 0; k < 4; k++) {
+        float unit = 1 / scale * units[k];
+        scales[2 * k] = unit * makesUp;
+        scales[2 * k + 1] = unit / 2048.0f;
+      }
+      *nextLargest = 0;
     }
   }
   """#

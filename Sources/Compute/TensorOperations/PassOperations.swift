@@ -96,7 +96,10 @@ public protocol PassOperations: AnyObject {
   /// Each row's loss in nats, −log softmax(z)[target], and dx (N,D), the gradient of their sum. z = x · Wᵀ, or
   /// softCap · tanh(x · Wᵀ / softCap) where there is a cap. A target of −1 makes no prediction: its loss and gradient
   /// are 0. Without dx, half the work.
-  func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double]
+  ///
+  /// - Returns: what waits for the losses and gives them, to be asked before the next ones are computed. So a device has
+  ///   work to do until then.
+  func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> () -> [Double]
 
   /// The same operations in Double on the processor, for few rows.
   func makeDoubleOperations() -> DoubleOperations

@@ -4,20 +4,29 @@ import TensorStream
 /// The way back of samples with a massive activation on its way (see `MassiveActivations`), over their first positions
 /// in Double.
 extension DecoderModel {
-  /// Those rows of a pass whose gradients Float cannot give, sample by sample, once the pass has gone forward.
-  func massiveRows(_ pass: PassTensors) -> [LaterAttention.FirstRows] {
-    // A norm keeps the r that a row is multiplied by, 1 / length but for a factor.
-    let lengths = pass.keptLayers.map { layer in
-      let statistics = layer.middleStatistics
-      return [Float](unsafeUninitializedCapacity: statistics.count) { values, count in
-        operations.download(values.baseAddress!, from: statistics)
-        count = statistics.count
-      }.map { 1 / Double($0) }
+  /// Begins to bring down how long the residual stream is at each row of a pass, layer by layer, once the pass has gone
+  /// forward.
+  func startLengths(of pass: PassTensors) -> StreamLengths {
+    let (rows, layers) = (pass.input.rowCount, pass.keptLayers)
+    if keptStatistics.map({ $0.rows < layers.count * rows }) ?? true {
+      keptStatistics = operations.makeTensor(rows: layers.count * rows, columns: 1)
     }
+    let all = keptStatistics!.rows(0..<layers.count * rows)
+    for (index, layer) in layers.enumerated() {
+      operations.copy(all.rows(index * rows..<(index + 1) * rows), from: layer.middleStatistics)
+    }
+    let lengths = StreamLengths(layers: layers.count, rows: rows)
+    operations.startDownload(lengths.statistics.baseAddress!, from: all, rows: nil)
+    return lengths
+  }
+
+  /// Those rows of a pass whose gradients Float cannot give, sample by sample.
+  func massiveRows(_ pass: PassTensors, _ lengths: StreamLengths) -> [LaterAttention.FirstRows] {
+    operations.finishDownloads()
     return pass.input.samples.samples.compactMap { sample in
       guard sample.valid > 0 else { return nil }
       let first = sample.rows.lowerBound
-      let rows = countInDouble(lengths.map { Array($0[first..<first + sample.valid]) })
+      let rows = countInDouble(lengths.byLayer(of: first..<first + sample.valid))
       return rows == 0 ? nil : (sample, rows)
     }
   }
@@ -58,6 +67,26 @@ extension DecoderModel {
     let copy = operations.makeTensor(rows: tensor.rows, columns: tensor.columns)
     operations.copy(copy, from: tensor)
     return copy
+  }
+}
+
+/// How long the residual stream is at each row of a pass, layer by layer, in host memory.
+final class StreamLengths {
+  private let rows: Int
+  /// [layers, rows]: the r that a norm multiplies a row by, 1 / length but for a factor.
+  let statistics: UnsafeMutableBufferPointer<Float>
+
+  init(layers: Int, rows: Int) {
+    self.rows = rows
+    statistics = .allocate(capacity: layers * rows)
+  }
+
+  deinit { statistics.deallocate() }
+
+  func byLayer(of range: Range<Int>) -> [[Double]] {
+    stride(from: 0, to: statistics.count, by: rows).map { first in
+      range.map { 1 / Double(statistics[first + $0]) }
+    }
   }
 }
 

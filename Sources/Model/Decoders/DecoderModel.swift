@@ -22,6 +22,8 @@ public final class DecoderModel {
   private var sharedWeights: Set<UnsafeRawPointer>?
   /// How many of a sample's first positions are, from the lengths of its residual stream by layer. Tests have another.
   package var countInDouble: ([[Double]]) -> Int = { MassiveActivations.prefix(lengths: $0) }
+  /// The numbers that `startLengths` brings down.
+  var keptStatistics: Tensor?
   /// Positions whose gradients were computed in Double so far.
   public private(set) var rowsInDouble = 0
 
@@ -94,7 +96,7 @@ public final class DecoderModel {
     let pass = memory.pass(input, layers: 0)
     try embed(input, into: pass.residual)
     try run(pass, from: Place(.residPre, 0), through: lastPlace, showing: places, show)
-    return losses(pass, dResidual: nil)
+    return losses(pass, dResidual: nil)()
   }
 
   /// The logits (N,V) of a batch, by the same layers as everything else.
@@ -200,8 +202,10 @@ public final class DecoderModel {
   ) rethrows -> [Double] {
     precondition(places.allSatisfy { $0 >= start.place && description.sites.contains($0.site) })
     let pass = forward(input, from: start, showing: shown, show)
+    // What is asked of the lengths here, a device need not wait for: it has the losses to compute.
+    let lengths = inDouble.map { _ in startLengths(of: pass) }
     let losses = losses(pass, dResidual: pass.dResidual)
-    let firstRows = inDouble == nil ? [] : massiveRows(pass)
+    let firstRows = lengths.map { massiveRows(pass, $0) } ?? []
     func recordAll(_ place: Place, _ values: Tensor) throws {
       try record(place, PlaceGradient(values: values, operations: operations, rows: nil))
     }
@@ -215,12 +219,12 @@ public final class DecoderModel {
       try backwardInDouble(later, of: input, from: start, at: places, record: record)
       rowsInDouble += firstRows.reduce(0) { $0 + $1.count }
     }
-    return losses
+    return losses()
   }
 
   /// Goes on from `start` to each sample's summed loss, without a way back.
   public func losses(_ input: ModelInput, from start: Start) -> [Double] {
-    losses(forward(input, from: start, showing: []) { _, _ in }, dResidual: nil)
+    losses(forward(input, from: start, showing: []) { _, _ in }, dResidual: nil)()
   }
 
   private func forward(
@@ -312,8 +316,9 @@ public final class DecoderModel {
     for matrix in weights where !sharedWeights.contains(matrix.address) { MappedFile.letGo(of: matrix.bytes) }
   }
 
-  /// Each sample's loss and, where asked for, the gradient of their sum at the residual stream behind the last layer.
-  func losses(_ pass: PassTensors, dResidual: Tensor?) -> [Double] {
+  /// What waits for each sample's loss and, where asked for, the gradient of their sum at the residual stream behind the
+  /// last layer.
+  func losses(_ pass: PassTensors, dResidual: Tensor?) -> () -> [Double] {
     let (output, residual) = (output!, pass.residual)
     // The width of a residual row is all that these two need; both are free between the passes.
     let (normalized, dNormalized) = (pass.workspace.normalized, pass.workspace.mlpOutput)
@@ -326,6 +331,9 @@ public final class DecoderModel {
         dx: dResidual, dy: dNormalized, statistics: pass.statistics, x: residual, operations, accumulate: false)
     }
     letGo(of: [output.head])
-    return pass.input.sampleRows.map { losses[$0].reduce(0, +) }
+    return {
+      let losses = losses()
+      return pass.input.sampleRows.map { losses[$0].reduce(0, +) }
+    }
   }
 }

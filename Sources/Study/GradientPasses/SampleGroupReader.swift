@@ -17,12 +17,14 @@ public final class SampleGroupReader {
   /// - Parameters:
   ///   - places: what every record must have captured.
   ///   - passRows: the rows that a pass has at most, unless a single sample has more.
-  ///   - isAhead: whether to read the next group on a thread of its own, which takes memory for two.
+  ///   - isAhead: whether to read the next group on a thread of its own, which takes memory for two. The first group is
+  ///     a small one then, so that the passes begin before so many rows have come.
   public init(
     _ reader: StreamReader, _ description: DecoderDescription, places: [Place] = [], passRows: Int,
     isAhead: Bool = false
   ) {
-    maker = SampleGroupMaker(reader, description, places: places, passRows: passRows)
+    maker = SampleGroupMaker(
+      reader, description, places: places, passRows: passRows, firstRows: isAhead ? passRows / 4 : passRows)
     inUse = maker.memory()
     guard isAhead else { return }
     free.put(maker.memory())
@@ -61,13 +63,15 @@ final class SampleGroupMaker {
   /// In the order in which a missing one is named.
   private let tensors: [(name: String, width: Int)]
   private let passRows: Int
+  /// The rows that the next group has at most.
+  private var mostRows: Int
   /// A record that was read and did not fit into the group before it.
   private var held: (record: Record, tokens: TokenBatch)?
   private var isOver = false
 
-  init(_ reader: StreamReader, _ description: DecoderDescription, places: [Place], passRows: Int) {
+  init(_ reader: StreamReader, _ description: DecoderDescription, places: [Place], passRows: Int, firstRows: Int) {
     self.reader = reader
-    self.passRows = passRows
+    (self.passRows, mostRows) = (passRows, firstRows)
     self.description = description
     tensors = places.flatMap { place in
       let activation = (PlaceValue.activation.name(place), description.width(of: place.site))
@@ -87,7 +91,7 @@ final class SampleGroupMaker {
     var rows = 0
     while let (record, tokens) = try held ?? read() {
       held = nil
-      if rows > 0, rows + tokens.tokenCount > passRows {
+      if rows > 0, rows + tokens.tokenCount > mostRows {
         held = (record, tokens)
         break
       }
@@ -100,6 +104,7 @@ final class SampleGroupMaker {
       parts.append((try record.batch, tokens, losses))
       rows += tokens.tokenCount
     }
+    mostRows = passRows
     return parts.isEmpty
       ? nil
       : SampleGroup(

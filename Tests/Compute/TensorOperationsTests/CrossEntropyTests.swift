@@ -32,9 +32,9 @@ import Testing
     _ x: [Float], head: Matrix, _ targets: [Int32], softCap: Float?, on ops: any TensorOperations
   ) throws -> (losses: [Double], dx: [Float]) {
     let (X, DX) = (GuardedTensor(ops, targets.count, head.columns, x), GuardedTensor(ops, targets.count, head.columns))
-    let losses = ops.crossEntropy(dx: DX.tensor, x: X.tensor, head: head, targets: targets, softCap: softCap)
+    let losses = ops.crossEntropy(dx: DX.tensor, x: X.tensor, head: head, targets: targets, softCap: softCap)()
     // Without a way back: the same losses.
-    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: head, targets: targets, softCap: softCap)
+    let alone = ops.crossEntropy(dx: nil, x: X.tensor, head: head, targets: targets, softCap: softCap)()
     #expect(alone.map(\.bitPattern) == losses.map(\.bitPattern))
     expectUnchanged(X, x)
     return (losses, DX.values())

@@ -162,10 +162,10 @@ struct GPUTests {
       (["STAND_IN_FAIL": "cuLaunchKernel:5:2"], "cuda", 71, ": out of memory"),
       (["STAND_IN_FAIL": "cublasGemmEx:9:13"], "cuda", 74, "cuda:0: cublasGemmEx: status 13"),
       (["STAND_IN_FAIL": "cublasGemmEx:3:3"], "cuda", 71, "cuda:0: cublasGemmEx: out of memory, status 3"),
-      (["STAND_IN_FAIL": "cuMemcpyDtoH_v2:2:700"], "cuda", 74, "cuMemcpyDtoH: an illegal memory access"),
+      (["STAND_IN_FAIL": "cuMemcpyDtoHAsync_v2:2:700"], "cuda", 74, "cuMemcpyDtoHAsync: an illegal memory access"),
       (
         ["STAND_IN_MEMORY": "\(workspace + 8_000_000)"], "cuda", 71,
-        "cuda:0: out of memory: 1949696 bytes more were needed: "
+        "cuda:0: out of memory: 1015808 bytes more were needed: "
       ),
     ] as [([String: String], String, Int32, String)])
   func whatIsMissingIsNamed(

@@ -30,7 +30,7 @@ extension CPUOperations {
   /// sum Σ_v e^(z−m)·W[v] runs along with m, the largest logit so far, and shrinks when m grows, as the output of
   /// FlashAttention does. Threads take parts of the vocabulary, whose sums are joined at the end, in Double, with the
   /// prominent words that were left out of them.
-  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double] {
+  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> () -> [Double] {
     let (V, D) = (head.rows, head.columns)
     precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows)
     precondition(!head.isColumnMajor)
@@ -72,7 +72,7 @@ extension CPUOperations {
         }
       }
     }
-    return losses
+    return { [losses] in losses }
   }
 }
 

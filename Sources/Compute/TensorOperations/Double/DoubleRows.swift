@@ -89,7 +89,7 @@ extension DoubleOperations {
     }
   }
 
-  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> [Double] {
+  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> () -> [Double] {
     let (V, D) = (head.rows, head.columns)
     precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows && !head.isColumnMajor)
     precondition(targets.allSatisfy { $0 < V })
@@ -104,7 +104,7 @@ extension DoubleOperations {
       return softmaxBackward(z, V, target: Int(target), softCap: softCap.map(Double.init))
     }
     if let dx { product(y: dx, x: logits, matrix: head, bias: nil, accumulate: false) }
-    return losses
+    return { losses }
   }
 
   /// Puts the loss's gradient at the logits before a cap in their place, and returns the loss.
