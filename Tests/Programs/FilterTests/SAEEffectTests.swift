@@ -17,6 +17,7 @@ import Testing
     var effect_se: Double?
     var predicted: Double?
     var predicted_se: Double?
+    var difference_se: Double?
     var firing: Double?
     var random: Bool?
     var features: Int?
@@ -50,7 +51,9 @@ import Testing
     for object in objects[..<3] {
       #expect(
         Set(object.keys)
-          == ["place", "feature", "effect", "effect_se", "predicted", "predicted_se", "firing", "random"])
+          == [
+            "place", "feature", "effect", "effect_se", "predicted", "predicted_se", "difference_se", "firing", "random",
+          ])
     }
     for object in objects[3...] {
       #expect(Set(object.keys) == ["place", "features", "correlation", "rank_correlation"])
