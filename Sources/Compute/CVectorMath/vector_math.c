@@ -390,12 +390,6 @@ void vector_add_unit(double *even, double *squares, double *products, const doub
 }
 
 FOR_EACH_PROCESSOR
-void vector_add_products(double *sums, const float *w, const int32_t *columns, const float *g, const int32_t *rows,
-                         size_t count) {
-  for (size_t i = 0; i < count; i++) sums[i] += (double)w[columns[i]] * g[rows[i]];
-}
-
-FOR_EACH_PROCESSOR
 void vector_widen_float(double *y, const float *x, size_t count) {
   for (size_t i = 0; i < count; i++) y[i] = x[i];
 }

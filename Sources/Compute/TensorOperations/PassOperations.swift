@@ -1,3 +1,4 @@
+import CVectorMath
 import SystemIO
 
 /// What a device must supply for the model's passes: they are written once, against these operations.
@@ -35,6 +36,9 @@ public protocol PassOperations: AnyObject {
   /// Copies those rows of `source`, all where they are nil, from host memory into `destination`, one after another.
   /// `source` may change when this returns.
   func upload(_ destination: Tensor, from source: UnsafePointer<Float>, rows: [Int32]?)
+
+  /// Copies `source` from host memory into `destination`, rounded where this has Float.
+  func upload(_ destination: Tensor, from source: UnsafePointer<Double>)
 
   /// Copies `source` into host memory.
   func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor)
@@ -122,6 +126,14 @@ extension PassOperations {
   /// Copies `source` from host memory into `destination`.
   public func upload(_ destination: Tensor, from source: UnsafePointer<Float>) {
     upload(destination, from: source, rows: nil)
+  }
+
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Double>) {
+    let rounded = [Float](unsafeUninitializedCapacity: destination.count) { values, count in
+      count = destination.count
+      if let address = values.baseAddress { vector_narrow_double(address, source, count) }
+    }
+    upload(destination, from: rounded)
   }
 
   /// A tensor of one row.

@@ -9,6 +9,7 @@ public final class DecoderModel {
   public let description: DecoderDescription
   /// What the tensors that a pass shows belong to.
   public let operations: any PassOperations
+  public let arithmetic: Arithmetic
   private let checkpoint: Checkpoint
   /// By layer number.
   let layers: [Int: DecoderLayer]
@@ -29,14 +30,18 @@ public final class DecoderModel {
 
   /// Loads the weights of `layers` and, where asked for, of the output head.
   ///
+  /// - Parameter arithmetic: float64 takes `DoubleOperations`, and loads the layers below, too.
   /// - Throws: `Failure` of kind unavailable where the device cannot compute the model's attention.
   public init(
     _ checkpoint: Checkpoint, layers wanted: Range<Int>, includingHead: Bool, arithmetic: Arithmetic = .mixed,
     operations: any PassOperations
   ) throws {
+    precondition(arithmetic != .float64 || operations is DoubleOperations)
     self.checkpoint = checkpoint
     self.operations = operations
+    self.arithmetic = arithmetic
     description = checkpoint.description
+    let wanted = arithmetic == .float64 ? 0..<wanted.upperBound : wanted
     for layer in wanted { try operations.check(description.attentions[layer].shape) }
     memory = PassMemory(checkpoint.description, operations)
     let weights = WeightLoader(checkpoint: checkpoint, operations: operations)
@@ -152,9 +157,9 @@ public final class DecoderModel {
   public struct Start {
     public let place: Place
     /// (N,W)
-    public let activation: UnsafePointer<Float>
+    public let activation: HostRows
     /// (N,D): what the residual stream is without the activation; nil where the place is the stream itself.
-    public let rest: UnsafePointer<Float>?
+    public let rest: HostRows?
     public let replacement: Replacement?
 
     /// What stands in for the model's own activation.
@@ -174,10 +179,7 @@ public final class DecoderModel {
       }
     }
 
-    public init(
-      _ place: Place, activation: UnsafePointer<Float>, rest: UnsafePointer<Float>?,
-      replacement: Replacement? = nil
-    ) {
+    public init(_ place: Place, activation: HostRows, rest: HostRows?, replacement: Replacement? = nil) {
       precondition((rest == nil) == place.site.isStream)
       self.place = place
       self.activation = activation
@@ -233,13 +235,15 @@ public final class DecoderModel {
     forward(
       input, from: start.place,
       activation: {
-        if let replacement = start.replacement {
-          operations.copy($0, from: replacement.activation)
-        } else {
-          operations.upload($0, from: start.activation)
+        switch start.replacement {
+        case nil: start.activation.upload(to: $0, operations)
+        case let replacement? where arithmetic == .float64:
+          start.activation.upload(to: $0, operations)
+          for row in replacement.rows { replacement.replace(row, $0.doubles(row: Int(row))) }
+        case let replacement?: operations.copy($0, from: replacement.activation)
         }
       },
-      rest: { operations.upload($0, from: start.rest!) }, showing: places, show)
+      rest: { start.rest!.upload(to: $0, operations) }, showing: places, show)
   }
 
   /// - Parameters:

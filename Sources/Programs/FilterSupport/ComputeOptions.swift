@@ -146,6 +146,18 @@ public struct ComputeOptions: ParsableArguments {
     }
   }
 
+  /// The same on the processor, which `flag` asks for.
+  ///
+  /// - Throws: `Failure` of kind usage for a precision that only GPUs have.
+  func onProcessor(_ flag: String) throws(Failure) -> ComputeOptions {
+    guard isForProcessors else {
+      throw Failure(.usage, "\(flag): expected --precision auto or float32, found \(precision.rawValue)")
+    }
+    var options = self
+    options.device = .cpu
+    return options
+  }
+
   /// What goes into a stream's provenance: nothing, where numbers are those of the processor but for rounding.
   public var provenance: [String: String] {
     [.auto, .float32, .split].contains(precision) ? [:] : ["precision": precision.rawValue]

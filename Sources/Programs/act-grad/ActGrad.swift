@@ -48,6 +48,7 @@ struct ActGrad: Filter {
   @OptionGroup var messages: MessageOptions
 
   func filter() throws {
+    let compute = try arithmetic.devices(compute)
     var loaded: (start: Place, model: DecoderModel)?
     try writeGradients(of: model, sums, compute, messages) { checkpoint, captured, operations in
       let (start, places) = try choose(captured, checkpoint.description)
@@ -56,7 +57,8 @@ struct ActGrad: Filter {
         loaded = (
           start,
           try DecoderModel(
-            checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic, operations: operations)
+            checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic,
+            operations: arithmetic.modelOperations(operations, compute))
         )
       }
       let pass = try ActivationGradients(

@@ -89,6 +89,7 @@ struct AnalysisOptions: ParsableArguments {
   func analyse(
     _ unit: Study.Unit, quiet: Bool, slurm: SlurmOptions? = nil, _ own: (inout Study) -> Void = { _ in }
   ) throws {
+    let compute = try arithmetic.devices(compute)
     var study = Study(unit, model: modelName, texts: [text ?? Self.defaultText], layers: [])
     (study.samples, study.batchSize) = (numSamples, batchSize)
     study.tokenFlags = ["--max-length", "\(maxLength)"] + (matchPython ? ["--padding", "max-length"] : [])

@@ -119,6 +119,7 @@ struct SAEEffect: Filter {
   }
 
   func filter() throws {
+    let compute = try arithmetic.devices(compute)
     let checkpoint = try Checkpoint(model)
     checkpoint.warnings.forEach(warn)
     let (named, references) = try choice.choose { try $0.check(identity: checkpoint.identity) }
@@ -144,7 +145,8 @@ struct SAEEffect: Filter {
     try choice.check(references, against: loaded.references)
     let layers = DecoderModel.layers(from: input.places.places[0], of: description)
     let decoder = try DecoderModel(
-      checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic, operations: operations)
+      checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic,
+      operations: arithmetic.modelOperations(operations, compute))
     var study = EffectStudy(
       input, decoder, loaded.operations, stride: stride ?? (saes.sae == nil ? 1 : 4), scope: strideScope,
       FiniteNumbers(decoder, isWaived: compute.allowNonfinite), messages)

@@ -115,13 +115,15 @@ struct SAEGrad: Filter {
   func filter() throws {
     if let listedSAEs { return try listAutoencoders(below: listedSAEs, asJSON: json) }
     guard let modelName = model, saes.sae != nil else { preconditionFailure("validate asks for both") }
+    let compute = try arithmetic.devices(compute)
     var loaded: (places: PlaceList, model: DecoderModel, autoencoders: LoadedAutoencoders)?
     try writeGradients(of: modelName, sums, compute, messages) { checkpoint, captured, operations in
       let places = try choose(captured, checkpoint.description)
       if loaded?.places != places {
         let layers = DecoderModel.layers(from: places.places[0], of: checkpoint.description)
         let model = try DecoderModel(
-          checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic, operations: operations)
+          checkpoint, layers: layers, includingHead: true, arithmetic: arithmetic.arithmetic,
+          operations: arithmetic.modelOperations(operations, compute))
         loaded = (
           places, model,
           try saes.load(places, of: checkpoint, model: modelName, operations, compute, messages, isEmbedded: embedBasis)

@@ -53,7 +53,7 @@ public final class ActivationGradients: GradientPass {
     }
     keepStreamed(group, positions)
     let losses = gradients.find(
-      group, positions,
+      group, positions, from: GroupStarts(group, at: [start], model),
       keeping: activations.filter { !streamed.contains($0.key) && $0.key != sumPlace }.mapValues(\.tensor))
     loss += losses.reduce(0, +)
     predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
@@ -78,12 +78,13 @@ public final class ActivationGradients: GradientPass {
   private func keepStreamed(_ group: SampleGroup, _ positions: RecordedPositions) {
     for (place, kept) in activations where streamed.contains(place) || place == sumPlace {
       let columns = model.description.width(of: place.site)
-      let source = group.start(at: place == sumPlace ? start : place, 0..<group.tokens.sampleCount)
+      let source = place == sumPlace ? start : place
+      let (activation, rest) = (group.activation(source), group.rest(source))
       let values = kept.tensor.mutableValues.baseAddress!
       for (index, row) in positions.rows.enumerated() {
-        (values + index * columns).update(from: source.activation + row * columns, count: columns)
+        (values + index * columns).update(from: activation + row * columns, count: columns)
         guard place == sumPlace else { continue }
-        for i in 0..<columns { values[index * columns + i] += source.rest![row * columns + i] }
+        for i in 0..<columns { values[index * columns + i] += rest![row * columns + i] }
       }
     }
   }

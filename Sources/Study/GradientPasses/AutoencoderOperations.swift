@@ -118,9 +118,9 @@ public final class AutoencoderOperations {
   }
 
   /// What a value of 1 of a feature adds to what is rebuilt, before the row's scaling is undone, [D].
-  func direction(of feature: Int) -> [Float] {
-    let factor = autoencoder.parameters.decoderFactors?[feature] ?? 1
-    return (0..<decoder.columns).map { hostDecoder.floats[element(feature, $0)] * factor }
+  func direction(of feature: Int) -> [Double] {
+    let factor = Double(autoencoder.parameters.decoderFactors?[feature] ?? 1)
+    return (0..<decoder.columns).map { Double(hostDecoder.floats[element(feature, $0)]) * factor }
   }
 
   /// Where the decoder in host memory has a feature's entry at a dimension.

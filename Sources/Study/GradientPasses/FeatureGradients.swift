@@ -28,7 +28,7 @@ public final class FeatureGradients: GradientPass {
   private let replaced: ReusedTensor
 
   /// - Parameter autoencoders: by place; the model must have the layers from the lowest of them on, and its head, and run
-  ///   on the same device.
+  ///   on the same device or in Double.
   public init(model: DecoderModel, autoencoders: [Place: AutoencoderOperations], options: Options) {
     self.model = model
     self.options = options
@@ -41,7 +41,8 @@ public final class FeatureGradients: GradientPass {
     places = autoencoders.sorted { $0.key < $1.key }.map { place, autoencoder in
       RebuiltPlace(place, autoencoder, width: model.description.width(of: place.site), scaled: scaled)
     }
-    precondition(operations === model.operations && places.allSatisfy { $0.autoencoder.operations === operations })
+    precondition(places.allSatisfy { $0.autoencoder.operations === operations })
+    precondition(operations === model.operations || model.arithmetic == .float64)
     self.operations = operations
     replaced = ReusedTensor(operations)
   }
@@ -57,16 +58,18 @@ public final class FeatureGradients: GradientPass {
   public func records(_ group: SampleGroup) -> [OutputRecord] {
     let positions = RecordedPositions(group, stride: options.stride, scope: options.scope)
     for place in places { place.begin(positions: positions.rows.count, isDense: options.isDense) }
+    let starts = GroupStarts(group, at: neededPlaces, model)
     var losses: [Double] = []
     var replacedLosses: [Place: [Double]] = [:]
     for input in group.passes {
       let recorded = positions.rowsInPass(of: input.sampleRange)
       if options.usesErrorTerm {
-        losses += errorTermPass(input, of: group, positions, recorded)
+        losses += errorTermPass(input, of: group, starts, positions, recorded)
       } else {
-        losses += unmodifiedLosses(input, of: group)
+        losses += unmodifiedLosses(input, of: group, starts)
         for place in places {
-          replacedLosses[place.place, default: []] += replacedPass(place, input, of: group, positions, recorded)
+          replacedLosses[place.place, default: []] += replacedPass(
+            place, input, of: group, starts, positions, recorded)
         }
       }
     }
@@ -83,8 +86,8 @@ public final class FeatureGradients: GradientPass {
 
   /// One forward pass from `place` on with the recorded positions rebuilt, and back to it.
   private func replacedPass(
-    _ place: RebuiltPlace, _ input: ModelInput, of group: SampleGroup, _ positions: RecordedPositions,
-    _ recorded: [Int32]
+    _ place: RebuiltPlace, _ input: ModelInput, of group: SampleGroup, _ starts: GroupStarts,
+    _ positions: RecordedPositions, _ recorded: [Int32]
   ) -> [Double] {
     let rows = group.rows(of: input.sampleRange)
     let activations = replaced.tensor(rows: rows.count, columns: place.width, capacity: passRows * place.width)
@@ -98,13 +101,14 @@ public final class FeatureGradients: GradientPass {
     let replacement = DecoderModel.Start.Replacement(activations, rows: recorded) { row, values in
       place.rebuildInDouble(values, recorded: first + recorded.firstIndex(of: row)!)
     }
-    let start = group.start(at: place.place, input.sampleRange, replacement: replacement)
+    let start = starts.start(at: place.place, input.sampleRange, replacement: replacement)
     return gradients(at: [place], input, from: start, positions, recorded)
   }
 
   /// One forward pass of the unmodified model and one way back for all places.
   private func errorTermPass(
-    _ input: ModelInput, of group: SampleGroup, _ positions: RecordedPositions, _ recorded: [Int32]
+    _ input: ModelInput, of group: SampleGroup, _ starts: GroupStarts, _ positions: RecordedPositions,
+    _ recorded: [Int32]
   ) -> [Double] {
     let first = group.rows(of: input.sampleRange).lowerBound
     for place in places {
@@ -114,7 +118,7 @@ public final class FeatureGradients: GradientPass {
       }
     }
     return gradients(
-      at: places, input, from: group.start(at: places[0].place, input.sampleRange), positions, recorded)
+      at: places, input, from: starts.start(at: places[0].place, input.sampleRange), positions, recorded)
   }
 
   /// Keeps the recorded rows' gradients at some places.
@@ -134,9 +138,9 @@ public final class FeatureGradients: GradientPass {
   }
 
   /// The losses that qwen-capture found, else those of a forward pass.
-  private func unmodifiedLosses(_ input: ModelInput, of group: SampleGroup) -> [Double] {
+  private func unmodifiedLosses(_ input: ModelInput, of group: SampleGroup, _ starts: GroupStarts) -> [Double] {
     if let losses = group.losses { return Array(losses[input.sampleRange]) }
-    return model.losses(input, from: group.start(at: places[0].place, input.sampleRange))
+    return model.losses(input, from: starts.start(at: places[0].place, input.sampleRange))
   }
 
   private func output(

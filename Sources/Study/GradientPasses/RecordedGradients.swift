@@ -24,10 +24,13 @@ final class RecordedGradients {
   /// Those of the group that was found last, (P,W).
   func at(_ place: Place) -> HostTensor { gradients[place]!.tensor }
 
-  /// - Parameter activations: where to keep the activations of some places, as `DecoderModel.gradients` shows them, (P,W).
+  /// - Parameters:
+  ///   - starts: of the group, at `start`.
+  ///   - activations: where to keep the activations of some places, as `DecoderModel.gradients` shows them, (P,W).
   /// - Returns: each sample's loss in nats.
   func find(
-    _ group: SampleGroup, _ positions: RecordedPositions, keeping activations: [Place: HostTensor] = [:]
+    _ group: SampleGroup, _ positions: RecordedPositions, from starts: GroupStarts,
+    keeping activations: [Place: HostTensor] = [:]
   ) -> [Double] {
     for (place, gradient) in gradients {
       gradient.turn()
@@ -41,7 +44,7 @@ final class RecordedGradients {
         kept.mutableValues.baseAddress! + first * columns
       }
       losses += model.gradients(
-        input, from: group.start(at: start, input.sampleRange), at: Set(places), showing: Set(activations.keys),
+        input, from: starts.start(at: start, input.sampleRange), at: Set(places), showing: Set(activations.keys),
         show: { place, activation in
           model.operations.startDownload(
             memory(activations[place]!, activation.columns), from: activation, rows: recorded)

@@ -46,21 +46,11 @@ public struct SampleGroup {
   /// What was captured at a place that the reader was asked for, (N,W).
   func activation(_ place: Place) -> UnsafePointer<Float> { tensor(.activation, place) }
 
+  /// What the residual stream is without that, (N,D); nil where the place is the stream itself.
+  func rest(_ place: Place) -> UnsafePointer<Float>? { place.site.isStream ? nil : tensor(.rest, place) }
+
   private func tensor(_ value: PlaceValue, _ place: Place) -> UnsafePointer<Float> {
     tensors[value.name(place)]!.values.baseAddress!
-  }
-
-  /// What a pass over these samples goes on from.
-  ///
-  /// - Parameters:
-  ///   - replacement: what stands in for the captured activation, of these samples' rows.
-  func start(
-    at place: Place, _ samples: Range<Int>, replacement: DecoderModel.Start.Replacement? = nil
-  ) -> DecoderModel.Start {
-    let first = rows(of: samples).lowerBound
-    return DecoderModel.Start(
-      place, activation: activation(place) + first * description.width(of: place.site),
-      rest: place.site.isStream ? nil : tensor(.rest, place) + first * description.width, replacement: replacement)
   }
 
   /// The first by name of the records' tensors that has a NaN or an infinity.

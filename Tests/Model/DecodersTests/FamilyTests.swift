@@ -53,9 +53,13 @@ import Testing
   /// In Double, the roundings of the goldens and of what is gone on from are all that is left.
   @Test(arguments: GoldenFile.families) func inDouble(name: String) throws {
     let golden = try GoldenFile(name)
-    let model = try loadModel(golden.model, arithmetic: .float32, operations: DoubleOperations(threads: 2))
-    try check(golden, model, from: Place(.residPre, 0), within: 4e-6)
-    try check(golden, model, from: Place(.attnOut, 1), within: 4e-6)
+    let fewRows = try loadModel(golden.model, arithmetic: .float32, operations: DoubleOperations(threads: 2))
+    let whole = try loadModel(
+      golden.model, arithmetic: .float64, operations: DoubleOperations.forWholePasses(threads: 2))
+    for model in [fewRows, whole] {
+      try check(golden, model, from: Place(.residPre, 0), within: 4e-6)
+      try check(golden, model, from: Place(.attnOut, 1), within: 4e-6)
+    }
   }
 
   @Test(.enabled(if: StandInGPU.folder != nil, "\(StandInGPU.absence)"), arguments: GoldenFile.families)

@@ -235,7 +235,8 @@ struct Captured {
       try (rest ?? []).withUnsafeBufferPointer { rest in
         try body(
           DecoderModel.Start(
-            place, activation: activation.baseAddress!, rest: self.rest == nil ? nil : rest.baseAddress,
+            place, activation: .floats(activation.baseAddress!),
+            rest: self.rest == nil ? nil : .floats(rest.baseAddress!),
             replacement: replaced.isEmpty ? nil : replacement(activation)))
       }
     }

@@ -71,8 +71,8 @@ import Testing
           model.losses(
             ModelInput(tokens, samples: 0..<1),
             from: .init(
-              place, activation: activation.baseAddress!,
-              rest: self.rest == nil ? nil : UnsafePointer(rest.baseAddress!)))[0]
+              place, activation: .floats(activation.baseAddress!),
+              rest: self.rest == nil ? nil : .floats(rest.baseAddress!)))[0]
         }
       }
     }

@@ -56,18 +56,19 @@ extension DoubleOperations {
     }
   }
 
-  /// Shows every row and head with the rows of the keys that it sees.
+  /// Shows every row and head with the rows of the keys that it sees; those that share keys on one thread.
   private func forEachRow(
     _ samples: PackedSamples, _ shape: AttentionShape,
     _ body: (_ row: Int, _ keys: Range<Int>, _ head: Int, _ keyHead: Int) -> Void
   ) {
     let group = shape.heads / shape.keyValueHeads
-    for sample in samples.samples {
+    team.run(samples.samples.count * shape.keyValueHeads) { task in
+      let (sample, keyHead) = (samples.samples[task / shape.keyValueHeads], task % shape.keyValueHeads)
       let first = sample.rows.lowerBound
       for t in 0..<sample.rows.count {
         let seen = shape.keys(of: t, first: 0, count: sample.valid)
-        for head in 0..<shape.heads {
-          body(first + t, first + seen.lowerBound..<first + seen.upperBound, head, head / group)
+        for head in keyHead * group..<(keyHead + 1) * group {
+          body(first + t, first + seen.lowerBound..<first + seen.upperBound, head, keyHead)
         }
       }
     }

@@ -1,21 +1,33 @@
 import SystemIO
 
-/// The passes' operations in Double on the processor, for the few rows whose gradients Float cannot give and as what
-/// tests compare with. Weights are read in the types of their files and never widened as a whole.
+/// The passes' operations in Double on the processor: for the few rows whose gradients Float cannot give, or for whole
+/// passes. Weights are read in the types of their files and never widened as a whole.
 ///
 /// A row's numbers depend neither on the other rows nor on how many threads there are.
 public final class DoubleOperations: PassOperations {
   let team: ThreadTeam
   let threads: Int
+  /// Whether OpenBLAS multiplies.
+  let isForWholePasses: Bool
+  /// Memory of each thread for a product.
+  let scratch: [AlignedBuffer]
   /// Rotation angles by their frequencies, made for as many positions as were asked for so far.
   var rotations: [[Double]: RotationTable] = [:]
 
   /// - Parameter team: threads that do nothing else while these operations run.
-  init(_ team: ThreadTeam, threads: Int) {
-    (self.team, self.threads) = (team, threads)
+  init(_ team: ThreadTeam, threads: Int, isForWholePasses: Bool = false) {
+    (self.team, self.threads, self.isForWholePasses) = (team, threads, isForWholePasses)
+    scratch = (0..<threads).map { _ in AlignedBuffer(capacity: 0) }
   }
 
+  /// For few rows.
   public convenience init(threads: Int) { self.init(ThreadTeam(size: threads), threads: threads) }
+
+  /// - Throws: `Failure` of kind unavailable where there is no OpenBLAS, or outOfMemory.
+  public static func forWholePasses(threads: Int) throws(Failure) -> DoubleOperations {
+    try OpenBLAS.open(threads: threads)
+    return DoubleOperations(ThreadTeam(size: threads), threads: threads, isForWholePasses: true)
+  }
 
   public var description: String { "cpu, float64, threads: \(threads)" }
 
@@ -42,6 +54,10 @@ public final class DoubleOperations: PassOperations {
       let (values, row) = (destination.doubles(row: place), source + (rows.map { Int($0[place]) } ?? place) * columns)
       for i in 0..<columns { values[i] = Double(row[i]) }
     }
+  }
+
+  public func upload(_ destination: Tensor, from source: UnsafePointer<Double>) {
+    destination.doubles.update(from: source, count: destination.count)
   }
 
   public func download(_ destination: UnsafeMutablePointer<Float>, from source: Tensor) {
@@ -72,6 +88,11 @@ public final class DoubleOperations: PassOperations {
   }
 
   public func makeDoubleOperations() -> DoubleOperations { self }
+
+  /// Shows the rows in parts, those of many on several threads.
+  func forEachRow(_ count: Int, _ body: (Int) -> Void) {
+    team.split(count, multiple: 16, parts: threads) { for row in $0 { body(row) } }
+  }
 }
 
 extension Tensor {
@@ -81,4 +102,11 @@ extension Tensor {
   }
 
   package func doubles(row: Int) -> UnsafeMutablePointer<Double> { doubles + row * columns }
+
+  /// Some of the rows of such a tensor.
+  func doubleRows(_ rows: Range<Int>) -> Tensor {
+    precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows)
+    let first = UnsafeMutableRawPointer(doubles(row: rows.lowerBound)).assumingMemoryBound(to: Float.self)
+    return Tensor(rows: rows.count, columns: columns, address: first, owner: owner)
+  }
 }

@@ -9,7 +9,7 @@ extension DoubleOperations {
     precondition(y.hasShape(x.rows, D) && statistics.count == x.rows && weight.count == D)
     precondition(bias.map { $0.count == D } ?? true)
     let w = weight.doubles
-    for t in 0..<x.rows {
+    forEachRow(x.rows) { t in
       let (x_t, y_t) = (x.doubles(row: t), y.doubles(row: t))
       let (mean, offset, epsilon) = norm.terms(x_t, D)
       let r = 1 / (sum(D) { (x_t[$0] - mean) * (x_t[$0] - mean) } / Double(D) + epsilon).squareRoot()
@@ -25,7 +25,7 @@ extension DoubleOperations {
     precondition(dx.hasShape(x.rows, D) && dy.hasShape(x.rows, D))
     precondition(statistics.count == x.rows && weight.count == D)
     let w = weight.doubles
-    for t in 0..<x.rows {
+    forEachRow(x.rows) { t in
       let (x_t, dx_t, dy_t) = (x.doubles(row: t), dx.doubles(row: t), dy.doubles(row: t))
       let (mean, offset, _) = norm.terms(x_t, D)
       let r = statistics.doubles[t]
@@ -53,7 +53,7 @@ extension DoubleOperations {
         inverseFrequencies: inverseFrequencies, positions: max(needed, 128))
     }
     let table = rotations[inverseFrequencies]!
-    for t in 0..<x.rows {
+    forEachRow(x.rows) { t in
       for head in 0..<x.columns / headWidth {
         let low = x.doubles(row: t) + head * headWidth
         let high = low + half
@@ -72,7 +72,12 @@ extension DoubleOperations {
 
   public func activate(y: Tensor, gate: Tensor, up: Tensor?, by function: ActivationFunction) {
     precondition(y.hasShape(gate.rows, gate.columns) && up?.hasShape(gate.rows, gate.columns) ?? true)
-    for i in 0..<gate.count { y.doubles[i] = function.at(gate.doubles[i]).value * (up.map { $0.doubles[i] } ?? 1) }
+    let width = gate.columns
+    forEachRow(gate.rows) { row in
+      for i in row * width..<(row + 1) * width {
+        y.doubles[i] = function.at(gate.doubles[i]).value * (up.map { $0.doubles[i] } ?? 1)
+      }
+    }
   }
 
   public func activateBackward(
@@ -81,50 +86,18 @@ extension DoubleOperations {
     let (rows, columns) = (gate.rows, gate.columns)
     precondition(dGate.hasShape(rows, columns) && dy.hasShape(rows, columns) && (dUp == nil) == (up == nil))
     precondition(dUp?.hasShape(rows, columns) ?? true && up?.hasShape(rows, columns) ?? true)
-    for i in 0..<gate.count {
-      let (d, u) = (dy.doubles[i], up.map { $0.doubles[i] } ?? 1)
-      let (value, slope) = function.at(gate.doubles[i])
-      dGate.doubles[i] = d * u * slope
-      dUp?.doubles[i] = d * value
-    }
-  }
-
-  public func crossEntropy(dx: Tensor?, x: Tensor, head: Matrix, targets: [Int32], softCap: Float?) -> () -> [Double] {
-    let (V, D) = (head.rows, head.columns)
-    precondition(dx?.hasShape(x.rows, D) ?? true && x.columns == D && targets.count == x.rows && !head.isColumnMajor)
-    precondition(targets.allSatisfy { $0 < V })
-    let logits = makeTensor(rows: x.rows, columns: V)
-    linear(y: logits, x: x, weight: head)
-    let losses = targets.enumerated().map { row, target -> Double in
-      let z = logits.doubles(row: row)
-      guard target >= 0 else {
-        z.update(repeating: 0, count: V)
-        return 0
+    forEachRow(rows) { row in
+      for i in row * columns..<(row + 1) * columns {
+        let (d, u) = (dy.doubles[i], up.map { $0.doubles[i] } ?? 1)
+        let (value, slope) = function.at(gate.doubles[i])
+        dGate.doubles[i] = d * u * slope
+        dUp?.doubles[i] = d * value
       }
-      return softmaxBackward(z, V, target: Int(target), softCap: softCap.map(Double.init))
     }
-    if let dx { product(y: dx, x: logits, matrix: head, bias: nil, accumulate: false) }
-    return { losses }
-  }
-
-  /// Puts the loss's gradient at the logits before a cap in their place, and returns the loss.
-  private func softmaxBackward(_ z: UnsafeMutablePointer<Double>, _ count: Int, target: Int, softCap: Double?) -> Double
-  {
-    func capped(_ logit: Double) -> Double { softCap.map { $0 * tanh(logit / $0) } ?? logit }
-    let own = capped(z[target])
-    // Σ e^(z − z[target]) over the others, from the largest logit if that would be too much.
-    let largest = (0..<count).reduce(-Double.infinity) { max($0, capped(z[$1])) }
-    let others = sum(count) { $0 == target ? 0 : exp(capped(z[$0]) - largest) }
-    let total = others + exp(own - largest)
-    for v in 0..<count {
-      let slope = softCap.map { 1 - tanh(z[v] / $0) * tanh(z[v] / $0) } ?? 1
-      z[v] = (v == target ? -others : exp(capped(z[v]) - largest)) / total * slope
-    }
-    return own == largest ? log1p(others) : largest + log(total) - own
   }
 }
 
-private func sum(_ count: Int, _ term: (Int) -> Double) -> Double {
+func sum(_ count: Int, _ term: (Int) -> Double) -> Double {
   var sum = 0.0
   for i in 0..<count { sum += term(i) }
   return sum

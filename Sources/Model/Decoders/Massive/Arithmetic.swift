@@ -4,4 +4,6 @@ public enum Arithmetic: String, CaseIterable, Sendable {
   case mixed
   /// Float throughout but for sums.
   case float32
+  /// Double throughout, on the processor, from the tokens on.
+  case float64
 }

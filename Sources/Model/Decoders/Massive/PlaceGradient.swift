@@ -19,8 +19,8 @@ public struct PlaceGradient {
 
   /// Puts rows that it has into a tensor of the device that the pass runs on, one after another.
   public func copy(_ destination: Tensor, rows wanted: [Int32], _ device: any TensorOperations) {
-    guard let rows else { return device.gatherRows(destination, from: values, rows: wanted) }
-    let indices = wanted.map { Int32(rows.firstIndex(of: $0)!) }
+    let indices = rows.map { rows in wanted.map { Int32(rows.firstIndex(of: $0)!) } } ?? wanted
+    guard operations !== device else { return device.gatherRows(destination, from: values, rows: indices) }
     device.upload(destination, from: operations.downloaded(values, rows: indices))
   }
 

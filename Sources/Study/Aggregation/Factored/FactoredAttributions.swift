@@ -6,7 +6,8 @@ import TensorStream
 /// Attributions of features, a · ∂L/∂f, of one place's factored gradients: a product of two rows for every feature that
 /// is active at a position, and none for all others.
 ///
-/// Positions are gathered, so that the decoder is read along its lines for all of them together.
+/// Positions are gathered: of a decoder that lies by columns nearly all is read, however few features are active, and so
+/// once for all of them.
 final class FactoredAttributions {
   fileprivate enum Event {
     /// So many of the pairs belong to a position of the unit, each of which counts `factor` times.
@@ -26,7 +27,10 @@ final class FactoredAttributions {
   private var features: [Int32] = []
   private var values: [Float] = []
 
-  private static let capacity = 512
+  /// Positions that are gathered at most, and pairs but for those of one more position.
+  private static let (capacity, pairCapacity) = (2048, 1 << 19)
+  /// Lines of the decoder that a thread has before it at a time.
+  private static let linesAtATime = 256
 
   init(_ basis: Basis, _ measures: [Measure], _ team: ThreadTeam) {
     (self.basis, self.measures, self.team) = (basis, measures, team)
@@ -46,7 +50,7 @@ final class FactoredAttributions {
     values.append(contentsOf: active.values)
     events.append(.position(key, factor: factor, pairs: first..<features.count, isFirst: isFirst))
     positions += 1
-    if positions == Self.capacity { multiply(to: &sums) }
+    if positions == Self.capacity || features.count >= Self.pairCapacity { multiply(to: &sums) }
   }
 
   func complete(_ key: UnitKey, weight: Double) { events.append(.complete(key, weight: weight)) }
@@ -77,26 +81,13 @@ final class FactoredAttributions {
 
   /// a · factor · ⟨decoder_f, g⟩ of every pair.
   private func products() -> [Double] {
-    let order = features.indices.sorted { (features[$0], $0) < (features[$1], $1) }
-    var products = [Double](repeating: 0, count: features.count)
+    let order = pairsByFeature()
+    var products = [Double](repeating: 0, count: order.count)
     let parts = min(16, order.count)
     products.withUnsafeMutableBufferPointer { products in
       nonisolated(unsafe) let products = products.baseAddress!
-      if basis.hostDecoder.isColumnMajor {
-        let transposed = transposedGradients()
-        team.run(parts) { part in
-          multiplyByColumns(
-            order[order.count * part / parts..<order.count * (part + 1) / parts], transposed, into: products)
-        }
-      } else {
-        let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))
-        let decoder = basis.hostDecoder
-        team.run(parts) { part in
-          for pair in order[order.count * part / parts..<order.count * (part + 1) / parts] {
-            let line = decoder.floats + Int(features[pair]) * decoder.leadingDimension
-            products[pair] = vector_dot(line, g + Int(rows[pair]) * D, D)
-          }
-        }
+      team.run(parts) { part in
+        multiply(order[order.count * part / parts..<order.count * (part + 1) / parts], into: products)
       }
       for pair in features.indices {
         products[pair] *= Double(values[pair]) * Double(basis.factors?[Int(features[pair])] ?? 1)
@@ -105,31 +96,38 @@ final class FactoredAttributions {
     return products
   }
 
-  /// (D, positions)
-  private func transposedGradients() -> [Float] {
-    let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))
-    return [Float](unsafeUninitializedCapacity: D * positions) { transposed, count in
-      for d in 0..<D {
-        for row in 0..<positions { transposed[d * positions + row] = g[row * D + d] }
-      }
-      count = D * positions
+  /// The pairs' numbers in the order of their features, those of one feature in their own.
+  private func pairsByFeature() -> [Int] {
+    var next = [Int](repeating: 0, count: basis.hostDecoder.rows + 1)
+    for feature in features { next[Int(feature) + 1] += 1 }
+    for feature in 1..<next.count { next[feature] += next[feature - 1] }
+    var order = [Int](repeating: 0, count: features.count)
+    for (pair, feature) in features.enumerated() {
+      order[next[Int(feature)]] = pair
+      next[Int(feature)] += 1
     }
+    return order
   }
 
-  /// Of pairs in the order of their features, so that each column is read from its start to its end.
-  private func multiplyByColumns(
-    _ pairs: ArraySlice<Int>, _ transposed: [Float], into products: UnsafeMutablePointer<Double>
-  ) {
-    let (decoder, stride) = (basis.hostDecoder, positions)
-    let columns = pairs.map { features[$0] }
-    let positions = pairs.map { rows[$0] }
-    var sums = [Double](repeating: 0, count: columns.count)
-    transposed.withUnsafeBufferPointer { transposed in
-      for d in 0..<decoder.columns {
-        let (w, g) = (decoder.floats + d * decoder.leadingDimension, transposed.baseAddress! + d * stride)
-        vector_add_products(&sums, w, columns, g, positions, columns.count)
+  /// Of pairs in the order of their features, some features' lines of the decoder at a time.
+  private func multiply(_ pairs: ArraySlice<Int>, into products: UnsafeMutablePointer<Double>) {
+    let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))
+    let lines = AlignedBuffer(capacity: Self.linesAtATime * D * MemoryLayout<Float>.stride)
+    let line = lines.address.assumingMemoryBound(to: Float.self)
+    var rest = pairs
+    while !rest.isEmpty {
+      var chosen: [Int32] = []
+      let end = rest.firstIndex { pair in
+        if chosen.last != features[pair] { chosen.append(features[pair]) }
+        return chosen.count > Self.linesAtATime
       }
+      basis.hostDecoder.copyRows(Array(chosen.prefix(Self.linesAtATime)), to: line)
+      var place = 0
+      for pair in rest[..<(end ?? rest.endIndex)] {
+        if features[pair] != chosen[place] { place += 1 }
+        products[pair] = vector_dot(line + place * D, g + Int(rows[pair]) * D, D)
+      }
+      rest = rest[(end ?? rest.endIndex)...]
     }
-    for (pair, sum) in zip(pairs, sums) { products[pair] = sum }
   }
 }

@@ -14,8 +14,6 @@ public struct HostBasis {
 
   /// Copies a feature's row of the decoder, of D numbers, without its factor.
   public func copyRow(_ feature: Int, to row: UnsafeMutablePointer<Float>) {
-    let step = decoder.isColumnMajor ? decoder.leadingDimension : 1
-    let first = decoder.floats + (decoder.isColumnMajor ? feature : feature * decoder.leadingDimension)
-    for d in 0..<decoder.columns { row[d] = first[d * step] }
+    decoder.copyRows([Int32(feature)], to: row)
   }
 }

@@ -70,12 +70,13 @@ public final class AblationEffects {
     self.passRows = passRows
     self.finiteNumbers = finiteNumbers
     let list = PlaceList(features.map(\.place))
+    let isDouble = model.arithmetic == .float64
     gradients = RecordedGradients(model: model, start: list.places[0], places: list)
     places = list.places.map { place in
       let own = features.indices.filter { features[$0].place == place }
       return PlaceAblations(
         PlaceFeatures(place, width: model.description.width(of: place.site), autoencoder: autoencoders[place]),
-        own.map { (slot: $0, feature: features[$0]) }, model.description)
+        own.map { (slot: $0, feature: features[$0]) }, model.description, isDouble: isDouble)
     }
     effects = Array(repeating: FeatureEffect(), count: features.count)
   }
@@ -88,18 +89,20 @@ public final class AblationEffects {
   /// - Throws: `Failure` of kind malformed for a loss that is no number, unless that is waived.
   public func add(_ group: SampleGroup, advance: (_ ablations: Int, _ tokens: Int) -> Void) throws {
     let positions = RecordedPositions(group, stride: stride, scope: scope)
-    loss += gradients.find(group, positions).reduce(0, +)
+    let starts = GroupStarts(group, at: neededPlaces, model)
+    loss += gradients.find(group, positions, from: starts).reduce(0, +)
     predictions += group.tokens.predictions.reduce(0) { $0 + Int($1) }
     let unpredicted = group.tokens.predictions.count { $0 == 0 }
     if unpredicted > 0 { advance(unpredicted * effects.count, 0) }
     for place in places {
-      place.read(group, positions)
-      try ablate(place, group, positions, advance)
+      place.read(group, positions, starts)
+      try ablate(place, group, starts, positions, advance)
     }
   }
 
   private func ablate(
-    _ place: PlaceAblations, _ group: SampleGroup, _ positions: RecordedPositions, _ advance: (Int, Int) -> Void
+    _ place: PlaceAblations, _ group: SampleGroup, _ starts: GroupStarts, _ positions: RecordedPositions,
+    _ advance: (Int, Int) -> Void
   ) throws {
     let samples = (0..<group.tokens.sampleCount).filter { group.tokens.predictions(of: $0) > 0 }
     let gradient = gradients.at(place.features.place).values
@@ -122,10 +125,11 @@ public final class AblationEffects {
       advance(packed.count { $0.ablation != nil }, rows)
       packed = []
     }
-    func append(_ sample: Int) throws -> UnsafeMutablePointer<Float> {
+    /// - Returns: the first of the sample's rows in the pass.
+    func append(_ sample: Int) throws -> Int {
       let rows = place.pass.rows
       if rows > 0, rows + group.tokens.rows(of: sample).count > passRows { try run() }
-      return place.pass.append(sample, of: group)
+      return place.pass.append(sample, of: group, starts)
     }
 
     for sample in samples {
@@ -142,11 +146,10 @@ public final class AblationEffects {
           advance(1, 0)
           continue
         }
-        let activation = try append(sample)
-        let first = group.tokens.rows(of: sample).lowerBound
+        let shift = try append(sample) - group.tokens.rows(of: sample).lowerBound
         var predicted = 0.0
         for (position, change) in changes {
-          ablation.add(change, to: activation, row: positions.rows[position] - first)
+          place.pass.add(change, ablation.direction, row: positions.rows[position] + shift)
           predicted += change * ablation.product(gradient, row: position)
         }
         packed.append((ablation, sample, predicted))

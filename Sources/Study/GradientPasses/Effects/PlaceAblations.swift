@@ -6,19 +6,13 @@ final class PlaceAblations {
   final class Ablation {
     /// Which of all features it is.
     let slot: Int
-    private let direction: [Double]
+    let direction: [Double]
     let target: Double
     /// Where it is not 0 in the group that was read last, ascending, and what it is there.
-    fileprivate(set) var active: [(position: Int, value: Float)] = []
+    fileprivate(set) var active: [(position: Int, value: Double)] = []
 
     init(slot: Int, direction: [Double], target: Double) {
       (self.slot, self.direction, self.target) = (slot, direction, target)
-    }
-
-    /// x_row += change · direction
-    func add(_ change: Double, to x: UnsafeMutablePointer<Float>, row: Int) {
-      let x_t = x + row * direction.count
-      for i in direction.indices { x_t[i] = Float(Double(x_t[i]) + change * direction[i]) }
     }
 
     /// ⟨direction, g_row⟩
@@ -45,20 +39,21 @@ final class PlaceAblations {
   private let ablationOf: [Int: Ablation]
 
   init(
-    _ features: PlaceFeatures, _ ablated: [(slot: Int, feature: AblatedFeature)], _ description: DecoderDescription
+    _ features: PlaceFeatures, _ ablated: [(slot: Int, feature: AblatedFeature)], _ description: DecoderDescription,
+    isDouble: Bool
   ) {
     self.features = features
-    pass = PackedPass(features.place, description)
+    pass = PackedPass(features.place, description, isDouble: isDouble)
     ablations = ablated.map { slot, feature in
       Ablation(slot: slot, direction: features.direction(of: feature.index), target: feature.target)
     }
     ablationOf = Dictionary(uniqueKeysWithValues: zip(ablated.map(\.feature.index), ablations))
   }
 
-  func read(_ group: SampleGroup, _ positions: RecordedPositions) {
+  func read(_ group: SampleGroup, _ positions: RecordedPositions, _ starts: GroupStarts) {
     for ablation in ablations { ablation.active = [] }
-    features.read(group, positions) { position, feature, value in
-      ablationOf[feature]?.active.append((position, value))
+    features.read(group, positions, starts) { position, feature, value in
+      ablationOf[feature]?.active.append((position, features.exact(value, of: feature, at: position)))
     }
   }
 
@@ -67,8 +62,8 @@ final class PlaceAblations {
     let active = ablation.active[ablation.firstActive(from: positions.lowerBound)...]
       .prefix { $0.position < positions.upperBound }
     var changes: [(position: Int, change: Double)] = []
-    func change(_ position: Int, from value: Float) {
-      let difference = ablation.target - Double(value)
+    func change(_ position: Int, from value: Double) {
+      let difference = ablation.target - value
       if difference != 0 { changes.append((position, difference * features.scale(at: position))) }
     }
     guard ablation.target != 0 else {
