@@ -66,7 +66,7 @@ struct DeviceLimitsTests {
     let row = operations.makeTensor(rows: factors.count, columns: 1)
     operations.upload(row, from: factors.map(\.value))
     let one = operations.makeTensor(rows: 1, columns: 1)
-    operations.upload(one, from: [1])
+    operations.upload(one, from: [1 as Float])
     let y = operations.makeTensor(rows: factors.count, columns: 1)
     operations.linear(y: y, x: row, weight: Matrix(one))
     var products = [Float](repeating: 0, count: factors.count)
