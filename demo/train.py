@@ -36,7 +36,7 @@ saves a fifth of the time and changes no number.) The learning rate is the bette
 
 Measured by that command, run in two halves (--parts model, then --parts saes; report.json has every digit):
 
-    mean loss, nats per token     held-out 4.512, training text 3.360, sample.txt 4.839
+    mean loss, nats per prediction     held-out 4.512, training text 3.360, sample.txt 4.839
                                   (unigrams on held-out text 6.739, uniform 8.318)
     SAE of layer 0, held-out text  variance explained 0.954, L0 15.8, dead features 0
     SAE of layer 1, held-out text  variance explained 0.831, L0 14.8, dead features 0

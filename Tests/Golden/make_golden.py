@@ -215,7 +215,7 @@ def write_golden(name, folder, batches, pad_to, pad_id, rows_per_sample, logits=
     })
     sizes = sum(f.stat().st_size for f in [HERE / f"{name}.safetensors", *folder.glob("*.safetensors")])
     losses = arrays["plain.loss"].sum() / arrays["plain.predictions"].sum()
-    print(f"{name}: {losses:.4f} nats per token, {sizes} bytes of model and golden file")
+    print(f"{name}: {losses:.4f} nats per prediction, {sizes} bytes of model and golden file")
 
 
 def save_arrays(arrays, path, metadata):

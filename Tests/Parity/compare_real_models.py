@@ -131,6 +131,8 @@ class Distances:
 
     def add(self, found, exact, sample):
         """The vectors (positions, width) of one sample."""
+        # Else sums of what the programs write would be in float32, too.
+        found = found.astype(np.float64)
         sums = np.array([[x.sum(axis=0), np.abs(x).sum(axis=0)] for x in (exact, found)])
         self.sums = sums if self.sums is None else self.sums + sums
         sizes, errors = (np.linalg.norm(x, axis=1) for x in (exact, found - exact))

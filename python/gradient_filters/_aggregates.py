@@ -10,6 +10,7 @@ from typing import Any, Iterator, Mapping
 import numpy as np
 
 from ._places import SITES
+from ._tables import framed
 from ._streams import Record, Source, StreamError, records
 
 
@@ -161,7 +162,7 @@ class PlaceAverages:
 
     @property
     def loss(self) -> float | None:
-        """Of the unmodified model, in nats per token; None where it was not computed."""
+        """Of the unmodified model, in nats per prediction; None where it was not computed."""
         loss, predictions = self._number("loss"), self._number("predictions")
         return loss / predictions if loss is not None and predictions else None
 
@@ -230,7 +231,7 @@ class Run(Mapping[str, PlaceAverages]):
         made = run(arguments, stdin=self._source, progress=False)
         header, *rows = csv.reader(io.StringIO(made.stdout.decode()), delimiter="\t")
         columns = {name: _column(name, [row[place] for row in rows]) for place, name in enumerate(header)}
-        return _frame(columns, frame)
+        return framed(columns, frame)
 
 
 def open(source: Source) -> Run:
@@ -264,20 +265,3 @@ def _column(name: str, values: list[str]) -> np.ndarray:
     if name in ("layer", "index"):
         return np.array(values, np.int64)
     return np.array([float(value) if value else np.nan for value in values])
-
-
-def _frame(columns: dict[str, np.ndarray], wanted: str | None) -> Any:
-    if wanted not in (None, "pandas", "polars", "numpy"):
-        raise ValueError(f"frame: expected pandas, polars or numpy, found {wanted!r}")
-    for name in [wanted] if wanted else ["pandas", "polars"]:
-        if name == "numpy":
-            break
-        try:
-            return __import__(name).DataFrame(columns)
-        except ImportError:
-            if wanted:
-                raise
-    rows = np.empty(len(columns["index"]), [(name, values.dtype) for name, values in columns.items()])
-    for name, values in columns.items():
-        rows[name] = values
-    return rows

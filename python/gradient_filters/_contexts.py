@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import re
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Callable, Iterator, Tuple, Union
+from typing import Any, Iterator, Tuple, Union
 
+from ._lines import Members, Source, is_number, is_whole, read_lines
 from ._places import is_place
-
-Source = Union[str, "os.PathLike[str]", bytes, BinaryIO]
 
 #: A token's text; its id where grad-contexts had no --tokenizer; None where it had no --tokens to know it by.
 Token = Union[str, int, None]
 
-LARGEST_LINE = 64 << 20
 QUANTITIES = ("attribution", "activation", "gradient")
 
 
@@ -75,95 +69,33 @@ def contexts(source: Source) -> Iterator[Context]:
         ContextError: in place of the first line that is not a context.
         OSError: the file cannot be opened or read.
     """
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _contexts(io.BytesIO(source), "<bytes>", closes=True)
-    if isinstance(source, (str, os.PathLike)):
-        return _contexts(open(source, "rb"), os.fspath(source), closes=True)
-    return _contexts(source, str(getattr(source, "name", "<stream>")), closes=False)
+    return read_lines(source, _context, ContextError)
 
 
-def _contexts(file: Any, name: str, closes: bool) -> Iterator[Context]:
-    number = 0
-    try:
-        while line := file.readline(LARGEST_LINE + 1):
-            number += 1
-            if len(line) > LARGEST_LINE:
-                raise _Wrong(f"expected at most {LARGEST_LINE} bytes, found more")
-            if line.strip(b" \t\r\n"):
-                yield _context(line)
-    except _Wrong as error:
-        raise ContextError(f"{name}: line {number}: {error}") from None
-    finally:
-        if closes:
-            file.close()
-
-
-class _Wrong(Exception):
-    """What is wrong with a line."""
-
-
-def _context(line: bytes) -> Context:
-    try:
-        members = json.loads(line.decode())
-    except json.JSONDecodeError as error:
-        raise _Wrong(f"not JSON: character {error.pos}: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
-        raise _Wrong(f"not JSON: {error}") from None
-    if not isinstance(members, dict):
-        raise _Wrong("expected an object of JSON, found another value")
-
-    def member(key: str, expected: str, fits: Callable[[Any], bool]) -> Any:
-        if key not in members or not fits(members[key]):
-            raise _Wrong(f"{key}: expected {expected}, found {_described(members[key]) if key in members else 'nothing'}")
-        return members[key]
-
-    def count(key: str, least: int) -> int:
-        return int(member(key, f"a whole number of at least {least}", lambda v: _is_whole(v) and v >= least))
-
-    def number(key: str) -> float | None:
-        found = member(key, "a number or null", lambda v: v is None or _is_number(v))
-        return None if found is None else float(found)
-
+def _context(line: Members) -> Context:
     def tokens(key: str) -> Tuple[Token, ...]:
-        return tuple(member(key, "a list of texts, ids and nulls", lambda v: isinstance(v, list) and all(map(_is_token, v))))
+        return tuple(line.member(key, "a list of texts, ids and nulls", lambda v: isinstance(v, list) and all(map(_is_token, v))))
 
     def activations(key: str, beside: Tuple[Token, ...]) -> Tuple[float | None, ...]:
-        found = member(key, f"a list of {len(beside)} numbers and nulls", lambda v: isinstance(v, list) and len(v) == len(
-            beside) and all(each is None or _is_number(each) for each in v))
+        found = line.member(key, f"a list of {len(beside)} numbers and nulls", lambda v: isinstance(v, list) and len(v) == len(
+            beside) and all(each is None or is_number(each) for each in v))
         return tuple(None if each is None else float(each) for each in found)
 
     before, after = tokens("before"), tokens("after")
     return Context(
-        place=member("place", "a place such as mlp_out.3", lambda v: isinstance(v, str) and is_place(v)),
-        feature=count("feature", 0), rank=count("rank", 1),
-        by=member("by", " or ".join(QUANTITIES), lambda v: v in QUANTITIES),
-        sample=count("sample", 0), position=count("position", 0),
-        token=member("token", "a text, an id or null", _is_token), before=before, after=after,
-        activation=number("activation"), gradient=number("gradient"), attribution=number("attribution"),
+        place=line.member("place", "a place such as mlp_out.3", lambda v: isinstance(v, str) and is_place(v)),
+        feature=line.count("feature", 0), rank=line.count("rank", 1),
+        by=line.member("by", " or ".join(QUANTITIES), lambda v: v in QUANTITIES),
+        sample=line.count("sample", 0), position=line.count("position", 0),
+        token=line.member("token", "a text, an id or null", _is_token), before=before, after=after,
+        activation=line.number("activation"), gradient=line.number("gradient"), attribution=line.number("attribution"),
         activations_before=activations("activations_before", before),
         activations_after=activations("activations_after", after),
-        quantile=count("quantile", 1) if "quantile" in members else None)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or _is_whole(value)
+        quantile=line.count("quantile", 1) if "quantile" in line.all else None)
 
 
 def _is_token(value: Any) -> bool:
-    return value is None or isinstance(value, str) or (_is_whole(value) and value >= 0)
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    if isinstance(value, dict):
-        return "an object"
-    text = json.dumps(value, ensure_ascii=False)
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", "?", text if len(text) <= 80 else f"{text[:80]}…")
+    return value is None or isinstance(value, str) or (is_whole(value) and value >= 0)
 
 
 def _shown(token: Token) -> str:

@@ -95,7 +95,11 @@ def run(
     Raises:
         ProgramError: it failed.
         FileNotFoundError: there is no such program, or no such file for stdin.
+        TypeError: the command is no list of arguments.
     """
+    if isinstance(command, (str, bytes, os.PathLike)):
+        raise TypeError(f"command: expected a list of a program's name and its arguments, found {command!r}; "
+                        "shlex.split makes such a list of a shell's command line")
     name, *arguments = [os.fspath(word) for word in command]
     tells = not name.startswith("gradient-filters") and not {"--help", "-h", "--version", "--progress-fd"} & set(arguments)
     bar = _Bar(name, progress)
@@ -129,8 +133,7 @@ def run(
         facts, said, kept = _attend(child, given, lines, bar)
         if child.returncode != 0:
             told = next((fact["message"] for fact in facts if fact["event"] == "error"), None)
-            words = f"{name}: {told}" if told else (said[-1] if said else f"{name}: exit {child.returncode}")
-            raise ProgramError(words, child.returncode)
+            raise ProgramError(f"{name}: {told}" if told else _error(name, said, child.returncode), child.returncode)
         if partial is not None:
             os.replace(partial, final)
             partial = None
@@ -144,6 +147,14 @@ def run(
             file.close()
         if partial is not None:
             partial.unlink(missing_ok=True)
+
+
+def _error(name: str, said: list[str], exit_code: int) -> str:
+    """What a program that failed has said of it where it has told no fact. Of a wrong command line it says what is wrong
+    with it, and in a last line where its help is."""
+    if not said:
+        return f"{name}: exit {exit_code}"
+    return "\n".join(said[-2:] if said[-1].startswith("see ") else said[-1:])
 
 
 def _input(stdin: Input, closes: list[Any]) -> tuple[Any, bytes | None]:

@@ -55,7 +55,7 @@ public final class CUDAOperations: TensorOperations {
 
   public var memoryReport: String? {
     "\(device.name): at most \(mostUsed >> 20) MiB in use"
-      + (halved.map { ", \($0.rows) rows a pass instead of \($0.wanted), for which other programs left no room" } ?? "")
+      + (halved.map { ", passes of \($0.rows) rows instead of \($0.wanted), because other programs took memory" } ?? "")
   }
 
   /// Bytes that were in use at a time, at most.

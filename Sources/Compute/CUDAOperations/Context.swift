@@ -20,7 +20,7 @@ final class Context {
     var count: Int32 = 0
     try driver.check(driver.countDevices(&count), "cuDeviceGetCount")
     guard index < Int(count) else {
-      throw Failure(.unavailable, "\(name): expected a device below \(count), which is how many there are")
+      throw Failure(.unavailable, "\(name): no such GPU: found \(count) GPUs, numbered from 0")
     }
     var device: Int32 = 0
     try driver.check(driver.getDevice(&device, Int32(index)), "cuDeviceGet")
@@ -41,8 +41,8 @@ final class Context {
     if status == Driver.isTaken, try driver.attribute(20, of: device) == 3 {
       throw Failure(
         .unavailable,
-        "\(name): another process has it, and its compute mode, exclusive process, lets no second one in: "
-          + "let its owner run nvidia-smi -c DEFAULT, or run one program after another")
+        "\(name): another process is using this GPU, and its compute mode (exclusive process) allows only one: run "
+          + "one program after another, or have an administrator run nvidia-smi -c DEFAULT")
     }
     try driver.check(status, "cuDevicePrimaryCtxRetain")
     self.context = context

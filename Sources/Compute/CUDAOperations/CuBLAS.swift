@@ -96,12 +96,13 @@ final class CuBLAS {
     let newest = context.driver.majorVersions[0]
     guard (11...newest).contains(major) else {
       throw Failure(
-        .unavailable, "\(name): expected cuBLAS 11 to \(newest), which is the driver's CUDA, found version \(major)")
+        .unavailable,
+        "\(name): expected cuBLAS 11 to \(newest), because the driver is for CUDA \(newest), found version \(major)")
     }
     var status = try library.function("cublasCreate_v2", as: Create.self)(&handle)
     guard status == 0 else { throw Failure(.unavailable, "\(name): cublasCreate: status \(status)") }
     let driver = context.driver
-    try driver.check(driver.allocate(&workspace, Self.workspaceBytes), "\(name): memory for its workspace")
+    try driver.check(driver.allocate(&workspace, Self.workspaceBytes), "\(name): allocating its workspace")
     // In memory that cuBLAS looks for by itself, what it finds may decide on the order of a sum.
     status = try library.function("cublasSetWorkspace_v2", as: SetWorkspace.self)(
       handle, workspace, Self.workspaceBytes)
@@ -139,7 +140,9 @@ final class CuBLAS {
     let expected = found.indices.map { i in
       (0..<size).reduce(0) { $0 + a[i / size * size + $1] * b[$1 * size + i % size] }
     }
-    guard found == expected else { throw Failure(.unavailable, "\(name): cublasGemmEx: a first product is wrong") }
+    guard found == expected else {
+      throw Failure(.unavailable, "\(name): cublasGemmEx: the result of a test product is wrong")
+    }
   }
 
   /// A matrix as a product reads it: row-major, or the transpose of what lies row-major in memory.

@@ -83,8 +83,8 @@ final class Device {
       stop(
         Failure(
           .outOfMemory,
-          "\(name): out of memory: \(bytes) bytes more were needed: \(used) are in use, \(free) of \(total) are free; "
-            + "fewer layers at a time need less"))
+          "\(name): out of memory: \(bytes) bytes more were needed: this program uses \(used), and \(free) of the GPU's "
+            + "\(total) are free; choose fewer layers at a time"))
     }
     demand(status, "cuMemAlloc")
     used += bytes
@@ -148,7 +148,7 @@ final class Device {
     var address: UnsafeMutableRawPointer?
     let status = driver.allocateHost(&address, bytes)
     if status == Driver.outOfMemory {
-      stop(Failure(.outOfMemory, "\(name): out of memory: \(bytes) bytes of pinned memory more were needed"))
+      stop(Failure(.outOfMemory, "\(name): out of memory: \(bytes) more bytes of pinned memory were needed"))
     }
     demand(status, "cuMemAllocHost")
     return address!

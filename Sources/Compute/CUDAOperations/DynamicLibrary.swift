@@ -36,13 +36,13 @@ struct DynamicLibrary {
         }
       }
     }
-    throw unfit ?? Failure(.unavailable, "cannot open \(names[0]): \(unopened ?? missing ?? "no folder to look in")")
+    throw unfit ?? Failure(.unavailable, "cannot open \(names[0]): \(unopened ?? missing ?? "no folder to search")")
   }
 
   /// The function of that name, as the type that the caller says it has.
   func function<Function>(_ name: String, as type: Function.Type = Function.self) throws(Failure) -> Function {
     guard let symbol = dlsym(handle, name) else {
-      throw Failure(.unavailable, "\(self.name): expected \(name) in it, found none: too old?")
+      throw Failure(.unavailable, "\(self.name): the function \(name) is missing: is the library too old?")
     }
     return unsafeBitCast(symbol, to: type)
   }

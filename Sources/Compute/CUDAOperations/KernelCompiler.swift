@@ -41,8 +41,8 @@ public struct KernelCompiler {
       guard versions.contains(compiler.version.major) else {
         throw Failure(
           .unavailable,
-          "\(compiler.name): expected NVRTC of CUDA \(versions[0]) or earlier, which is the driver's, found "
-            + "\(compiler.version.major).\(compiler.version.minor)")
+          "\(compiler.name): expected NVRTC of CUDA \(versions[0]) or earlier, because the driver is for CUDA "
+            + "\(versions[0]), found \(compiler.version.major).\(compiler.version.minor)")
       }
       return try use(compiler)
     }
@@ -75,7 +75,7 @@ public struct KernelCompiler {
     version = (major, minor)
     var architectures = [Int32](repeating: 0, count: Int(count))
     guard try library.function("nvrtcGetSupportedArchs", as: GetNumber.self)(&architectures) == 0 else {
-      throw Failure(.unavailable, "\(name): cannot say for which GPUs it compiles")
+      throw Failure(.unavailable, "\(name): does not report the GPUs that it compiles for")
     }
     self.architectures = architectures.sorted()
   }
@@ -95,7 +95,7 @@ public struct KernelCompiler {
     let isExact = target == architecture
     var program: Program?
     guard create(&program, source, "kernels.cu", 0, nil, nil) == 0 else {
-      throw Failure(.unavailable, "\(name): cannot begin a program")
+      throw Failure(.unavailable, "\(name): cannot create a program")
     }
     defer { _ = destroy(&program) }
     let flags = ["--gpu-architecture=\(isExact ? "sm" : "compute")_\(target)", "--std=c++17"]

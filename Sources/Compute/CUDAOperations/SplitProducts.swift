@@ -202,7 +202,7 @@ final class SplitConstants {
   }
 
   /// 1, and 0 behind it.
-  var one: DevicePointer { numbers([1, 0]) }
+  private(set) lazy var one = numbers([1, 0])
 
   /// Where these few numbers stand; they stay there.
   func numbers(_ values: [Float]) -> DevicePointer {

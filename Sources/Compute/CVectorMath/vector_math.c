@@ -306,6 +306,15 @@ void vector_layernorm_backward(float *dx, const float *dy, const float *w, const
 }
 
 FOR_EACH_PROCESSOR
+void vector_rotate(float *low, float *high, const float *cosines, const float *sines, size_t count, double direction) {
+  FOR_EACH_ELEMENT(i, count) {
+    double a = low[i], b = high[i], cosine = cosines[i], sine = direction * sines[i];
+    low[i] = (float)(a * cosine - b * sine);
+    high[i] = (float)(b * cosine + a * sine);
+  }
+}
+
+FOR_EACH_PROCESSOR
 size_t vector_indices_above(int32_t *indices, const float *p, const float *thresholds, size_t count) {
   // Few are: a block without any is passed over by comparisons that vectorise.
   enum { BLOCK = 64 };

@@ -147,9 +147,9 @@ extension PassOperations {
     for map in maps { product(y: map.y, x: x, matrix: map.matrix, bias: map.bias, accumulate: false) }
   }
 
-  /// y(N,out) = x(N,in) · W(out,in)ᵀ + b, or y += x · Wᵀ where `accumulate`. PyTorch: F.linear.
-  public func linear(y: Tensor, x: Tensor, weight: Matrix, bias: Tensor? = nil, accumulate: Bool = false) {
-    product(y: y, x: x, matrix: weight.transposed, bias: bias, accumulate: accumulate)
+  /// y(N,out) = x(N,in) · W(out,in)ᵀ + b. PyTorch: F.linear.
+  public func linear(y: Tensor, x: Tensor, weight: Matrix, bias: Tensor? = nil) {
+    product(y: y, x: x, matrix: weight.transposed, bias: bias, accumulate: false)
   }
 
   public func linearBackward(dx: Tensor, dy: Tensor, weight: Matrix, accumulate: Bool) {

@@ -116,16 +116,13 @@ struct DecoderLayer {
       y: y, statistics: saved.attentionOutputStatistics!, x: saved.rawAttentionOutput!, pass.operations)
   }
 
-  /// resid_mid = resid_pre + attn_out, in `saved.middle`; without a norm, attn_out is never there by itself.
+  /// resid_mid = resid_pre + attn_out, in `saved.middle`. Not one product that adds to the stream: that is larger than
+  /// attn_out, and would round each of its sums.
   func addAttention(_ saved: LayerActivations, _ pass: PassTensors) {
     let (ops, middle) = (pass.operations, saved.middle!)
     ops.copy(middle, from: saved.input)
-    if attentionPostNorm == nil {
-      attentionOutput.apply(y: middle, x: saved.attention, ops, accumulate: true)
-    } else {
-      attentionOutput(y: pass.workspace.mlpOutput, saved, pass)
-      ops.add(middle, pass.workspace.mlpOutput)
-    }
+    attentionOutput(y: pass.workspace.mlpOutput, saved, pass)
+    ops.add(middle, pass.workspace.mlpOutput)
   }
 
   /// From dx, the gradient at attn_out, to that at attn_z, in `workspace.dAttention`:

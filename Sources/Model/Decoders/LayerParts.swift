@@ -37,9 +37,9 @@ struct Linear {
   let weight: Matrix
   let bias: Tensor?
 
-  /// y = x · Wᵀ + b, or y += where `accumulate`.
-  func apply(y: Tensor, x: Tensor, _ operations: any PassOperations, accumulate: Bool = false) {
-    operations.linear(y: y, x: x, weight: weight, bias: bias, accumulate: accumulate)
+  /// y = x · Wᵀ + b
+  func apply(y: Tensor, x: Tensor, _ operations: any PassOperations) {
+    operations.linear(y: y, x: x, weight: weight, bias: bias)
   }
 
   /// y = x · Wᵀ + b for several maps of the same rows.

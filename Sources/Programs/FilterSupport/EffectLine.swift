@@ -11,6 +11,8 @@ public struct EffectLine: Sendable {
   /// nil of fewer than two samples.
   public let effectError: Double?
   public let predictedError: Double?
+  /// Of the difference of both over the same samples.
+  public let differenceError: Double?
   public let firing: Double
   public let isRandom: Bool
 
@@ -20,6 +22,7 @@ public struct EffectLine: Sendable {
     effectError = effect.effect.standardError
     predicted = effect.predicted.mean
     predictedError = effect.predicted.standardError
+    differenceError = effect.difference.standardError
     firing = effect.firingShare
     self.isRandom = isRandom
   }
@@ -33,13 +36,14 @@ public struct EffectLine: Sendable {
     name = FeatureName(place, feature)
     (self.effect, self.predicted, self.firing, self.isRandom) = (effect, predicted, firing, isRandom)
     (effectError, predictedError) = (json["effect_se"]?.number, json["predicted_se"]?.number)
+    differenceError = json["difference_se"]?.number
   }
 
   public var json: String {
     JSON.object([
       ("place", JSON.quote("\(name.place)")), ("feature", "\(name.index)"), ("effect", JSON.number(effect)),
       ("effect_se", JSON.number(effectError)), ("predicted", JSON.number(predicted)),
-      ("predicted_se", JSON.number(predictedError)),
+      ("predicted_se", JSON.number(predictedError)), ("difference_se", JSON.number(differenceError)),
       ("firing", JSON.number(firing)), ("random", "\(isRandom)"),
     ])
   }

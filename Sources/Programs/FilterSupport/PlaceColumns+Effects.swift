@@ -13,7 +13,7 @@ extension [PlaceColumns] {
         place: line.name.place, feature: line.name.index,
         ablation: Ablation(
           effect: line.effect, effectError: line.effectError, predicted: line.predicted,
-          predictedError: line.predictedError)
+          predictedError: line.predictedError, differenceError: line.differenceError)
       )
     }
     let others: [Place]

@@ -71,7 +71,7 @@ struct ActGrad: Filter {
         let loss = pass.loss / Double(max(pass.predictions, 1))
         return .init(
           [.loss(natsPerToken: loss, predictions: pass.predictions)],
-          closing: ", loss \(decimal(loss, 4)) nats per token\(loaded!.model.noteOnDouble)")
+          closing: ", loss \(decimal(loss, 4)) nats per prediction\(loaded!.model.noteOnDouble)")
       }
     }
   }

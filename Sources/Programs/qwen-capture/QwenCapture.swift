@@ -106,7 +106,7 @@ struct QwenCapture: Filter {
     guard let sum = capture.loss else { return "" }
     let loss = sum / Double(max(capture.predictions, 1))
     FactWriter.write(.loss(natsPerToken: loss, predictions: capture.predictions))
-    return ", loss \(decimal(loss, 4)) nats per token"
+    return ", loss \(decimal(loss, 4)) nats per prediction"
   }
 
   /// The streams to write and the places in each.

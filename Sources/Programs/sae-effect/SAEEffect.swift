@@ -209,7 +209,7 @@ struct SAEEffect: Filter {
     guard let loss else { return progress.finish() }
     let perPrediction = loss.sum / Double(max(loss.predictions, 1))
     FactWriter.write(.loss(natsPerToken: perPrediction, predictions: loss.predictions))
-    progress.finish(", loss \(decimal(perPrediction, 4)) nats per token")
+    progress.finish(", loss \(decimal(perPrediction, 4)) nats per prediction")
   }
 
   private func target(_ feature: FeatureName, _ study: EffectStudy) -> Double {

@@ -198,7 +198,7 @@ struct SAEGrad: Filter {
       line += ", variance explained \(decimal(100 * report.varianceExplained, 1)) %"
       if let loss = report.lossPerToken { line += ", loss \(decimal(loss, 4))" }
       if let loss = report.replacedLossPerToken { line += ", with the SAE \(decimal(loss, 4))" }
-      return "\(line) nats per token"
+      return "\(line) nats per prediction"
     }
   }
 }

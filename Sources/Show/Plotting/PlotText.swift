@@ -58,7 +58,7 @@ extension Quantity {
   var axisLabel: String { self == .attribution ? "\(title), nats" : title }
 
   /// With the unit, also where it mostly goes without saying.
-  var fullAxisLabel: String { self == .gradient ? "\(title), nats a unit" : axisLabel }
+  var fullAxisLabel: String { self == .gradient ? "\(title), nats per unit" : axisLabel }
 
   /// What values below and above zero say.
   var signs: (below: String, above: String) {

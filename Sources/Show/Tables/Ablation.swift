@@ -6,23 +6,27 @@ public struct Ablation: Equatable, Sendable {
   /// In nats per prediction; NaN where it is no number.
   public let effect: Double
   public let predicted: Double
-  /// The standard errors of both; nil of a single sample.
+  /// The standard errors of both, and of their difference over the same samples; nil of a single sample.
   public let effectError: Double?
   public let predictedError: Double?
+  public let differenceError: Double?
 
-  public init(effect: Double, effectError: Double?, predicted: Double, predictedError: Double?) {
+  public init(
+    effect: Double, effectError: Double?, predicted: Double, predictedError: Double?, differenceError: Double?
+  ) {
     (self.effect, self.effectError) = (effect, effectError)
     (self.predicted, self.predictedError) = (predicted, predictedError)
+    self.differenceError = differenceError
   }
 
-  /// Whether the linear prediction misses the effect: they are further apart than two standard errors of the difference of
-  /// two independent numbers. Both are over the same samples, so that the difference is known better than that, and what
-  /// is marked is missed. Nil where that cannot be told.
+  /// Whether the linear prediction misses the effect: they are further apart than two standard errors of their difference,
+  /// so that it is hardly chance, and by at least half of the larger one, so that it counts. Nil where that cannot be
+  /// told.
   package var isMissed: Bool? {
-    guard let effectError, let predictedError else { return nil }
+    guard let differenceError else { return nil }
     let difference = abs(effect - predicted)
-    let error = (effectError * effectError + predictedError * predictedError).squareRoot()
-    return difference.isFinite && error.isFinite ? difference > 2 * error : nil
+    guard difference.isFinite, differenceError.isFinite else { return nil }
+    return difference > 2 * differenceError && 2 * difference >= max(abs(effect), abs(predicted))
   }
 
   subscript(_ value: AblationValue) -> Double {

@@ -11,7 +11,7 @@ public struct ReconstructionReport: Sendable {
   public internal(set) var loss: Double?
   public internal(set) var predictions = 0
 
-  /// The same in nats a predicted token.
+  /// The same in nats per prediction.
   public var replacedLossPerToken: Double? { perToken(replacedLoss) }
   public var lossPerToken: Double? { perToken(loss) }
 

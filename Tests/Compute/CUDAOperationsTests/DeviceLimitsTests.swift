@@ -52,7 +52,7 @@ struct DeviceLimitsTests {
     operations.upload(W, from: w)
     var found = [Float](repeating: .nan, count: N * O)
     for accumulate in [false, true] {
-      operations.linear(y: Y, x: X, weight: Matrix(W), accumulate: accumulate)
+      operations.product(y: Y, x: X, matrix: Matrix(W).transposed, bias: nil, accumulate: accumulate)
       operations.download(&found, from: Y)
       let expected = (0..<N * O).map { i in (0..<I).reduce(0) { $0 + x[i / O * I + $1] * w[i % O * I + $1] } }
       #expect(found == expected.map { accumulate ? 2 * $0 : $0 })
@@ -66,7 +66,7 @@ struct DeviceLimitsTests {
     let row = operations.makeTensor(rows: factors.count, columns: 1)
     operations.upload(row, from: factors.map(\.value))
     let one = operations.makeTensor(rows: 1, columns: 1)
-    operations.upload(one, from: [1])
+    operations.upload(one, from: [1 as Float])
     let y = operations.makeTensor(rows: factors.count, columns: 1)
     operations.linear(y: y, x: row, weight: Matrix(one))
     var products = [Float](repeating: 0, count: factors.count)

@@ -65,6 +65,28 @@ import Testing
     #expect(relativeL2(X.values(), x) < 3e-7)
   }
 
+  /// On the processor both products are exact, in Double, and what rounds is the number that is written.
+  @Test func roundsOnce() throws {
+    let (positions, half) = (100, 32)
+    let inverseFrequencies = frequencies(2 * half, 10_000)
+    let table = RotationTable(inverseFrequencies: inverseFrequencies, positions: positions)
+    var numbers = SeededNumbers(seed: 5)
+    let x = numbers.floats(positions * 2 * half)
+    let ops = try CPUOperations(threads: 2)
+    let X = GuardedTensor(ops, positions, 2 * half, x)
+    ops.rotate(
+      x: X.tensor, positions: (0..<positions).map(Int32.init), headWidth: 2 * half,
+      inverseFrequencies: inverseFrequencies)
+    let found = X.values()
+    for angle in 0..<positions * half {
+      let low = angle / half * 2 * half + angle % half
+      let (a, b) = (Double(x[low]), Double(x[low + half]))
+      let (cosine, sine) = (Double(table.cosines[angle]), Double(table.sines[angle]))
+      #expect(found[low] == Float(a * cosine - b * sine))
+      #expect(found[low + half] == Float(b * cosine + a * sine))
+    }
+  }
+
   /// One object serves a model's queries and keys, then another shape, then more positions.
   @Test(arguments: TestDevice.all) func keepsNoAnglesOfAnotherShape(device: TestDevice) throws {
     let ops = try device.makeOperations()

@@ -107,6 +107,16 @@ import Testing
     #expect(relativeL2(operations.product(M, vector), product) < (M.type == .f32 ? 1e-12 : 1e-7))
   }
 
+  @Test(arguments: shapes, TestDevice.all) func columnsAreScaled(_ shape: Shape, _ device: TestDevice) throws {
+    var numbers = SeededNumbers(seed: 10)
+    let operations = try device.makeOperations()
+    let (N, F) = (shape.rows, shape.features)
+    let (x, factors) = (numbers.floats(N * F), numbers.floats(F))
+    let X = GuardedTensor(operations, N, F, x)
+    operations.scaleColumns(X.tensor, by: operations.makeRow(factors))
+    #expect(X.values() == x.indices.map { x[$0] * factors[$0 % F] })
+  }
+
   /// With factors and without; a second time from the same memory, where the first ones lay.
   @Test(arguments: shapes.flatMap { [($0, false), ($0, true)] }, TestDevice.all)
   func decodesWhatIsActive(_ matrixShape: (Shape, columnMajor: Bool), _ device: TestDevice) throws {
@@ -144,7 +154,16 @@ import Testing
     #expect(kept.count == 2)
   }
 
-  /// More features than are copied at a time lie one after another, and none at all in their turn.
+  /// More indices, and more values, than the 16 MB that are copied at a time.
+  @Test(arguments: TestDevice.all) func moreFeaturesThanAreCopiedAtATime(_ device: TestDevice) throws {
+    let count = (16 << 20) / MemoryLayout<Float>.stride + 1000
+    let p = (0..<count).map { Float($0 % 999 + 1) }
+    let features = found(try device.makeOperations(), 1, p, by: .relu)
+    #expect(features.offsets == [0, Int64(count)])
+    #expect(features.indices == Array(0..<Int32(count)) && features.values == p)
+  }
+
+  /// More features than copies are under way at a time lie one after another, and none at all in their turn.
   @Test(arguments: TestDevice.all) func featuresComeDownInTheirOrder(_ device: TestDevice) throws {
     let operations = try device.makeOperations()
     var numbers = SeededNumbers(seed: 9)

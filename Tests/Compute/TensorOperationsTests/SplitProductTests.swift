@@ -70,6 +70,19 @@ struct SplitProductTests {
     #expect(relativeL2(Y.values(), Oracle.linear(doubles(x), weights.values, inputs: I, outputs: O)) < 1e-6)
   }
 
+  /// Weights that halves have no more than 4 bits for as they are, or are too small for, are scaled by the largest of them.
+  @Test(arguments: [1e-6, 1e-12] as [Float], TestDevice.splitting)
+  func smallWeights(_ scale: Float, device: TestDevice) throws {
+    let (N, I, O) = (3, 50, 7)
+    var numbers = SeededNumbers(seed: 39)
+    let weights = StoredWeights(rows: O, columns: I, type: .bf16, scale: scale, &numbers)
+    let x = numbers.floats(N * I)
+    let ops = try device.makeOperations()
+    let Y = GuardedTensor(ops, N, O)
+    ops.linear(y: Y.tensor, x: GuardedTensor(ops, N, I, x).tensor, weight: ops.makeMatrix(weights.matrix))
+    #expect(relativeL2(Y.values(), Oracle.linear(doubles(x), weights.values, inputs: I, outputs: O)) < 1e-6)
+  }
+
   /// Columns of a matrix of Float whose sizes are as far apart as those of features that are dead and of such that are
   /// not; the low part of a product alone would do for none.
   @Test(arguments: TestDevice.splitting) func columnsOfAnySize(device: TestDevice) throws {

@@ -12,12 +12,12 @@ final class StoredWeights {
   private let memory: UnsafeMutableRawPointer
   private let address: UnsafeMutableRawPointer
 
-  init(rows: Int, columns: Int, type: ElementType, _ numbers: inout SeededNumbers) {
+  init(rows: Int, columns: Int, type: ElementType, scale: Float = 1, _ numbers: inout SeededNumbers) {
     (self.rows, self.columns, self.type) = (rows, columns, type)
     let count = rows * columns
     memory = .allocate(byteCount: type.size * count + 1, alignment: 16)
     address = memory + (type == .f32 ? 0 : 1)
-    let floats = numbers.floats(count)
+    let floats = numbers.floats(count, scale: scale)
     guard type != .f32 else {
       address.copyMemory(from: floats, byteCount: 4 * count)
       values = floats.map(Double.init)

@@ -81,7 +81,7 @@ import Testing
       #expect(loss == nats)
       return String(
         format: "layer %d: L0 %.1f (k 16), variance explained %.1f %%, ", place.layer, l0, 100 * explained)
-        + "loss \(decimal(loss)), with the SAE \(decimal(replaced)) nats per token\n"
+        + "loss \(decimal(loss)), with the SAE \(decimal(replaced)) nats per prediction\n"
     }
     #expect(reconstructions.count == (program == "sae-grad" ? 2 : 0))
     for line in reconstructions { #expect(outcome.errors.contains(line), "\(line)\(outcome.errors)") }
@@ -119,7 +119,7 @@ import Testing
     let filter = try #require(DemoRun.allPrograms.first { $0.program == "act-grad" })
     let (outcome, facts) = try run(filter, ["--quiet"])
     #expect(outcome.status == 0 && outcome.errors.isEmpty)
-    #expect(facts.contains { if case .note(let words) = $0 { words.contains(" nats per token") } else { false } })
+    #expect(facts.contains { if case .note(let words) = $0 { words.contains(" nats per prediction") } else { false } })
   }
 
   @Test func picturesAreCountedAndNamed() throws {

@@ -17,6 +17,7 @@ import Testing
     var effect_se: Double?
     var predicted: Double?
     var predicted_se: Double?
+    var difference_se: Double?
     var firing: Double?
     var random: Bool?
     var features: Int?
@@ -50,7 +51,9 @@ import Testing
     for object in objects[..<3] {
       #expect(
         Set(object.keys)
-          == ["place", "feature", "effect", "effect_se", "predicted", "predicted_se", "firing", "random"])
+          == [
+            "place", "feature", "effect", "effect_se", "predicted", "predicted_se", "difference_se", "firing", "random",
+          ])
     }
     for object in objects[3...] {
       #expect(Set(object.keys) == ["place", "features", "correlation", "rank_correlation"])
@@ -59,7 +62,7 @@ import Testing
     #expect(lines.map(\.place) == ["mlp_out.1", "mlp_out.2", "mlp_out.2", "mlp_out.1", "mlp_out.2"])
     #expect(lines.map(\.feature) == [5, 0, 3, nil, nil])
     #expect(lines[3].features == 1 && lines[3].correlation == nil && lines[4].features == 2)
-    #expect(outcome.errors.contains("ablations, ") && outcome.errors.contains(" nats per token"))
+    #expect(outcome.errors.contains("ablations, ") && outcome.errors.contains(" nats per prediction"))
   }
 
   /// What fires has effects, which the attributions foresee; what does not has none.

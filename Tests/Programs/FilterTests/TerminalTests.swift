@@ -76,7 +76,7 @@ import Testing
     #expect(lines.dropLast().count == 8, "\(lines)")
     for (start, end) in [
       ("qwen-capture: device: ", ""), ("qwen-capture: 30 samples, 12000 tokens in ", " tokens/s)"),
-      ("act-grad: device: ", ""), ("act-grad: 30 samples, 12000 tokens in ", " nats per token"),
+      ("act-grad: device: ", ""), ("act-grad: 30 samples, 12000 tokens in ", " nats per prediction"),
       ("Layer 0: Mean abs ", ""),
       ("grad-aggregate: 10 records in ", "/s)"),
     ] {

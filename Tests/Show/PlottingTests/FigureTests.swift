@@ -261,7 +261,7 @@ import Testing
       #expect(texts.contains(text), "\(text)")
     }
     let gradients = layers.map { $0.of(.gradient) }
-    #expect(Figure.profile(gradients).texts().contains { $0.text == "Mean Absolute Gradient, nats a unit" })
+    #expect(Figure.profile(gradients).texts().contains { $0.text == "Mean Absolute Gradient, nats per unit" })
   }
 
   @Test func whatIsLeftOutIsNamed() {

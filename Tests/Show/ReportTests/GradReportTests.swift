@@ -69,7 +69,7 @@ import Testing
 
   private func effect(_ place: String, _ feature: Int, _ effect: Double) -> String {
     "{\"place\":\"\(place)\",\"feature\":\(feature),\"effect\":\(effect),\"effect_se\":0.001,\"predicted\":0.25,"
-      + "\"predicted_se\":0.001,\"firing\":0.5,\"random\":false}\n"
+      + "\"predicted_se\":0.001,\"difference_se\":0.001,\"firing\":0.5,\"random\":false}\n"
   }
 
   @Test func effectsAndWhatAttributionMisses() throws {

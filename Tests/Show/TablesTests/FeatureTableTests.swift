@@ -183,15 +183,16 @@ import Testing
   // MARK: - Ablations
 
   private func ablation(_ effect: Double, _ predicted: Double, _ error: Double?) -> Ablation {
-    Ablation(effect: effect, effectError: error, predicted: predicted, predictedError: error)
+    Ablation(
+      effect: effect, effectError: 9, predicted: predicted, predictedError: 8, differenceError: error)
   }
 
   @Test func ablationsBesideTheAverages() throws {
     var places = try places
     let (third, ninth) = (Place(.mlpOut, 3), Place(.attnZ, 9))
-    // 3 is more than 2 · √2, and 2.8 is not; of one sample it cannot be told.
+    // Of one sample it cannot be told.
     let others = try places.add([
-      (third, 2, ablation(4, 1, 1)), (ninth, 7, ablation(1, 1, 1)), (third, 0, ablation(-2.8, 0, 1)),
+      (third, 2, ablation(4, 1, 1)), (ninth, 7, ablation(1, 1, 1)), (third, 0, ablation(-1.9, 0, 1)),
       (third, 1, ablation(0.5, 0.25, nil)),
     ])
     #expect(others == [ninth])
@@ -199,14 +200,23 @@ import Testing
     #expect(rows[0].suffix(5) == ["effect", "effect_se", "predicted", "predicted_se", "missed"])
     #expect(
       rows.dropFirst().map { Array($0[2...2] + $0.suffix(5)) } == [
-        ["2", "4.0", "1.0", "1.0", "1.0", "1"], ["0", "-2.8", "1.0", "0.0", "1.0", "0"],
-        ["1", "0.5", "NaN", "0.25", "NaN", "NaN"], ["3", "NaN", "NaN", "NaN", "NaN", "NaN"],
+        ["2", "4.0", "9.0", "1.0", "8.0", "1"], ["0", "-1.9", "9.0", "0.0", "8.0", "0"],
+        ["1", "0.5", "9.0", "0.25", "8.0", "NaN"], ["3", "NaN", "NaN", "NaN", "NaN", "NaN"],
       ])
     // Of a place without any, they are empty.
     #expect(try cells(FeatureTable(places, .all, by: nil)).last?.suffix(5) == ["", "", "", "", ""])
     let lines = try text(FeatureTable([places[0]], .all, by: TableOrder("effect")), .text).split(separator: "\n")
     #expect(lines.filter { $0.hasSuffix("  yes") }.count == 1)
     #expect(try order(FeatureTable([places[0]], .top(1), by: TableOrder("missed"))) == ["3:2"])
+  }
+
+  /// Two standard errors of the difference, and half of the larger of the two.
+  @Test func whatThePredictionMisses() {
+    #expect(ablation(4, 1, 1).isMissed == true && ablation(4, 1, 1.5).isMissed == false)
+    #expect(ablation(-4, -2, 0.1).isMissed == true && ablation(-4, -2.1, 0.1).isMissed == false)
+    #expect(ablation(1, 2, 0.1).isMissed == true && ablation(1, 1.9, 0.1).isMissed == false)
+    #expect(ablation(0, 0, 0).isMissed == false)
+    #expect(ablation(.nan, 1, 1).isMissed == nil && ablation(1, 2, nil).isMissed == nil)
   }
 
   @Test func refusesAblationsOfOtherFeatures() throws {

@@ -105,7 +105,7 @@ import Testing
     let effects = folder.file("effects.jsonl")
     let line = { (place: String, feature: Int, effect: Double) in
       "{\"place\":\"\(place)\",\"feature\":\(feature),\"effect\":\(effect),\"effect_se\":0.001,\"predicted\":0.25,"
-        + "\"predicted_se\":0.001,\"firing\":0.5,\"random\":false}\n"
+        + "\"predicted_se\":0.001,\"difference_se\":0.001,\"firing\":0.5,\"random\":false}\n"
     }
     let last = "{\"place\":\"mlp_out.1\",\"features\":2,\"correlation\":0.5,\"rank_correlation\":null}\n"
     try (line("mlp_out.1", 0, 0.5) + line("mlp_out.1", 2, 0.25) + line("attn_z.1", 9, 1) + last).write(

@@ -131,6 +131,8 @@ struct Stream {
   size_t done = 0;
   // How much of the work it has waited for.
   long seen = 0;
+  // How many of its copies the host has waited for.
+  size_t known = 0;
 };
 
 struct Event {
@@ -143,6 +145,8 @@ struct Event {
 // Of each thread: tests side by side have the same GPU, and one does not wait for another's work.
 thread_local long begunWork = 0;
 std::map<void *, size_t> pinned;
+// By pinned memory: the stream that last copied from it, and how many copies that had then.
+std::map<void *, std::pair<Stream *, size_t>> lastUploads;
 // By the start of an allocation: the last piece of work that copied from it.
 thread_local std::map<char *, long> lastCopies;
 
@@ -445,6 +449,7 @@ int cuMemAllocHost_v2(void **address, size_t count) {
 int cuMemFreeHost(void *address) {
   ENTER_CONTEXT("cuMemFreeHost");
   if (!pinned.erase(address)) return invalidValue;
+  lastUploads.erase(address);
   free(address);
   return success;
 }
@@ -513,6 +518,7 @@ int cuEventElapsedTime(float *milliseconds, Event *, Event *) {
 
 int cuEventSynchronize(Event *event) {
   ENTER_CONTEXT("cuEventSynchronize");
+  if (event->stream) event->stream->known = std::max(event->stream->known, event->copies);
   return perform(event);
 }
 
@@ -533,7 +539,11 @@ int cuMemcpyHtoDAsync_v2(unsigned long long destination, void *source, size_t co
   if (found == pinned.end() || found->second < count || !to || !stream) return invalidValue;
   // A copy that has not waited until what is there was taken.
   if (stream->seen < lastCopies[(--allocations.upper_bound(to))->first]) return launchFailed;
+  // A source that the host has filled anew and may not know to be copied.
+  auto last = lastUploads.find(source);
+  if (last != lastUploads.end() && last->second.first->known < last->second.second) return launchFailed;
   stream->waiting.push_back({source, destination, count, true});
+  lastUploads[source] = {stream, stream->waiting.size()};
   return success;
 }
 

@@ -72,6 +72,9 @@ void vector_layernorm(float *y, const float *x, const float *w, const float *bia
 void vector_layernorm_backward(float *dx, const float *dy, const float *w, const float *x, size_t count, double mean,
                                double factor, double a, double b, bool accumulate);
 
+/// Turns the pairs (low[i], high[i]) by angles, back where `direction` is -1 and not 1; in double, rounded once.
+void vector_rotate(float *low, float *high, const float *cosines, const float *sines, size_t count, double direction);
+
 /// Writes the indices of those p[i] that are larger than thresholds[i], ascending, and returns how many they are. A NaN
 /// is larger than every threshold: it must be seen.
 size_t vector_indices_above(int32_t *indices, const float *p, const float *thresholds, size_t count);

@@ -12,8 +12,7 @@ let shortSum = 64
 
 extension CPUOperations {
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
-    // Where the sums are added to what is larger than they are, each would round it.
-    product(y: y, x: x, matrix: matrix, bias: bias, accumulate: accumulate, sumLength: accumulate ? .max : shortSum)
+    product(y: y, x: x, matrix: matrix, bias: bias, accumulate: accumulate, sumLength: shortSum)
   }
 
   /// Linear, so that what is off is not amplified: its sums are as long as OpenBLAS makes them.

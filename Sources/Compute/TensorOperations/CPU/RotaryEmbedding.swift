@@ -1,3 +1,5 @@
+import CVectorMath
+
 extension CPUOperations {
   /// With half = inverseFrequencies.count, i in 0..<half and the angle a of the row's position and of i, the pair
   /// (x[i], x[i + half]) of each head turns by a; what stands behind the pairs stays:
@@ -9,7 +11,6 @@ extension CPUOperations {
   public func rotate(
     x: Tensor, positions: [Int32], headWidth: Int, inverseFrequencies: [Double], isBackward: Bool
   ) {
-    let direction: Float = isBackward ? -1 : 1
     let half = inverseFrequencies.count
     precondition(positions.count == x.rows && x.columns % headWidth == 0 && 2 * half <= headWidth)
     let table = rotationTable(inverseFrequencies, positions: Int(positions.max() ?? 0) + 1)
@@ -21,14 +22,7 @@ extension CPUOperations {
             let s = sines.baseAddress! + Int(positions[t]) * half
             for head in 0..<x.columns / headWidth {
               let low = x.address + t * x.columns + head * headWidth
-              let high = low + half
-              for i in 0..<half {
-                let a = low[i]
-                let b = high[i]
-                let sine = direction * s[i]
-                low[i] = a * c[i] - b * sine
-                high[i] = b * c[i] + a * sine
-              }
+              vector_rotate(low, low + half, c, s, half, isBackward ? -1 : 1)
             }
           }
         }

@@ -216,12 +216,12 @@ extension Reliability {
   fileprivate init(_ record: Record, _ measure: Measure, at place: Place) throws {
     let name = measure.halves.name(place)
     let halves = try record.tensor(name, shape: [4], of: Double.self)
-    let units = try record.tensor(PlaceValue.units.name(place), shape: [2], of: Int64.self)
+    let units = try record.unitCount(at: place)
     guard let overlap = Int(exactly: halves[2]), (0...Self.overlapOf).contains(overlap), abs(halves[0]) <= 1 else {
       throw record.failure(
         "tensor \(name): expected a correlation and an overlap of the top \(Self.overlapOf), found \(halves[0]) and "
           + "\(halves[2])")
     }
-    self.init(correlation: halves[0], overlap: overlap, units: Int(clamping: units[0]))
+    self.init(correlation: halves[0], overlap: overlap, units: units)
   }
 }

@@ -118,6 +118,15 @@ extension Estimate {
 }
 
 extension Record {
+  /// The independent units that a place's averages are over, those among them that more could come of.
+  func unitCount(at place: Place) throws -> Int {
+    let complete = try tensor(PlaceValue.units.name(place), shape: [2], of: Int64.self)[0]
+    let name = PlaceValue.openWeights.name(place)
+    let open = has(name) ? try tensor(name, shape: [nil], of: Double.self).count : 0
+    let (sum, isTooLarge) = Int(clamping: complete).addingReportingOverflow(open)
+    return isTooLarge ? .max : sum
+  }
+
   fileprivate func weight(_ value: PlaceValue, _ place: Place) throws -> Double {
     let weight = try tensor(value.name(place), shape: [1], of: Double.self)[0]
     guard weight.isFinite, weight >= 0 else {

@@ -19,11 +19,19 @@ public struct AblatedFeature: Sendable {
 /// What the loss makes of a feature's ablation, in nats per prediction, over samples that have predictions.
 public struct FeatureEffect: Sendable {
   /// The loss with the ablation less that without.
-  public fileprivate(set) var effect = SampleMean()
+  public private(set) var effect = SampleMean()
   /// The same to first order: Σ (target − a)·g over the recorded positions, with the unmodified model's gradient g.
-  public fileprivate(set) var predicted = SampleMean()
+  public private(set) var predicted = SampleMean()
+  /// The effect less what was predicted, sample by sample: both vary with the samples, and mostly alike.
+  public private(set) var difference = SampleMean()
   fileprivate var firing = 0
   fileprivate var positions = 0
+
+  fileprivate mutating func add(_ effect: Double, predicted: Double) {
+    self.effect.add(effect)
+    self.predicted.add(predicted)
+    difference.add(effect - predicted)
+  }
 
   /// The share of the recorded positions where the feature is not 0.
   public var firingShare: Double { Double(firing) / Double(max(positions, 1)) }
@@ -111,8 +119,8 @@ public final class AblationEffects {
           continue
         }
         let predictions = Double(group.tokens.predictions(of: entry.sample))
-        effects[ablation.slot].effect.add((loss - unmodified[entry.sample]!) / predictions)
-        effects[ablation.slot].predicted.add(entry.predicted / predictions)
+        effects[ablation.slot].add(
+          (loss - unmodified[entry.sample]!) / predictions, predicted: entry.predicted / predictions)
       }
       advance(packed.count { $0.ablation != nil }, rows)
       packed = []
@@ -134,8 +142,7 @@ public final class AblationEffects {
       for sample in samples {
         let changes = place.changes(of: ablation, in: positions.range(of: sample..<sample + 1))
         guard !changes.isEmpty else {
-          effects[ablation.slot].effect.add(0)
-          effects[ablation.slot].predicted.add(0)
+          effects[ablation.slot].add(0, predicted: 0)
           advance(1, 0)
           continue
         }
