@@ -11,7 +11,7 @@ from ._lines import Members, Source, Wrong, is_number, read_lines
 from ._places import is_place
 from ._tables import framed
 
-#: What each line of a feature has beside its name.
+#: What each line of a feature has beside its name, at least.
 KNOWN = ("effect", "effect_se", "predicted", "predicted_se", "firing", "random")
 
 
@@ -52,8 +52,9 @@ class Effects:
             "site": np.array([site for site, _ in names], str), "layer": np.array([layer for _, layer in names], np.int64),
             "index": np.array([row["feature"] for row in self._rows], np.int64),
         }
-        members = dict.fromkeys([*KNOWN, *(key for row in self._rows for key in row if key not in ("place", "feature"))])
-        for key in members:
+        for key in dict.fromkeys(key for row in self._rows or [dict.fromkeys(KNOWN)] for key in row):
+            if key in ("place", "feature"):
+                continue
             values = [row.get(key) for row in self._rows]
             are_marks = key == "random" or (values != [] and all(isinstance(value, bool) for value in values))
             columns[key] = (np.array(values, bool) if are_marks else

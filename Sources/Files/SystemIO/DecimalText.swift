@@ -22,6 +22,9 @@ public func grouped(_ value: Int) -> String {
   return value < 0 ? "-" + text : text
 }
 
+/// "1 sample", "3 samples"
+public func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }
+
 private func formatted(_ value: Double, _ format: String, _ precision: CInt) -> String {
   // 309 digits before the point of the largest Double, and a few for the rest.
   withUnsafeTemporaryAllocation(of: CChar.self, capacity: 360) { buffer in

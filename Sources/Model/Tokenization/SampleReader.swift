@@ -215,8 +215,11 @@ public final class SampleReader {
   private var noSample: Failure {
     let wanted =
       "\(selection.form == .line ? "lines" : "samples") of more than \(selection.minimumCharacters) characters"
+    if pieceCount == 0 { return Failure(.malformed, "no sample: the text is empty: expected \(wanted)") }
     guard candidateCount > 0 else {
-      return Failure(.malformed, "no sample: expected \(wanted), found none in \(pieceCount) \(pieceName)s")
+      let limit = selection.minimumCharacters > 0 ? "; --min-chars sets how many" : ""
+      return Failure(
+        .malformed, "no sample: expected \(wanted), found none in \(counted(pieceCount, pieceName))\(limit)")
     }
     return Failure(
       .malformed, "no sample: expected more \(wanted) than the \(selection.skip) to skip, found \(candidateCount)")

@@ -20,9 +20,10 @@ public struct AverageOptions: ParsableArguments {
 
   @Option(
     help: """
-      Layer of the first array whose file name does not say it. Further such arrays are the layers after it.
+      Layer of the first array whose file name does not say it. Further such arrays are the layers after it. \
+      (default: 0)
       """)
-  public var layer = 0
+  public var layer: Int?
 
   @Option(
     help: "Show only these layers, such as 0-23 or 0,5,10. (default: all)", completion: .layers,
@@ -46,8 +47,30 @@ public struct AverageOptions: ParsableArguments {
   public init() {}
 
   public func validate() throws {
-    guard Place.layers.contains(layer) else {
-      throw ValidationError("--layer: expected 0 to \(Place.layers.upperBound - 1), found \(layer)")
+    guard let layer, !Place.layers.contains(layer) else { return }
+    throw ValidationError("--layer: expected 0 to \(Place.layers.upperBound - 1), found \(layer)")
+  }
+
+  /// Refuses the flags that say what arrays do not say themselves where no file is such an array: nothing would follow
+  /// from them.
+  ///
+  /// - Parameter others: files that are read beside those of the command line.
+  public func checkArrayFlags(with others: [String] = []) throws {
+    let arrays = (files + others).filter(AverageCollection.isArray)
+    let names = arrays.map { ArrayFileName(parsing: $0) }
+    let flags = [
+      (
+        "--layer", isMeant: layer != nil, isOpen: names.contains(nil), what: "layer",
+        instead: "--layers \(layer ?? 0) chooses layers"
+      ),
+      (
+        "--mode", isMeant: mode != nil, isOpen: names.contains { $0 == nil || $0?.quantity != nil && $0?.mode == nil },
+        what: "mode", instead: "a stream says which averages it contains"
+      ),
+    ]
+    for flag in flags where flag.isMeant && !flag.isOpen {
+      let which = arrays.isEmpty ? ".npy arrays only" : "arrays only whose file names do not say the \(flag.what)"
+      throw ValidationError("\(flag.0): applies to \(which); \(flag.instead)")
     }
   }
 
@@ -57,7 +80,7 @@ public struct AverageOptions: ParsableArguments {
   /// What is in these files, read as those of the command line are.
   public func read(_ files: [String]) throws -> AverageCollection {
     var defaults = AverageCollection.Defaults()
-    (defaults.unit, defaults.mode, defaults.nextLayer) = (unit, mode, layer)
+    (defaults.unit, defaults.mode, defaults.nextLayer) = (unit, mode, layer ?? 0)
     var collection = AverageCollection(defaults)
     for file in try InputFile.standardInputOr(files) { try collection.read(file.name) }
     return collection

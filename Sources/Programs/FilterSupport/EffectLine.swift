@@ -72,6 +72,7 @@ extension EffectLine {
   /// - Throws: `Failure` of kind malformed for a line of another kind.
   public static func read(_ path: String) throws -> [EffectLine] {
     let bytes = try InputFile(path: path).readAll(limit: 1 << 30)
+    do { try refuseStream(bytes, insteadOf: "the lines of JSON that sae-effect writes") } catch { throw error.at(path) }
     var lines: [EffectLine] = []
     for (number, line) in bytes.split(separator: 0x0a, omittingEmptySubsequences: false).enumerated() {
       if line.allSatisfy({ $0 == 0x20 || $0 == 0x0d }) { continue }

@@ -8,6 +8,9 @@ public struct FeatureLabels: Equatable, Sendable {
   /// - Throws: `Failure` of kind malformed that names the line.
   public init(file: String) throws {
     let bytes = try InputFile(path: file).readAll(limit: 256 << 20)
+    do { try refuseStream(bytes, insteadOf: "lines of a feature such as 3:17, a tab and its label") } catch {
+      throw error.at(file)
+    }
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw Failure(.malformed, "\(file): expected UTF-8")
     }

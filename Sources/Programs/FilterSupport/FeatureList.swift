@@ -43,13 +43,28 @@ public struct FeatureList: Equatable, Sendable {
     self.init(features)
   }
 
+  /// What may have been meant: of 639 it is 3:639, of resid_post.3.639 it is resid_post.3:639.
+  private static func example(for text: String) -> String {
+    let first = text.prefix { $0 != "," && !$0.isWhitespace }
+    let (place, index) = first.lastIndex(of: ".").map { (first[..<$0], first[$0...].dropFirst()) } ?? ("3", first)
+    return FeatureName("\(place):\(index)").map(\.description) ?? "3:17"
+  }
+
   /// Reads a list as it stands in a command line, or the file of that name.
   public init(listOrFile text: String) throws {
     guard !Self.isList(text) else {
       try self.init(text)
       return
     }
+    guard nameExists(text) else {
+      throw Failure(
+        .cannotOpen,
+        "--features: expected layer:index such as \(Self.example(for: text)), or a file; there is no file \(text)")
+    }
     let bytes = try InputFile(path: text).readAll(limit: 64 << 20)
-    do { try self.init(String(decoding: bytes, as: UTF8.self), kind: .malformed) } catch { throw error.at(text) }
+    do throws(Failure) {
+      try refuseStream(bytes, insteadOf: "a list of features such as 3:17")
+      try self.init(String(decoding: bytes, as: UTF8.self), kind: .malformed)
+    } catch { throw error.at(text) }
   }
 }

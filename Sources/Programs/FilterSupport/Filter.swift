@@ -5,6 +5,9 @@ import SystemIO
 /// A program of the pipeline. Conforming types parse their options and do the work in `filter()`; what it throws
 /// becomes one line on standard error and the exit code of its kind.
 public protocol Filter: ParsableCommand {
+  /// Whether files may be named as arguments; without it, the input is standard input alone.
+  static var takesFiles: Bool { get }
+
   var messages: MessageOptions { get }
 
   mutating func filter() throws
@@ -14,6 +17,8 @@ public protocol Filter: ParsableCommand {
 public let packageVersion = "0.1.0"
 
 extension Filter {
+  public static var takesFiles: Bool { true }
+
   public static func main() { run(Array(CommandLine.arguments.dropFirst())) }
 
   /// The program, with these arguments.
@@ -33,7 +38,7 @@ extension Filter {
       filter = parsed
     } catch {
       guard exitCode(for: error).isSuccess else {
-        complain(usageMessage(message(for: error)))
+        complain(usageMessage(message(for: error), takesFiles: takesFiles))
         writeLine("see \(programName) --help")
         Glibc.exit(Failure.Kind.usage.rawValue)
       }

@@ -67,7 +67,7 @@ public final class Progress: Sendable {
     let counts = counts.withLock { $0 }
     FactWriter.write(fact(counts, at: now))
     TerminalLine.end()
-    let tokens = counts.tokens > 0 ? ", \(counts.tokens) tokens" : ""
+    let tokens = counts.tokens > 0 ? ", \(counted(counts.tokens, "token"))" : ""
     note(
       "\(counts.done) \(unit)\(tokens) in \(decimal(now - start, 1)) s (\(rate(counts, at: now)))\(details)",
       quiet: isQuiet)

@@ -2,10 +2,12 @@
 ///
 /// It keeps the kind of an error to itself and hands out a text, so that the text is what there is to read. One of
 /// another form, such as a program's own, passes as it is.
-public func usageMessage(_ text: String) -> String {
+///
+/// - Parameter takesFiles: whether the program takes files as arguments; where it takes none, one may have been named.
+public func usageMessage(_ text: String, takesFiles: Bool = true) -> String {
   let text = text.hasSuffix(".") ? text.dropLast() : text[...]
   return unknownOption(text) ?? missingValue(text) ?? missingOption(text) ?? invalidValue(text)
-    ?? superfluousValue(text) ?? superfluousArguments(text) ?? unsupportedShell(text) ?? String(text)
+    ?? superfluousValue(text) ?? superfluousArguments(text, takesFiles) ?? unsupportedShell(text) ?? String(text)
 }
 
 /// "Unknown option '--layer'. Did you mean '--layers'?"
@@ -63,9 +65,13 @@ private func superfluousValue(_ text: Substring) -> String? {
 }
 
 /// "Unexpected argument 'a'", "2 unexpected arguments: 'a', 'b'"
-private func superfluousArguments(_ text: Substring) -> String? {
-  guard let found = text.after("Unexpected argument ") ?? text.after(" unexpected arguments: ") else { return nil }
-  return "expected no further argument, found \(found)"
+private func superfluousArguments(_ text: Substring, _ takesFiles: Bool) -> String? {
+  let one = text.after("Unexpected argument ")
+  guard let found = one ?? text.after(" unexpected arguments: ") else { return nil }
+  let message = "expected no further argument, found \(found)"
+  if takesFiles { return message }
+  return "\(message); the stream is read from standard input"
+    + (one.map { ": < \($0.dropFirst().dropSuffix("'"))" } ?? "")
 }
 
 /// "Can't generate completion scripts for 'tcsh'", or "Can't autodetect a supported shell"

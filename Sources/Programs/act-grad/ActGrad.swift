@@ -7,6 +7,8 @@ import TensorStream
 
 @main
 struct ActGrad: Filter {
+  static let takesFiles = false
+
   static let configuration = CommandConfiguration(
     commandName: "act-grad",
     abstract: """

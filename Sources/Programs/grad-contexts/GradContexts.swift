@@ -142,7 +142,7 @@ struct GradContexts: Filter {
     let found = try search.finish()
     try tellOfEmpty(found.filter { $0.contexts.isEmpty }.map(\.feature), of: found.count)
     let lines = try write(found, source, tokenizer, to: output)
-    progress.finish(", \(lines) contexts of \(found.count) feature\(found.count == 1 ? "" : "s")")
+    progress.finish(", \(counted(lines, "context")) of \(counted(found.count, "feature"))")
   }
 
   private func check(_ tokenizer: Tokenizer?, for segment: Segment) throws {
@@ -168,6 +168,20 @@ struct GradContexts: Filter {
     messages.note("no contexts, as the \(by.rawValue) is 0 at every recorded position: \(names)")
   }
 
+  /// Says which tokens the lines do not show as text, and what adds it.
+  private func tellOfTokens(_ texts: [ContextText], _ tokenizer: Tokenizer?) {
+    var words: [String] = []
+    let unknown = texts.reduce(0) { $0 + ($1.before + $1.after).count { $0 == .unknown } }
+    if unknown > 0 {
+      let all = texts.reduce(0) { $0 + $1.before.count + 1 + $1.after.count }
+      words.append(
+        "\(unknown) of \(counted(all, "token")) are null, as gradients have the tokens of recorded positions alone: add "
+          + "--tokens with the run's tokens stream")
+    }
+    if tokenizer == nil { words.append("tokens are ids: add --tokenizer for their text") }
+    if !words.isEmpty { messages.note(words.joined(separator: "; ")) }
+  }
+
   /// - Returns: how many lines.
   private func write(
     _ found: [(feature: FeatureName, contexts: [RankedContext])], _ source: TokenSource?, _ tokenizer: Tokenizer?,
@@ -177,6 +191,7 @@ struct GradContexts: Filter {
     let texts =
       try source?.texts(around: all, window: window, tokenizer)
       ?? all.map { try ContextText($0, window: window, tokenizer) }
+    tellOfTokens(texts, tokenizer)
     var rest = texts[...]
     for (feature, contexts) in found {
       let lines = contexts.map {

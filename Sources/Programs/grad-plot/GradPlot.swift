@@ -74,6 +74,7 @@ struct GradPlot: Filter {
     try check("--bins", bins ?? 1, in: 1...100_000)
     try check("--columns", columns, in: 1...1000)
     try check("--threads", threads ?? 1, in: 1...1024)
+    try input.checkArrayFlags()
   }
 
   private func check<Value: Comparable>(_ name: String, _ value: Value, in range: ClosedRange<Value>) throws {

@@ -98,6 +98,7 @@ struct GradReport: Filter {
     guard (1...10_000).contains(top) else {
       throw ValidationError("--top: expected 1 to 10000, found \(top)")
     }
+    try input.checkArrayFlags()
     if contexts.contains("-"), input.files.isEmpty || input.files.contains("-") {
       throw ValidationError("--contexts: expected a file, as standard input is read for the averages")
     }

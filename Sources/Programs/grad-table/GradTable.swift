@@ -91,6 +91,7 @@ struct GradTable: Filter {
     let given = choices.filter(\.1).map(\.0)
     if given.count > 1 { throw ValidationError("\(given[1]): cannot be combined with \(given[0])") }
     if let features { try FeatureList.validate(features) }
+    try input.checkArrayFlags(with: compare)
     if compare.contains("-"), input.files.isEmpty || input.files.contains("-") {
       throw ValidationError("--compare: expected a file, as standard input is read for the averages")
     }
@@ -98,10 +99,11 @@ struct GradTable: Filter {
   }
 
   func filter() throws {
+    let named = try features.map { Set(try FeatureList(listOrFile: $0).features) }
     let collection = try input.read()
     var places = try PlaceColumns.byPlace(input.chosen(from: collection))
     if let effects { try places.add(effects: effects) }
-    let selection = try selection(of: &places)
+    let selection = try selection(named, of: &places)
     let table =
       try compare.isEmpty
       ? FeatureTable(places, selection, by: sort) : compared(places, collection, selection)
@@ -111,9 +113,10 @@ struct GradTable: Filter {
   }
 
   /// Which rows there are to be; leaves out places without any.
-  private func selection(of places: inout [PlaceColumns]) throws -> FeatureTable.Selection {
-    if let features {
-      let chosen = Set(try FeatureList(listOrFile: features).features)
+  private func selection(
+    _ named: Set<FeatureName>?, of places: inout [PlaceColumns]
+  ) throws -> FeatureTable.Selection {
+    if let chosen = named {
       do { try places.check(chosen.sorted { $0.place < $1.place }) } catch { throw error.at("--features") }
       places.removeAll { place in !chosen.contains { $0.place == place.place } }
       return .only(chosen)

@@ -8,6 +8,8 @@ import TensorStream
 
 @main
 struct QwenCapture: Filter {
+  static let takesFiles = false
+
   static let configuration = CommandConfiguration(
     commandName: "qwen-capture",
     abstract: "Run a language model's layers over tokens and write their activations.",

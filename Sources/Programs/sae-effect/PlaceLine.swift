@@ -28,7 +28,8 @@ struct PlaceLine {
 
   var text: String {
     func words(_ value: Double?) -> String { value.map { decimal($0, 3) } ?? "none" }
-    return "\(place): \(features) features, correlation of effect and prediction \(words(correlation)), of their ranks "
+    return
+      "\(place): \(counted(features, "feature")), correlation of effect and prediction \(words(correlation)), of their ranks "
       + words(rankCorrelation)
   }
 }

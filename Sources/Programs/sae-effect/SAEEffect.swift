@@ -131,7 +131,9 @@ struct SAEEffect: Filter {
           .usage, "--sae: required, because the averages at \(place) are those of an autoencoder's features, found none"
         )
       }
-      try check(named, below: "a dimension of the activation") { description.width(of: $0.site) }
+      try check(named, below: "a dimension of the activation, which is meant without --sae") {
+        description.width(of: $0.site)
+      }
     }
     let earlier = try skipFeatures.map(EffectLine.read) ?? []
     let files = try InputFile.standardInputOr(files)

@@ -9,6 +9,8 @@ import TensorStream
 
 @main
 struct SAEGrad: Filter {
+  static let takesFiles = false
+
   static let configuration = CommandConfiguration(
     commandName: "sae-grad",
     abstract: "Compute gradients of the next-token loss with respect to the features of sparse autoencoders (SAEs).",

@@ -99,5 +99,3 @@ struct StreamTotal {
     ]) + "\n"
   }
 }
-
-private func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }

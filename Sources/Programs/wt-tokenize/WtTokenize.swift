@@ -139,12 +139,12 @@ struct WtTokenize: Filter {
     try output.end()
     try output.finish()
     let warnings = warningCount == 0 ? "" : "; warnings above: \(warningCount)"
-    progress.finish(", \(tokenCount) tokens in \(batchCount) batches\(warnings)")
+    progress.finish(", \(counted(tokenCount, "token")) in \(batchCount) batch\(batchCount == 1 ? "" : "es")\(warnings)")
     if total == nil, sampleCount < numSamples { sayFewer(sampleCount) }
   }
 
   private func sayFewer(_ count: Int) {
-    warn("the text has only \(count) samples, \(numSamples) were asked for")
+    warn("the text has only \(counted(count, "sample")), \(numSamples) were asked for")
   }
 
   private var form: SampleForm {

@@ -17,6 +17,9 @@ public struct ContextLines: Sendable {
   /// - Throws: `Failure` of kind malformed that names the line.
   public mutating func read(_ file: InputFile) throws {
     let bytes = try file.readAll(limit: Self.largestFile)
+    do { try refuseStream(bytes, insteadOf: "the lines of JSON that grad-contexts writes") } catch {
+      throw error.at(file.name)
+    }
     try bytes.withUnsafeBytes { bytes in
       var number = 0
       var start = 0

@@ -132,7 +132,11 @@ public struct ReportPage: Sendable {
 
   private var title: String {
     if let title = options.title { return title }
-    let model = provenance["model"].map { $0.split(separator: "/").last.map(String.init) ?? $0 }
+    let model = provenance["model"].map { name in
+      let parts = name.split(separator: "/")
+      // A folder that is called so says nothing by itself.
+      return parts.isEmpty ? name : parts.suffix(parts.last == "model" ? 2 : 1).joined(separator: "/")
+    }
     return "What matters to the loss\(model.map { " of \($0)" } ?? "")"
   }
 
@@ -176,6 +180,7 @@ public struct ReportPage: Sendable {
     JSON.object([
       ("columns", JSON.array(columns.map(\.json))),
       ("ranking", JSON.quote(FeatureColumn.average(measures[0]).name)),
+      ("stride", provenance["stride"].flatMap { Int($0) }.map { "\($0)" } ?? "null"),
       ("places", JSON.array(reports.map { $0.json(options.neuronpedia) })),
     ])
   }

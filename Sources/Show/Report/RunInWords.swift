@@ -9,9 +9,11 @@ struct RunInWords {
   /// HTML.
   private(set) var items: [(term: String, words: String)] = []
   private let provenance: [String: String]
+  private let places: Set<Place>
 
   init(_ provenance: [String: String], _ places: [PlaceReport]) {
     self.provenance = provenance
+    self.places = Set(places.map(\.place))
     add("Model", model)
     add("Text", text)
     add("Places", html("\(PlaceList(places.map(\.place)))") + (places[0].unit == .feature ? autoencoders : ""))
@@ -50,7 +52,7 @@ struct RunInWords {
     let known = provenance.compactMap { key, value -> (Place, JSON)? in
       let place = PlaceValue.basis.place(key) ?? PlaceValue.sae.place(key)
       return place.flatMap { place in (try? JSON(parsing: Array(value.utf8))).map { (place, $0) } }
-    }.sorted { $0.0 < $1.0 }
+    }.filter { places.contains($0.0) }.sorted { $0.0 < $1.0 }
     guard !known.isEmpty else { return "" }
     let lines = known.map { place, reference in
       let format = reference["format"]?.text.map { ", \(html($0))" } ?? ""

@@ -76,6 +76,14 @@ public enum TableOrder: Equatable, Sendable {
       return
     }
     guard let column = FeatureColumn(text) else {
+      let quantity = Quantity(rawValue: String(text.prefix { $0 != "." }))
+      let choices = FeatureColumn.all.map(\.title).filter { title in
+        quantity.map { title.hasPrefix("\($0.rawValue).") } ?? false
+      }
+      if let last = choices.last {
+        throw Failure(
+          .usage, "expected \(choices.dropLast().joined(separator: ", ")) or \(last), found '\(printable(text))'")
+      }
       throw Failure(
         .usage,
         "expected a column such as attribution.mean_abs, gradient.mean, attribution.z, firing or index, found '\(text)'"

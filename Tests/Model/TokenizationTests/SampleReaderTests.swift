@@ -211,13 +211,14 @@ import Tokenization
 
   @Test(arguments: [nil, 3] as [UInt64?])
   func noSample(seed: UInt64?) throws {
-    #expect(throws: Failure(.malformed, "no sample: expected lines of more than 50 characters, found none in 2 lines"))
-    {
-      try samples(["a\nb\n"], SampleSelection(shuffleSeed: seed))
-    }
-    #expect(throws: Failure(.malformed, "no sample: expected lines of more than 50 characters, found none in 0 lines"))
-    {
-      try samples([""], SampleSelection(shuffleSeed: seed))
+    let wanted = "expected lines of more than 50 characters"
+    for (text, found) in [
+      ("a\nb\n", "\(wanted), found none in 2 lines; --min-chars sets how many"),
+      ("a", "\(wanted), found none in 1 line; --min-chars sets how many"), ("", "the text is empty: \(wanted)"),
+    ] {
+      #expect(throws: Failure(.malformed, "no sample: \(found)")) {
+        try samples([text], SampleSelection(shuffleSeed: seed))
+      }
     }
     #expect(
       throws: Failure(

@@ -106,6 +106,30 @@ import Testing
     }
   }
 
+  /// What a line leaves out, and what would add it, is said in one line.
+  @Test func whatBringsTheText() throws {
+    let feature = try feature()
+    let tokens = try write(try Self.tokens.get(), "tokens.ts")
+    let sparse = try DemoRun.output(
+      "sae-grad", SAEGradTests.flags + ["--stride", "4"], Self.activations.get())
+    let run = { (flags: [String]) in
+      try Program("grad-contexts").run(
+        ["--features", feature, "--by", "gradient", "--window", "8"] + flags, input: sparse)
+    }
+    let ids = "tokens are ids: add --tokenizer for their text"
+    let bare = try run([])
+    let unknown = bare.text.split(separator: "null").count - 1
+    #expect(unknown > 0 && bare.errors.contains("grad-contexts: "), "\(bare.errors)")
+    #expect(
+      bare.errors.contains(
+        " are null, as gradients have the tokens of recorded positions alone: add --tokens with the run's tokens stream; "
+          + ids), "\(bare.errors)")
+    #expect(try run(["--tokens", tokens]).errors.contains("grad-contexts: \(ids)\n"))
+    let whole = try run(["--tokens", tokens, "--tokenizer", DemoRun.model])
+    #expect(whole.status == 0 && !whole.errors.contains("add --token"), "\(whole.errors)")
+    #expect(try run(["--quiet"]).errors.isEmpty)
+  }
+
   /// A feature that is active somewhere, by its name.
   private func feature() throws -> String {
     let averages = try write(try Self.averages.get(), "averages.ts")

@@ -263,7 +263,8 @@ import Testing
     let input = try SAEGradTests.activations.get()
     #expect(
       try run(DemoRun.modelFlag + ["--features", "2:128"], input)
-        .failed(64, saying: "2:128: expected a dimension of the activation, from 0 to 127"))
+        .failed(
+          64, saying: "2:128: expected a dimension of the activation, which is meant without --sae, from 0 to 127"))
     #expect(
       try run(DemoRun.modelFlag + ["--features", "2:1", "--keep-decoder-norms"], input)
         .failed(64, saying: "--keep-decoder-norms: requires --sae"))

@@ -27,8 +27,18 @@ import Testing
       "--num-sample: no such option; the most similar one is --num-samples"
     ),
     ("stream-info -x", "-x: no such option"),
-    ("qwen-capture --model m stray", "expected no further argument, found 'stray'"),
-    ("act-grad --model m a b", "expected no further argument, found 'a', 'b'"),
+    (
+      "qwen-capture --model m tokens.ts",
+      "expected no further argument, found 'tokens.ts'; the stream is read from standard input: < tokens.ts"
+    ),
+    (
+      "act-grad --model m a b",
+      "expected no further argument, found 'a', 'b'; the stream is read from standard input"
+    ),
+    (
+      "sae-grad --model m --sae s activations.ts",
+      "expected no further argument, found 'activations.ts'; the stream is read from standard input: < activations.ts"
+    ),
     ("qwen-capture --model m --loss=3", "--loss: expected no value, found '3'"),
     ("grad-aggregate --mode median", "--mode: expected mean_abs, mean or both, found 'median'"),
     ("grad-table --format csv", "--format: expected tsv, jsonl or text, found 'csv'"),
@@ -38,6 +48,24 @@ import Testing
       "grad-table --sort size a.ts",
       "--sort: expected a column such as attribution.mean_abs, gradient.mean, attribution.z, firing or index, found "
         + "'size'"
+    ),
+    (
+      "grad-table --sort attribution a.ts",
+      "--sort: expected attribution.mean, attribution.mean_se, attribution.z, attribution.mean_abs or "
+        + "attribution.mean_abs_se, found 'attribution'"
+    ),
+    ("grad-table --layer 3 a.ts", "--layer: applies to .npy arrays only; --layers 3 chooses layers"),
+    ("grad-plot --layer 0 a.ts", "--layer: applies to .npy arrays only; --layers 0 chooses layers"),
+    ("grad-report --layer 3", "--layer: applies to .npy arrays only; --layers 3 chooses layers"),
+    ("grad-table --mode mean a.ts", "--mode: applies to .npy arrays only; a stream says which averages it contains"),
+    ("grad-plot --mode mean", "--mode: applies to .npy arrays only; a stream says which averages it contains"),
+    (
+      "grad-table --layer 3 layer_0_gradients.npy",
+      "--layer: applies to arrays only whose file names do not say the layer; --layers 3 chooses layers"
+    ),
+    (
+      "grad-table --mode mean layer_0_mean_gradients.npy",
+      "--mode: applies to arrays only whose file names do not say the mode; a stream says which averages it contains"
     ),
     ("grad-table --compare -", "--compare: expected a file, as standard input is read for the averages"),
     ("grad-report --top 0 a.ts", "--top: expected 1 to 10000, found 0"),
@@ -170,6 +198,48 @@ import Testing
           66, saying: "\(name): /no/such.ts: cannot open: No such file or directory"))
       #expect(try Program(name).run([packageRoot]).failed(66, saying: "cannot open: is a directory"))
     }
+  }
+
+  /// Where features are named, an index alone is more likely than a file.
+  @Test(arguments: [
+    ("grad-table", "639", "3:639"), ("grad-contexts", "mlp_out.2.639", "2:639"), ("grad-table", "1,2", "3:1"),
+    ("sae-effect --model '\(DemoRun.model)'", "resid_post.2.639", "resid_post.2:639"),
+    ("grad-contexts", "/no/such.txt", "3:17"),
+  ])
+  func featuresThatAreNoFile(_ command: String, _ named: String, _ example: String) throws {
+    let outcome = try Program.shell("\(command) --features \(named) < /dev/null")
+    #expect(
+      outcome.failed(
+        66,
+        saying: "--features: expected layer:index such as \(example), or a file; there is no file \(named)"),
+      "\(outcome.errors)")
+  }
+
+  /// A stream where lines of text belong.
+  @Test func streamsInsteadOfLines() throws {
+    let folder = try TemporaryFolder()
+    let stream = folder.file("averages.ts")
+    try DemoRun.output("grad-aggregate", [], DemoRun.gradients.get()).write(to: folder.url("averages.ts"))
+    for (command, expected) in [
+      ("grad-report --contexts", "the lines of JSON that grad-contexts writes"),
+      ("grad-report --effects", "the lines of JSON that sae-effect writes"),
+      ("grad-table --effects", "the lines of JSON that sae-effect writes"),
+      ("grad-report --labels", "lines of a feature such as 3:17, a tab and its label"),
+      ("grad-table --features", "a list of features such as 3:17"),
+    ] {
+      let outcome = try Program.shell("\(command) '\(stream)' '\(stream)'")
+      #expect(
+        outcome.failed(65, saying: "\(stream): expected \(expected), found a tensor stream"), "\(outcome.errors)")
+    }
+  }
+
+  @Test func demoIntoAFile() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.file("taken")
+    try Data("mine".utf8).write(to: folder.url("taken"))
+    let outcome = try Program.shell("'\(packageRoot)/pipelines/demo' '\(file)'")
+    #expect(outcome.failed(64, saying: "demo: \(file): expected a folder to write into"), "\(outcome.errors)")
+    #expect(try Data(contentsOf: folder.url("taken")) == Data("mine".utf8))
   }
 
   @Test(arguments: [

@@ -356,7 +356,11 @@ import Tokenization
   @Test(
     "What goes wrong leaves no whole stream",
     arguments: [
-      (["--min-chars", "5000"], 65, "no sample: expected lines of more than 5000 characters, found none in 31 lines"),
+      (
+        ["--min-chars", "5000"], 65,
+        "no sample: expected lines of more than 5000 characters, found none in 31 lines; --min-chars"
+      ),
+      (["/dev/null"], 65, "no sample: the text is empty: expected lines of more than 50 characters"),
       (
         ["--skip", "11"], 65, "no sample: expected more lines of more than 50 characters than the 11 to skip, found 11"
       ),

@@ -184,6 +184,7 @@ import Testing
         "model": "hub/some-model", "samples": "52", "text": "wiki.raw", "samples.order": "text", "max_length": "128",
         "stride": "4", "from_position": "1", "loss_reduction": "sum", "weighting": "position", "error_term": "false",
         "standard_errors": "document", "history.0": "wt-tokenize a", "history.1": "qwen-capture b",
+        "basis.mlp_out.3": "{\"path\":\"saes/not-shown.pt\"}",
         "basis.mlp_out.0": "{\"path\":\"saes/ae.pt\",\"format\":\"dictionary_learning\",\"features\":300}",
       ])
     for words in [
@@ -194,6 +195,12 @@ import Testing
       "Over documents, which are treated as independent.",
       "<pre>wt-tokenize a\nqwen-capture b</pre>",
     ] { #expect(page.contains(words), "\(words)") }
+    // The table of the whole provenance has it.
+    #expect(!page.contains("<code>saes/not-shown.pt</code>"))
+    for (model, name) in [("hub/model", "hub/model"), ("/a/demo/model/", "demo/model"), ("model", "model")] {
+      let page = try self.page(places(), ContextLines(), ["model": model])
+      #expect(page.contains("<title>What matters to the loss of \(name)</title>"), "\(model)")
+    }
   }
 
   /// Values that are not finite are no rows and no points, and are told of.

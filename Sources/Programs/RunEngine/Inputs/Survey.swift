@@ -159,7 +159,9 @@ public struct Survey: Sendable {
     let reader = SampleReader(try study.texts.map { try InputFile(path: $0) }, selection)
     var count = 0
     while try reader.next() != nil { count += 1 }
-    if count < study.samples { remarks.append("the text has only \(count) samples, \(study.samples) were asked for") }
+    if count < study.samples {
+      remarks.append("the text has only \(counted(count, "sample")), \(study.samples) were asked for")
+    }
     study.samples = count
   }
 

@@ -44,7 +44,8 @@ function contextList(place, all) {
       make('span', { 'class': 'token', 'data-level': 1, 'data-sign': 'plus' }, 'little'), ' to ',
       make('span', { 'class': 'token', 'data-level': 4, 'data-sign': 'plus' }, 'much'),
       ': how strongly it is active; ',
-      make('span', { 'class': 'token', 'data-level': 2, 'data-sign': 'minus' }, 'dashed'), ': below 0. ',
+      make('span', { 'class': 'token', 'data-level': 2, 'data-sign': 'minus' }, 'dashed'), ': below 0. '
+        + `Unmarked: its activation is 0 or was not recorded${data.stride > 1 ? ` (1 position in ${data.stride} is)` : ''}. `,
       make('label', {}, numbers, ' numbers')),
     list];
 }

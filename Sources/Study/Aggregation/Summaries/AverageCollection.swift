@@ -51,9 +51,12 @@ public struct AverageCollection {
     self.isWanted = isWanted
   }
 
+  /// Whether a file is read as an array, and not as a stream.
+  public static func isArray(_ path: String) -> Bool { path.hasSuffix(".npy") }
+
   /// Reads an array where the name ends in `.npy`, and a stream of aggregates elsewhere; `-` is standard input.
   public mutating func read(_ path: String) throws {
-    if path.hasSuffix(".npy") { return try readArray(path) }
+    if Self.isArray(path) { return try readArray(path) }
     try readStream(path == "-" ? .standardInput() : InputFile(path: path))
   }
 
