@@ -70,6 +70,21 @@ struct SplitProductTests {
     #expect(relativeL2(Y.values(), Oracle.linear(doubles(x), weights.values, inputs: I, outputs: O)) < 1e-6)
   }
 
+  /// The scale is that of the rows themselves, whatever was split before.
+  @Test(arguments: TestDevice.splitting) func rowsBehindLargerOnes(device: TestDevice) throws {
+    let (N, I, O) = (3, 50, 7)
+    var numbers = SeededNumbers(seed: 40)
+    let weights = StoredWeights(rows: O, columns: I, type: .bf16, &numbers)
+    let ops = try device.makeOperations()
+    let weight = ops.makeMatrix(weights.matrix)
+    for scale in [1e12, 1e9, 1, 1e-6] as [Float] {
+      let x = numbers.floats(N * I, scale: scale)
+      let Y = GuardedTensor(ops, N, O)
+      ops.linear(y: Y.tensor, x: GuardedTensor(ops, N, I, x).tensor, weight: weight)
+      #expect(relativeL2(Y.values(), Oracle.linear(doubles(x), weights.values, inputs: I, outputs: O)) < 1e-6)
+    }
+  }
+
   /// Weights that halves have no more than 4 bits for as they are, or are too small for, are scaled by the largest of them.
   @Test(arguments: [1e-6, 1e-12] as [Float], TestDevice.splitting)
   func smallWeights(_ scale: Float, device: TestDevice) throws {
@@ -118,11 +133,13 @@ struct SplitProductTests {
       Y.values()[..<(2 * O)].allSatisfy { !$0.isFinite } && relativeL2(Array(Y.values()[(2 * O)...]), last) < 1e-6)
   }
 
-  /// Several matrices at once, one of them of Float, give what they give one by one.
+  /// Several matrices at once, of other sizes of weights and one of Float, give what they give one by one.
   @Test(arguments: TestDevice.splitting) func severalMatricesOfTheSameRows(device: TestDevice) throws {
     var numbers = SeededNumbers(seed: 34)
     let (N, I) = (5, 70)
-    let halves = [17, 40].map { StoredWeights(rows: $0, columns: I, type: .bf16, &numbers) }
+    let halves = [17, 40, 3, 5, 8].map {
+      StoredWeights(rows: $0, columns: I, type: .bf16, scale: Float($0 * $0), &numbers)
+    }
     let ops = try device.makeOperations()
     let (x, w, b) = (numbers.floats(N * I), numbers.floats(9 * I), numbers.floats(17))
     let (X, W, B) = (GuardedTensor(ops, N, I, x), GuardedTensor(ops, 9, I, w), GuardedTensor(ops, 1, 17, b))

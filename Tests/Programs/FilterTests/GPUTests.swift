@@ -158,7 +158,7 @@ struct GPUTests {
         ["STAND_IN_FAIL": "nvrtcCompileProgram:1:7", "XDG_CACHE_HOME": "/nonexistent"], "cuda", 69,
         "libnvrtc.so: cannot compile, status 7, for --gpu-architecture=sm_90"
       ),
-      (["STAND_IN_FAIL": "cuLaunchKernel:40:719"], "cuda", 74, "cuda:0: attention_64: unspecified launch failure"),
+      (["STAND_IN_FAIL": "cuLaunchKernel:41:719"], "cuda", 74, "cuda:0: attention_64: unspecified launch failure"),
       (["STAND_IN_FAIL": "cuLaunchKernel:5:2"], "cuda", 71, ": out of memory"),
       (["STAND_IN_FAIL": "cublasGemmEx:9:13"], "cuda", 74, "cuda:0: cublasGemmEx: status 13"),
       (["STAND_IN_FAIL": "cublasGemmEx:3:3"], "cuda", 71, "cuda:0: cublasGemmEx: out of memory, status 3"),
