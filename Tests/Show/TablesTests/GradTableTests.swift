@@ -86,7 +86,10 @@ import Testing
       ),
       (["--features", "1:x"], 64, "--features: expected features such as 3:17 or resid_post.3:17, found '1:x'"),
       (["--features", "1:0", "--top", "1"], 64, "--features: cannot be combined with --top"),
-      (["--features", folder.file("none")], 66, "none: cannot open"),
+      (
+        ["--features", folder.file("none")], 66,
+        "--features: expected layer:index such as 3:17, or a file; there is no file \(folder.file("none"))"
+      ),
     ] {
       let outcome = try program.run(flags, input: stream())
       #expect(outcome.failed(status, saying: message) && outcome.output.isEmpty, "\(outcome.errors)")
