@@ -192,7 +192,9 @@ import Testing
     try Data("2:0\nlayer 3\n".utf8).write(to: folder.url("features"))
     let wrong = try run(Self.flags + ["--features", folder.file("features")])
     #expect(wrong.failed(65, saying: "features: expected features such as 3:17 or resid_post.3:17, found 'layer'"))
-    #expect(try run(Self.flags + ["--features", folder.file("none")]).failed(66, saying: "none: cannot open"))
+    #expect(
+      try run(Self.flags + ["--features", folder.file("none")]).failed(
+        66, saying: "there is no file \(folder.file("none"))"))
   }
 
   /// The features that rank highest by what the stream averages, of the autoencoder that it averages.
