@@ -56,7 +56,7 @@ let blockKernels = #"""
   }
   """#
 
-/// One thread an element, or four where there are many: so many loads are under way that memory is kept busy.
+/// One thread an element, or four of them: more loads are under way at a time.
 let elementwiseKernels = #"""
   /// cap·tanh(x / cap), and its derivative 1 − tanh²(x / cap) in `slope`, which is 4e / (1 + e)² with e = e^(−2|x / cap|).
   __device__ float soft_cap(float x, float cap, float *slope) {
