@@ -84,6 +84,66 @@ double vector_dot(const float *a, const float *b, size_t count) {
   return sum;
 }
 
+typedef double doubles_8 __attribute__((vector_size(64)));
+typedef float floats_8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+// Not a function: what it would return is passed differently from processor to processor.
+#define WIDENED(x) __builtin_convertvector(*(const floats_8 *)(x), doubles_8)
+
+/// In the same order whatever the number of rows.
+INLINED void dot_rows(double *sums, const float *a, const float *b, const int32_t *rows, int row_count, size_t count) {
+  enum { MOST = 4 };
+  doubles_8 even[MOST], odd[MOST];
+  const float *row[MOST];
+  for (int r = 0; r < row_count; r++) {
+    even[r] = odd[r] = (doubles_8){0};
+    row[r] = b + (size_t)rows[r] * count;
+  }
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    doubles_8 first = WIDENED(a + i), second = WIDENED(a + i + 8);
+    for (int r = 0; r < row_count; r++) {
+      even[r] += first * WIDENED(row[r] + i);
+      odd[r] += second * WIDENED(row[r] + i + 8);
+    }
+  }
+  for (int r = 0; r < row_count; r++) {
+    doubles_8 s = even[r] + odd[r];
+    double sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+    for (size_t j = i; j < count; j++) sum += (double)a[j] * row[r][j];
+    sums[r] = sum;
+  }
+}
+
+FOR_EACH_PROCESSOR
+void vector_dot_rows(
+    double *sums, const float *a, const float *b, const int32_t *rows, size_t row_count, size_t count) {
+  // Several rows at a time keep more reads under way, and what is read of a serves all of them.
+  size_t r = 0;
+  for (; r + 4 <= row_count; r += 4) dot_rows(sums + r, a, b, rows + r, 4, count);
+  if (r + 2 <= row_count) {
+    dot_rows(sums + r, a, b, rows + r, 2, count);
+    r += 2;
+  }
+  if (r < row_count) dot_rows(sums + r, a, b, rows + r, 1, count);
+}
+
+void vector_copy_rows(
+    float *y, const float *x, size_t stride, const int32_t *rows, size_t row_count, size_t columns) {
+  // As many columns at a time as a cache has places for lines that lie a power of two apart, as columns do whose length is
+  // one.
+  enum { AT_A_TIME = 8 };
+  size_t first = 0;
+  for (; first + AT_A_TIME <= columns; first += AT_A_TIME)
+    for (size_t r = 0; r < row_count; r++) {
+      const float *from = x + first * stride + rows[r];
+      float *to = y + r * columns + first;
+      for (size_t j = 0; j < AT_A_TIME; j++) to[j] = from[j * stride];
+    }
+  for (; first < columns; first++)
+    for (size_t r = 0; r < row_count; r++) y[r * columns + first] = x[first * stride + rows[r]];
+}
+
 FOR_EACH_PROCESSOR
 double vector_sum(const float *x, size_t count) {
 #pragma clang fp reassociate(on)
@@ -386,6 +446,18 @@ void vector_add_unit(double *even, double *squares, double *products, const doub
   for (size_t i = 0; i < count; i++) {
     squares[i] += y[i] * y[i];
     products[i] += y[i] * b;
+  }
+}
+
+FOR_EACH_PROCESSOR
+void vector_take_unit(
+    double *even, double *squares, double *products, double *y, const int32_t *indices, size_t count, double b) {
+  for (size_t k = 0; k < count; k++) {
+    int32_t i = indices[k];
+    if (even) even[i] += y[i];
+    squares[i] += y[i] * y[i];
+    products[i] += y[i] * b;
+    y[i] = 0;
   }
 }
 

@@ -1,3 +1,4 @@
+import CVectorMath
 import TensorFiles
 
 /// A matrix that may lie by rows or by columns and in another type than Float, as files of different libraries have it.
@@ -80,13 +81,6 @@ public struct Matrix {
       }
       return
     }
-    // Of several columns at a time, so that what is written is a cache line.
-    for first in stride(from: 0, to: columns, by: 16) {
-      let block = first..<min(first + 16, columns)
-      for (place, row) in chosen.enumerated() {
-        let (from, to) = (floats + Int(row), destination + place * columns)
-        for column in block { to[column] = from[column * leadingDimension] }
-      }
-    }
+    vector_copy_rows(destination, floats, leadingDimension, chosen, chosen.count, columns)
   }
 }

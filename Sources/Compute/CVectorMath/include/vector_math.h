@@ -23,6 +23,16 @@ float vector_maximum(const float *x, size_t count);
 /// The sum of a[i]·b[i], each product and the sum in double.
 double vector_dot(const float *a, const float *b, size_t count);
 
+/// Of rows of b, (…, count), with a[0..<count]: sums[r] is the sum of a[i]·b[rows[r]·count + i], each product and the sum
+/// in double. What comes of a row does not depend on the others.
+void vector_dot_rows(
+    double *sums, const float *a, const float *b, const int32_t *rows, size_t row_count, size_t count);
+
+/// Of a matrix that lies by columns, stride numbers apart: y[r·columns + j] = x[j·stride + rows[r]]. Read fastest where
+/// the rows ascend.
+void vector_copy_rows(
+    float *y, const float *x, size_t stride, const int32_t *rows, size_t row_count, size_t columns);
+
 /// x[i] *= factor
 void vector_scale(float *x, size_t count, float factor);
 
@@ -103,3 +113,7 @@ void vector_accumulate_product_magnitude(double *sums, const float *x, const flo
 /// Of the totals y of a unit of weight b: even[i] += y[i], where even is not null, squares[i] += y[i]² and
 /// products[i] += y[i]·b.
 void vector_add_unit(double *even, double *squares, double *products, const double *y, size_t count, double b);
+
+/// The same of y[i] for the indices i alone, each of which it then sets to 0.
+void vector_take_unit(
+    double *even, double *squares, double *products, double *y, const int32_t *indices, size_t count, double b);

@@ -6,8 +6,8 @@ import TensorStream
 /// Attributions of features, a · ∂L/∂f, of one place's factored gradients: a product of two rows for every feature that
 /// is active at a position, and none for all others.
 ///
-/// Positions are gathered: of a decoder that lies by columns nearly all is read, however few features are active, and so
-/// once for all of them.
+/// Positions are gathered: where the active features vary, nearly all of the decoder is read, and so once for all of
+/// them. More of them would not stay in the cache, out of which each product reads a position's gradient.
 final class FactoredAttributions {
   fileprivate enum Event {
     /// So many of the pairs belong to a position of the unit, each of which counts `factor` times.
@@ -28,9 +28,11 @@ final class FactoredAttributions {
   private var values: [Float] = []
 
   /// Positions that are gathered at most, and pairs but for those of one more position.
-  private static let (capacity, pairCapacity) = (2048, 1 << 19)
-  /// Lines of the decoder that a thread has before it at a time.
-  private static let linesAtATime = 256
+  private static let (capacity, pairCapacity) = (4096, 1 << 19)
+  /// Features whose rows of a decoder that lies by columns a thread brings together at a time.
+  private static let featuresAtATime = 256
+  /// As many parts as the features are cut into for the threads.
+  private static let parts = 32
 
   init(_ basis: Basis, _ measures: [Measure], _ team: ThreadTeam) {
     (self.basis, self.measures, self.team) = (basis, measures, team)
@@ -81,53 +83,49 @@ final class FactoredAttributions {
 
   /// a · factor · ⟨decoder_f, g⟩ of every pair.
   private func products() -> [Double] {
-    let order = pairsByFeature()
-    var products = [Double](repeating: 0, count: order.count)
-    let parts = min(16, order.count)
+    let pairs = PairsByFeature(features, of: basis.decoder.rows, at: rows)
+    let (count, parts) = (pairs.features.count, min(Self.parts, pairs.features.count))
+    var products = [Double](repeating: 0, count: features.count)
     products.withUnsafeMutableBufferPointer { products in
       nonisolated(unsafe) let products = products.baseAddress!
       team.run(parts) { part in
-        multiply(order[order.count * part / parts..<order.count * (part + 1) / parts], into: products)
-      }
-      for pair in features.indices {
-        products[pair] *= Double(values[pair]) * Double(basis.factors?[Int(features[pair])] ?? 1)
+        multiply(count * part / parts..<count * (part + 1) / parts, of: pairs, into: products)
       }
     }
     return products
   }
 
-  /// The pairs' numbers in the order of their features, those of one feature in their own.
-  private func pairsByFeature() -> [Int] {
-    var next = [Int](repeating: 0, count: basis.hostDecoder.rows + 1)
-    for feature in features { next[Int(feature) + 1] += 1 }
-    for feature in 1..<next.count { next[feature] += next[feature - 1] }
-    var order = [Int](repeating: 0, count: features.count)
-    for (pair, feature) in features.enumerated() {
-      order[next[Int(feature)]] = pair
-      next[Int(feature)] += 1
+  /// The pairs of some features, which are counted among those that are in any pair.
+  private func multiply(_ part: Range<Int>, of pairs: PairsByFeature, into products: UnsafeMutablePointer<Double>) {
+    let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))
+    let most = (pairs.starts[part.lowerBound]..<pairs.starts[part.upperBound]).count
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: most) { dots in
+      forEachRow(of: part, pairs) { feature, row in
+        let own = pairs.starts[feature]..<pairs.starts[feature + 1]
+        pairs.positions.withUnsafeBufferPointer {
+          vector_dot_rows(dots.baseAddress!, row, g, $0.baseAddress! + own.lowerBound, own.count, D)
+        }
+        let factor = Double(basis.factors?[Int(pairs.features[feature])] ?? 1)
+        for (dot, number) in zip(dots, pairs.numbers[own]) {
+          products[Int(number)] = dot * Double(values[Int(number)]) * factor
+        }
+      }
     }
-    return order
   }
 
-  /// Of pairs in the order of their features, some features' lines of the decoder at a time.
-  private func multiply(_ pairs: ArraySlice<Int>, into products: UnsafeMutablePointer<Double>) {
-    let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))
-    let lines = AlignedBuffer(capacity: Self.linesAtATime * D * MemoryLayout<Float>.stride)
+  /// Hands over the decoder's rows of those features.
+  private func forEachRow(of part: Range<Int>, _ pairs: PairsByFeature, _ body: (Int, UnsafePointer<Float>) -> Void) {
+    let (decoder, D) = (basis.hostDecoder, basis.decoder.columns)
+    guard decoder.isColumnMajor else {
+      for feature in part { body(feature, decoder.floats + Int(pairs.features[feature]) * decoder.leadingDimension) }
+      return
+    }
+    let lines = AlignedBuffer(capacity: min(part.count, Self.featuresAtATime) * D * MemoryLayout<Float>.stride)
     let line = lines.address.assumingMemoryBound(to: Float.self)
-    var rest = pairs
-    while !rest.isEmpty {
-      var chosen: [Int32] = []
-      let end = rest.firstIndex { pair in
-        if chosen.last != features[pair] { chosen.append(features[pair]) }
-        return chosen.count > Self.linesAtATime
-      }
-      basis.hostDecoder.copyRows(Array(chosen.prefix(Self.linesAtATime)), to: line)
-      var place = 0
-      for pair in rest[..<(end ?? rest.endIndex)] {
-        if features[pair] != chosen[place] { place += 1 }
-        products[pair] = vector_dot(line + place * D, g + Int(rows[pair]) * D, D)
-      }
-      rest = rest[(end ?? rest.endIndex)...]
+    for first in stride(from: part.lowerBound, to: part.upperBound, by: Self.featuresAtATime) {
+      let together = first..<min(first + Self.featuresAtATime, part.upperBound)
+      decoder.copyRows(Array(pairs.features[together]), to: line)
+      for feature in together { body(feature, line + (feature - first) * D) }
     }
   }
 }

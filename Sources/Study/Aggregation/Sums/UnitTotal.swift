@@ -30,10 +30,7 @@ final class UnitTotal: @unchecked Sendable {
   /// Adds the complete unit to `moments`, and begins anew with zeros.
   func take(into moments: Moments, weight: Double, isEven: Bool) {
     if let touched {
-      for index in touched {
-        moments.add(values + Int(index), at: Int(index)..<Int(index) + 1, weight: weight, isEven: isEven)
-        values[Int(index)] = 0
-      }
+      moments.take(values, at: touched, weight: weight, isEven: isEven)
     } else {
       moments.add(values, at: 0..<width, weight: weight, isEven: isEven)
       clear()
@@ -58,5 +55,10 @@ struct Moments: @unchecked Sendable {
   func add(_ y: UnsafePointer<Double>, at columns: Range<Int>, weight: Double, isEven: Bool) {
     let first = columns.lowerBound
     vector_add_unit(isEven ? even + first : nil, squares + first, products + first, y, columns.count, weight)
+  }
+
+  /// Adds a unit's y of the columns `touched`, and sets it to 0 there.
+  func take(_ y: UnsafeMutablePointer<Double>, at touched: [Int32], weight: Double, isEven: Bool) {
+    vector_take_unit(isEven ? even : nil, squares, products, y, touched, touched.count, weight)
   }
 }
