@@ -7,7 +7,7 @@ import TensorStream
 /// is active at a position, and none for all others.
 ///
 /// Positions are gathered: where the active features vary, nearly all of the decoder is read, and so once for all of
-/// them. More of them would not stay in the cache, out of which each product reads a position's gradient.
+/// them.
 final class FactoredAttributions {
   fileprivate enum Event {
     /// So many of the pairs belong to a position of the unit, each of which counts `factor` times.
@@ -18,8 +18,10 @@ final class FactoredAttributions {
   private let basis: Basis
   private let measures: [Measure]
   private let team: ThreadTeam
-  /// Gradients g of the gathered positions, (positions, D).
-  private let gradients: AlignedBuffer
+  private let room: GatheringRoom
+  /// Gradients g of the gathered positions, (positions, D); room for all is taken when the first comes.
+  private lazy var gradients = AlignedBuffer(capacity: capacity * basis.decoder.columns * MemoryLayout<Float>.stride)
+  private lazy var capacity = room.positions(features: basis.decoder.rows, width: basis.decoder.columns)
   private var positions = 0
   private var events: [Event] = []
   /// Of each active feature at a position: the position, the feature and its value.
@@ -27,17 +29,15 @@ final class FactoredAttributions {
   private var features: [Int32] = []
   private var values: [Float] = []
 
-  /// Positions that are gathered at most, and pairs but for those of one more position.
-  private static let (capacity, pairCapacity) = (4096, 1 << 19)
-  /// Features whose rows of a decoder that lies by columns a thread brings together at a time.
-  private static let featuresAtATime = 256
-  /// As many parts as the features are cut into for the threads.
-  private static let parts = 32
+  /// Pairs that are gathered at most, but for those of one more position.
+  private static let pairCapacity = 1 << 20
 
-  init(_ basis: Basis, _ measures: [Measure], _ team: ThreadTeam) {
-    (self.basis, self.measures, self.team) = (basis, measures, team)
-    gradients = AlignedBuffer(capacity: Self.capacity * basis.decoder.columns * MemoryLayout<Float>.stride)
+  init(_ basis: Basis, _ measures: [Measure], _ team: ThreadTeam, _ room: GatheringRoom) {
+    (self.basis, self.measures, self.team, self.room) = (basis, measures, team, room)
+    room.enter()
   }
+
+  deinit { room.leave() }
 
   func add(
     _ active: ActiveRow, g: UnsafePointer<Float>, isFirst: Bool, factor: Double, of key: UnitKey,
@@ -52,7 +52,12 @@ final class FactoredAttributions {
     values.append(contentsOf: active.values)
     events.append(.position(key, factor: factor, pairs: first..<features.count, isFirst: isFirst))
     positions += 1
-    if positions == Self.capacity || features.count >= Self.pairCapacity { multiply(to: &sums) }
+    if positions >= mostPositions || features.count >= Self.pairCapacity { multiply(to: &sums) }
+  }
+
+  /// Fewer than there was room for where places came later.
+  private var mostPositions: Int {
+    min(capacity, room.positions(features: basis.decoder.rows, width: basis.decoder.columns))
   }
 
   func complete(_ key: UnitKey, weight: Double) { events.append(.complete(key, weight: weight)) }
@@ -84,48 +89,49 @@ final class FactoredAttributions {
   /// a · factor · ⟨decoder_f, g⟩ of every pair.
   private func products() -> [Double] {
     let pairs = PairsByFeature(features, of: basis.decoder.rows, at: rows)
-    let (count, parts) = (pairs.features.count, min(Self.parts, pairs.features.count))
     var products = [Double](repeating: 0, count: features.count)
     products.withUnsafeMutableBufferPointer { products in
       nonisolated(unsafe) let products = products.baseAddress!
-      team.run(parts) { part in
-        multiply(count * part / parts..<count * (part + 1) / parts, of: pairs, into: products)
-      }
+      let parts = FeatureParts(pairs, positions: positions).all
+      team.run(parts.count) { multiply(parts[$0], of: pairs, into: products) }
     }
     return products
   }
 
-  /// The pairs of some features, which are counted among those that are in any pair.
-  private func multiply(_ part: Range<Int>, of pairs: PairsByFeature, into products: UnsafeMutablePointer<Double>) {
-    let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))
-    let most = (pairs.starts[part.lowerBound]..<pairs.starts[part.upperBound]).count
+  private func multiply(_ part: FeatureParts.Part, of pairs: PairsByFeature, into products: UnsafeMutablePointer<Double>)
+  {
+    let most = part.features.lazy.map { pairs.range($0).count }.max() ?? 0
     withUnsafeTemporaryAllocation(of: Double.self, capacity: most) { dots in
-      forEachRow(of: part, pairs) { feature, row in
-        let own = pairs.starts[feature]..<pairs.starts[feature + 1]
-        pairs.positions.withUnsafeBufferPointer {
-          vector_dot_rows(dots.baseAddress!, row, g, $0.baseAddress! + own.lowerBound, own.count, D)
-        }
-        let factor = Double(basis.factors?[Int(pairs.features[feature])] ?? 1)
-        for (dot, number) in zip(dots, pairs.numbers[own]) {
-          products[Int(number)] = dot * Double(values[Int(number)]) * factor
-        }
+      var rows = DecoderLines(basis.hostDecoder)
+      for first in stride(from: 0, to: part.features.count, by: DecoderLines.atATime) {
+        let together = part.features.dropFirst(first).prefix(DecoderLines.atATime)
+        rows.read(together.map { pairs.features[$0] })
+        multiply(together, rows, part.positionsAtATime, of: pairs, dots.baseAddress!, into: products)
       }
     }
   }
 
-  /// Hands over the decoder's rows of those features.
-  private func forEachRow(of part: Range<Int>, _ pairs: PairsByFeature, _ body: (Int, UnsafePointer<Float>) -> Void) {
-    let (decoder, D) = (basis.hostDecoder, basis.decoder.columns)
-    guard decoder.isColumnMajor else {
-      for feature in part { body(feature, decoder.floats + Int(pairs.features[feature]) * decoder.leadingDimension) }
-      return
-    }
-    let lines = AlignedBuffer(capacity: min(part.count, Self.featuresAtATime) * D * MemoryLayout<Float>.stride)
-    let line = lines.address.assumingMemoryBound(to: Float.self)
-    for first in stride(from: part.lowerBound, to: part.upperBound, by: Self.featuresAtATime) {
-      let together = first..<min(first + Self.featuresAtATime, part.upperBound)
-      decoder.copyRows(Array(pairs.features[together]), to: line)
-      for feature in together { body(feature, line + (feature - first) * D) }
+  /// - Parameter dots: room for the products of a feature's pairs.
+  private func multiply(
+    _ chosen: ArraySlice<Int>, _ lines: DecoderLines, _ positionsAtATime: Int, of pairs: PairsByFeature,
+    _ dots: UnsafeMutablePointer<Double>, into products: UnsafeMutablePointer<Double>
+  ) {
+    let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))
+    var next = chosen.map { pairs.range($0).lowerBound }
+    for begin in stride(from: 0, to: positions, by: positionsAtATime) {
+      for (line, feature) in chosen.enumerated() {
+        let own = pairs.range(next[line], of: feature, before: begin + positionsAtATime)
+        guard !own.isEmpty else { continue }
+        next[line] = own.upperBound
+        pairs.positions.withUnsafeBufferPointer {
+          vector_dot_rows(dots, lines[line], g, $0.baseAddress! + own.lowerBound, own.count, D)
+        }
+        let factor = Double(basis.factors?[Int(pairs.features[feature])] ?? 1)
+        for (place, pair) in own.enumerated() {
+          let number = Int(pairs.numbers[pair])
+          products[number] = dots[place] * Double(values[number]) * factor
+        }
+      }
     }
   }
 }

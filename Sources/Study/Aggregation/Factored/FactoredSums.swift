@@ -35,7 +35,10 @@ final class FactoredSums {
   /// Whether what is summed of that measure is summed here.
   static func sums(_ measure: Measure) -> Bool { measure.quantity == .gradient || measure.quantity == .attribution }
 
-  init(_ basis: Basis, _ choices: AggregationChoices, operations: any TensorOperations, team: ThreadTeam) {
+  init(
+    _ basis: Basis, _ choices: AggregationChoices, operations: any TensorOperations, team: ThreadTeam,
+    room: GatheringRoom
+  ) {
     self.basis = basis
     self.operations = operations
     let D = basis.decoder.columns
@@ -47,7 +50,7 @@ final class FactoredSums {
     multiplied = kinds == 0 ? nil : operations.makeTensor(rows: kinds * GatheredRows.capacity, columns: D)
     magnitudes = Array(repeating: 0, count: rows == nil ? 0 : basis.decoder.rows)
     let modes = measures.filter { $0.quantity == .attribution }
-    attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team)
+    attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team, room)
   }
 
   /// Adds a unit's rows of g, (rows, D), each multiplied by `factor` ≥ 0, to `sums`, now or later.

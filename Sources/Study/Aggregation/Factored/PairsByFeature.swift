@@ -3,10 +3,19 @@ struct PairsByFeature {
   /// Those that are in any pair, ascending.
   private(set) var features: [Int32] = []
   /// Where the pairs of each of them begin, and where those of the last end.
-  private(set) var starts: [Int] = []
+  private var starts: [Int] = []
   /// The pairs' numbers, and the positions of the same pairs.
   let numbers: [Int32]
   let positions: [Int32]
+
+  /// Of the feature of that place among `features`, where its pairs are.
+  func range(_ feature: Int) -> Range<Int> { starts[feature]..<starts[feature + 1] }
+
+  /// From a pair of that feature on, those at positions before that one.
+  func range(_ first: Int, of feature: Int, before position: Int) -> Range<Int> {
+    let end = starts[feature + 1]
+    return first..<(positions[first..<end].firstIndex { $0 >= position } ?? end)
+  }
 
   /// - Parameters:
   ///   - features: each pair's feature, of so many that there are.

@@ -29,13 +29,12 @@ final class UnitTotal: @unchecked Sendable {
 
   /// Adds the complete unit to `moments`, and begins anew with zeros.
   func take(into moments: Moments, weight: Double, isEven: Bool) {
-    if let touched {
-      moments.take(values, at: touched, weight: weight, isEven: isEven)
-    } else {
+    guard touched != nil else {
       moments.add(values, at: 0..<width, weight: weight, isEven: isEven)
-      clear()
+      return clear()
     }
-    touched = []
+    moments.take(values, at: touched!, weight: weight, isEven: isEven)
+    touched!.removeAll(keepingCapacity: true)
   }
 
   func clear() {

@@ -1,0 +1,20 @@
+/// How many positions the attributions of factored gradients gather before they are multiplied, at all places together.
+///
+/// A place's decoder is read once for all that are gathered there, so the more the better; but their gradients are kept.
+public final class GatheringRoom {
+  private let bytes: Int
+  private var places = 0
+
+  /// - Parameter bytes: of gradients that are kept, unless decoders are so large or so many that this is little.
+  public init(bytes: Int = 192 << 20) { self.bytes = bytes }
+
+  func enter() { places += 1 }
+  func leave() { places -= 1 }
+
+  /// Positions of a place whose decoder has `features` rows of `width` numbers. Its gradients may always have a
+  /// thirty-second of the decoder's memory, without which reading it would take most of the time.
+  func positions(features: Int, width: Int) -> Int {
+    let share = bytes / max(places, 1) / (width * MemoryLayout<Float>.stride)
+    return max(1, min(1 << 14, max(share, features / 32)))
+  }
+}
