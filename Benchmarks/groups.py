@@ -172,7 +172,7 @@ def aggregate(bench):
 
 
 def standard_errors(bench):
-    """What standard errors add, and attributions alone, of one layer's features. A text of one document has one unit, of
+    """What standard errors add for one layer's features, and attributions alone. A text of one document has one unit, of
     which there is no standard error; its samples as units have them: the same stream, and nothing else is different."""
     layer = measured_layers(bench)[-1]
     text, stream = bench.streams / "one-document", bench.streams / "one-document.ts"
@@ -191,12 +191,30 @@ def standard_errors(bench):
             bench.add(Row(f"grad-aggregate --mode {mode}, {name}", run.seconds, sum(lengths), peak=run.peak, cores=run.cores))
         ratios = sorted(one.processes[0].processor / other.processes[0].processor for one, other in pairs)
         bench.ratio(f"standard errors of {mode}: processor time with / without", ratios[2], at_most=1.05)
-    gradients = averaged("--mode", "mean_abs")
-    run = min((averaged("--quantity", "attribution", "--mode", "both") for _ in range(3)), key=lambda run: run.seconds)
-    bench.add(Row("grad-aggregate --quantity attribution --mode both", run.seconds, sum(lengths), peak=run.peak,
-                  cores=run.cores))
-    bench.ratio("processor time of gradients / of attributions alone",
-                gradients.processes[0].processor / run.processes[0].processor)
+    attributions(bench, stream)
+
+
+def attributions(bench, stream):
+    """Attributions alone, next to activations, for which as much is read and nothing multiplied."""
+    if not bench.python("numpy"):
+        return
+    kinds = {"same": "the same features everywhere", "trained": "features as often as in a trained autoencoder",
+             "any": "features that vary evenly"}
+    for kind, name in kinds.items():
+        varied = bench.streams / "varied.ts"
+        subprocess.run(
+            [bench.options.python, data.ROOT / "Benchmarks/vary.py", "--features", str(bench.features), "--active", kind,
+             "--positions", "1000" if bench.options.quick else "15360", stream, varied], check=True)
+        pairs = [[measure.run(bench.aggregate("--quantity", quantity, "--mode", "both"), stdin=varied)
+                  for quantity in ("attribution", "activation")] for _ in range(5)]
+        for quantity, runs in zip(("attribution", "activation"), zip(*pairs)):
+            run = min(runs, key=lambda run: run.seconds)
+            indent = "  " if quantity == "activation" else ""
+            bench.add(Row(f"{indent}grad-aggregate --quantity {quantity}, {name}", run.seconds, peak=run.peak,
+                          cores=run.cores, note=f"{os.path.getsize(varied) / 1e6 / run.seconds:.0f} MB/s"))
+        ratios = sorted(one.processes[0].processor / other.processes[0].processor for one, other in pairs)
+        bench.ratio(f"attributions / activations alone, {name}: processor time", ratios[2])
+        varied.unlink()
 
 
 def plot(bench):

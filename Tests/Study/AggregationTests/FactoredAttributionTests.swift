@@ -5,11 +5,13 @@ import TensorStream
 import TestSupport
 import Testing
 
-/// Attributions by a decoder of more rows than a thread has before it at a time, over more positions than are gathered,
-/// against a loop in Double.
+/// Attributions by a decoder of more rows than a thread brings together, over more positions than are gathered, against a
+/// loop in Double.
 @Suite struct FactoredAttributionTests {
-  private static let (width, features) = (19, 900)
-  private static let lengths = [1500, 1, 2600, 200]
+  private static let (width, features) = (19, 8500)
+  private static let lengths = [400, 1, 500, 100]
+  /// Active nearly everywhere, so that their products are of few positions at a time.
+  private static let often = [3, 8400]
 
   @Test(arguments: [false, true]) func manyRowsAndPositions(columnMajor: Bool) throws {
     let (D, F) = (Self.width, Self.features)
@@ -23,9 +25,9 @@ import Testing
       batch.activations[mlpOut] = [
         (0..<length).map { position in
           var row = [Float](repeating: 0, count: F)
-          // Of some positions all: more pairs than are gathered before that many positions are.
-          for feature in length == 1500 && position < 600
-            ? Array(0..<F) : (0..<5).map({ _ in Int.random(in: 0..<F, using: &numbers) })
+          // Of some positions all: more pairs than are gathered, and then some of all features.
+          for feature in length == 400 && position < 140
+            ? Array(0..<F) : Self.often + (0..<5).map({ _ in Int.random(in: 0..<F, using: &numbers) })
           {
             row[feature] = numbers.floats(1)[0]
           }
@@ -46,27 +48,32 @@ import Testing
       }
     }
     let positions = Double(Self.lengths.reduce(0, +))
-    let sums = GradientSums(
-      AggregationChoices(
-        quantities: [.attribution], modes: Set(AveragingMode.allCases), lossReduction: .sum, weighting: .position))
-    let operations = try CPUOperations(threads: 2)
     let matrix = Self.matrix(decoder, columnMajor: columnMajor)
-    sums.use(
-      Basis(decoder: operations.makeMatrix(matrix), hostDecoder: matrix, factors: factors), for: mlpOut,
-      operations: operations, team: ThreadTeam(size: 2))
-    try reading(.gradients, batches.map(\.record)) { try sums.add(gradients: $0) }
-    sums.finish()
-    for (mode, expected) in [(AveragingMode.mean, signed), (.meanAbsolute, absolute)] {
-      let found = sums.places[mlpOut]!.average(.average(.attribution, mode))
-      #expect(relativeL2(found, expected.map { $0 / positions }) < 1e-12, "\(mode)")
+    let records = batches.map(\.record)
+    let found = try [GatheringRoom(bytes: 400 * D * MemoryLayout<Float>.stride), GatheringRoom()].map { room in
+      let sums = GradientSums(
+        AggregationChoices(
+          quantities: [.attribution], modes: Set(AveragingMode.allCases), lossReduction: .sum, weighting: .position),
+        room: room)
+      let operations = try CPUOperations(threads: 2)
+      sums.use(
+        Basis(decoder: operations.makeMatrix(matrix), hostDecoder: matrix, factors: factors), for: mlpOut,
+        operations: operations, team: ThreadTeam(size: 2))
+      try reading(.gradients, records) { try sums.add(gradients: $0) }
+      sums.finish()
+      return [AveragingMode.mean, .meanAbsolute].map { sums.places[mlpOut]!.average(.average(.attribution, $0)) }
     }
+    for (found, expected) in zip(found[0], [signed, absolute]) {
+      #expect(relativeL2(found, expected.map { $0 / positions }) < 1e-12)
+    }
+    #expect(found[0] == found[1], "how many positions are gathered makes no difference")
   }
 
   /// Some rows, in any order and more than once.
   @Test(arguments: [false, true]) func rowsOfAMatrix(columnMajor: Bool) {
     var numbers = SeededNumbers(seed: 5)
     let values = numbers.floats(Self.features * Self.width)
-    let chosen: [Int32] = [899, 0, 17, 17, 450]
+    let chosen: [Int32] = [8499, 0, 17, 17, 450]
     var found = [Float](repeating: .nan, count: chosen.count * Self.width)
     Self.matrix(values, columnMajor: columnMajor).copyRows(chosen, to: &found)
     #expect(found == chosen.flatMap { values[Int($0) * Self.width..<(Int($0) + 1) * Self.width] })
