@@ -98,8 +98,9 @@ final class FactoredAttributions {
     return products
   }
 
-  private func multiply(_ part: FeatureParts.Part, of pairs: PairsByFeature, into products: UnsafeMutablePointer<Double>)
-  {
+  private func multiply(
+    _ part: FeatureParts.Part, of pairs: PairsByFeature, into products: UnsafeMutablePointer<Double>
+  ) {
     let most = part.features.lazy.map { pairs.range($0).count }.max() ?? 0
     withUnsafeTemporaryAllocation(of: Double.self, capacity: most) { dots in
       var rows = DecoderLines(basis.hostDecoder)
