@@ -32,9 +32,9 @@ def main():
     averages.PROGRAMS = a.programs.resolve()
     decoders = {name: tensor.astype("f8") for file in a.streams for tensors in gf.records(file)
                 for name, tensor in tensors.items() if name.startswith("basis.")}
-    y, b = {}, {}
+    y, b, zero = {}, {}, {}
     for record in (record for file in a.streams for record in averages.gather(file, decoders)):
-        averages.add_units(y, b, record, "position", "sum", a.unit, 0)
+        averages.add_units(y, b, zero, record, "position", "sum", a.unit, 0)
     stream = averages.run("grad-aggregate", "-q", "--quantity", ",".join(averages.QUANTITIES), "--mode", "both",
                           "--unit", a.unit, *a.streams)
     found = {name: tensor for tensors in gf.records(stream) for name, tensor in tensors.items()}
