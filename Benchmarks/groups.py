@@ -198,8 +198,7 @@ def attributions(bench, stream):
     """Attributions alone, next to activations, for which as much is read and nothing multiplied."""
     if not bench.python("numpy"):
         return
-    kinds = {"same": "the same features everywhere", "trained": "features as often as in a trained autoencoder",
-             "any": "features that vary evenly"}
+    kinds = {"same": "the same features", "trained": "as in a trained autoencoder", "any": "features vary evenly"}
     for kind, name in kinds.items():
         varied = bench.streams / "varied.ts"
         subprocess.run(
