@@ -291,10 +291,7 @@ void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, float o
 FOR_EACH_PROCESSOR
 void vector_layernorm(float *y, const float *x, const float *w, const float *bias, size_t count, double mean,
                       double factor) {
-  if (bias)
-    for (size_t i = 0; i < count; i++) y[i] = (float)(w[i] * ((x[i] - mean) * factor) + bias[i]);
-  else
-    for (size_t i = 0; i < count; i++) y[i] = (float)(w[i] * ((x[i] - mean) * factor));
+  for (size_t i = 0; i < count; i++) y[i] = (float)(w[i] * ((x[i] - mean) * factor) + (bias ? bias[i] : 0));
 }
 
 FOR_EACH_PROCESSOR
