@@ -227,7 +227,10 @@ final class Device {
   // MARK: - Work
 
   enum Argument {
+    /// Of memory that the kernel may write to.
     case address(DevicePointer)
+    /// Of memory that it reads only, where it matters that this is known.
+    case source(DevicePointer)
     case int(Int)
     case long(Int)
     case float(Float)
@@ -266,7 +269,7 @@ final class Device {
     // Each in eight bytes of its own, of which the kernel reads as many as its parameter has.
     var values = arguments.map { argument in
       switch argument {
-      case .address(let address): address
+      case .address(let address), .source(let address): address
       case .int(let value): UInt64(UInt32(bitPattern: Int32(value)))
       case .long(let value): UInt64(bitPattern: Int64(value))
       case .float(let value): UInt64(value.bitPattern)

@@ -52,13 +52,16 @@ struct KnownMagnitudes {
 extension CUDAOperations {
   /// Where the largest magnitude of x stands: what made x has found it, or it is found now.
   func largestMagnitude(of x: Tensor) -> DevicePointer {
-    device.magnitudes.place(of: x) ?? findLargestMagnitude(x.device, x.count)
+    if let place = device.magnitudes.place(of: x) { return place }
+    let place = findLargestMagnitude(x.device, x.count)
+    device.magnitudes.note(x, at: place)
+    return place
   }
 
   func findLargestMagnitude(_ x: DevicePointer, _ count: Int) -> DevicePointer {
     let largest = constants.magnitudePlaces(1)
     let blocks = min((count + Device.blockSize - 1) / Device.blockSize, 1024)
-    device.run("largest_magnitude", rows: blocks, .address(largest), .address(x), .long(count))
+    device.run("largest_magnitude", rows: blocks, .address(largest), .source(x), .long(count))
     return largest
   }
 

@@ -4,7 +4,7 @@ extension CUDAOperations {
   public func gatherRows(_ y: Tensor, from x: Tensor, rows: [Int32]) {
     precondition(y.hasShape(rows.count, x.columns) && rows.allSatisfy { $0 >= 0 && $0 < x.rows })
     device.run(
-      "gather_rows", elements: y.count, .address(y.device), .address(x.device), .address(rowList(rows)),
+      "gather_rows", elements: y.count, .address(y.device), .source(x.device), .address(rowList(rows)),
       .int(x.columns), .long(y.count))
   }
 

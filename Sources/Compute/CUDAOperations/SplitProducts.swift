@@ -69,8 +69,6 @@ extension CUDAOperations {
     let scales = split(
       x.device, x.count, largest: largest, high: high, low: low, units: matrices.map(\.unit),
       makesUp: sums.scale(of: pieces))
-    // x was only read.
-    device.magnitudes.note(x, at: largest)
     return matrices.indices.map { index in
       SplitRows(
         rows: x.rows, columns: x.columns, high: high, low: low, pieces: pieces,
@@ -89,7 +87,7 @@ extension CUDAOperations {
     guard count > 0 else { return scales }
     let unit = { units.indices.contains($0) ? Device.Argument.float(units[$0]) : .float(0) }
     device.run(
-      "split_halves", foursOf: count, .address(high), .address(low), .address(scales), .address(x), .address(largest),
+      "split_halves", foursOf: count, .address(high), .address(low), .address(scales), .source(x), .address(largest),
       .float(makesUp), unit(0), unit(1), unit(2), unit(3), .long(count))
     return scales
   }
