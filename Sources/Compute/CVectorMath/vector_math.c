@@ -275,8 +275,8 @@ void vector_softmax_backward(float *ds, const float *p, size_t count, float delt
 }
 
 FOR_EACH_PROCESSOR
-void vector_rmsnorm(float *y, const float *x, const float *w, float offset, size_t count, float factor) {
-  for (size_t i = 0; i < count; i++) y[i] = (w[i] + offset) * (x[i] * factor);
+void vector_rmsnorm(float *y, const float *x, const float *w, float offset, size_t count, double factor) {
+  for (size_t i = 0; i < count; i++) y[i] = (float)(((double)w[i] + offset) * (x[i] * factor));
 }
 
 FOR_EACH_PROCESSOR
@@ -291,9 +291,7 @@ void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, float o
 FOR_EACH_PROCESSOR
 void vector_layernorm(float *y, const float *x, const float *w, const float *bias, size_t count, double mean,
                       double factor) {
-  for (size_t i = 0; i < count; i++) y[i] = w[i] * (float)((x[i] - mean) * factor);
-  if (bias)
-    for (size_t i = 0; i < count; i++) y[i] += bias[i];
+  for (size_t i = 0; i < count; i++) y[i] = (float)(w[i] * ((x[i] - mean) * factor) + (bias ? bias[i] : 0));
 }
 
 FOR_EACH_PROCESSOR

@@ -113,7 +113,7 @@ extension SparseAutoencoder.Provenance {
       return has("feedforward") && has("post") ? .site(.mlpOut) : .other("a normalised activation")
     }
     if let part = part(behind: "attn") ?? part(behind: "attention") {
-      if part == "z" || part.hasPrefix("hook_z") { return .site(.attnZ) }
+      if part == "z" || part.hasPrefix("z_") || part.hasPrefix("hook_z") { return .site(.attnZ) }
       let inside = ["hook_q", "hook_k", "hook_v", "hook_pattern", "hook_result", "q_proj", "k_proj", "v_proj"]
       return inside.contains { part.hasPrefix($0) } ? .other("the inside of attention") : .site(.attnOut)
     }

@@ -60,6 +60,21 @@ import Testing
     }
   }
 
+  /// On the processor all is in Double but the number that is written.
+  @Test(arguments: cases) func roundsOnce(test: Case) throws {
+    var numbers = SeededNumbers(seed: 9)
+    let (T, D) = (5, 84)
+    let (x, w, bias) = (numbers.floats(T * D), numbers.floats(D), test.hasBias ? numbers.floats(D) : nil)
+    let ops = try CPUOperations(threads: 2)
+    let (Y, R) = (GuardedTensor(ops, T, D), GuardedTensor(ops, T, 1))
+    ops.normalize(
+      y: Y.tensor, statistics: R.tensor, x: GuardedTensor(ops, T, D, x).tensor,
+      weight: GuardedTensor(ops, 1, D, w).tensor, bias: bias.map { GuardedTensor(ops, 1, D, $0).tensor }, test.norm)
+    for (found, exact) in zip(Y.values(), Oracle.normalize(doubles(x), doubles(w), bias.map(doubles), test.norm)) {
+      #expect(abs(Double(found) - exact) < 0.501 * Double(found.ulp))
+    }
+  }
+
   /// Norms of queries and keys: every head of a row is a row of its own.
   @Test(arguments: cases, TestDevice.all) func headsOfARow(test: Case, device: TestDevice) throws {
     let ops = try device.makeOperations()

@@ -77,6 +77,7 @@ import Testing
       ("blocks.4.hook_resid_pre", Place(.residPost, 3), true), ("resid_post_layer_3", Place(.residPre, 4), true),
       ("blocks.3.hook_resid_mid", Place(.residMid, 3), true), ("blocks.3.attn.hook_z", Place(.attnZ, 3), true),
       ("blocks.3.hook_attn_out", Place(.attnOut, 3), true), ("layers.3.self_attn", Place(.attnOut, 3), true),
+      ("attn_z_layer_3", Place(.attnZ, 3), true), ("attn_z_layer_3", Place(.attnOut, 3), false),
       ("SAE-Res-Qwen3-1.7B-W32K-L0_50", Place(.residPost, 3), true), ("something_else", Place(.attnZ, 9), true),
       ("blocks.3.hook_resid_pre", Place(.residPost, 3), false), ("blocks.3.hook_mlp_out", Place(.residPost, 3), false),
       ("blocks.3.hook_resid_post", Place(.residPost, 4), false), ("blocks.3.attn.hook_z", Place(.attnOut, 3), false),

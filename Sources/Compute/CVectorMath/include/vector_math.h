@@ -57,14 +57,14 @@ double vector_square_distance(const float *x, size_t count, double center);
 /// The sum of (w[i] + offset)·dy[i]·(x[i] - center) in double.
 double vector_dot3(const float *w, float offset, const float *dy, const float *x, double center, size_t count);
 
-/// y[i] = (w[i] + offset) · (x[i] · factor)
-void vector_rmsnorm(float *y, const float *x, const float *w, float offset, size_t count, float factor);
+/// y[i] = (w[i] + offset) · (x[i] · factor), in double, rounded once.
+void vector_rmsnorm(float *y, const float *x, const float *w, float offset, size_t count, double factor);
 
 /// dx[i] = a · (w[i] + offset) · dy[i] - b · x[i], or dx[i] += where `accumulate`; dx may be dy.
 void vector_rmsnorm_backward(float *dx, const float *dy, const float *w, float offset, const float *x, size_t count,
                              float a, float b, bool accumulate);
 
-/// y[i] = w[i] · (x[i] - mean) · factor + bias[i], without the bias where it is null.
+/// y[i] = w[i] · (x[i] - mean) · factor + bias[i], without the bias where it is null; in double, rounded once.
 void vector_layernorm(float *y, const float *x, const float *w, const float *bias, size_t count, double mean,
                       double factor);
 

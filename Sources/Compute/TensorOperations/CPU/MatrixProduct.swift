@@ -6,9 +6,11 @@ private let widenedRows = 1024
 private let taskColumns = 640
 /// What a task's columns are a multiple of: of every OpenBLAS kernel's tile.
 private let columnUnit = 32
-/// How many terms a forward pass adds up one after another in Float; these sums are added up in turn. OpenBLAS itself
-/// adds hundreds, which doubles the error, and every layer behind amplifies it. Costs 3 % of such a product's time.
+/// How many terms a forward pass adds up one after another in Float. OpenBLAS itself adds hundreds, which doubles the
+/// error, and every layer behind amplifies it. Costs 3 % of such a product's time.
 let shortSum = 64
+/// How many terms a forward pass adds up by short sums, before these are added to the rest: four short sums.
+private let longSum = 4 * shortSum
 
 extension CPUOperations {
   public func product(y: Tensor, x: Tensor, matrix: Matrix, bias: Tensor?, accumulate: Bool) {
@@ -29,7 +31,8 @@ extension CPUOperations {
     // then leaves one to the others.
     let rounds = (matrix.columns + taskColumns * threads - 1) / (taskColumns * threads)
     let tasks = min(2 * rounds * threads, units)
-    distribute(tasks, scratchBytes: multiplyBytes(matrix, columns: taskColumns)) { task, memory in
+    let bytes = multiplyBytes(matrix, rows: x.rows, columns: taskColumns, sumLength: sumLength)
+    distribute(tasks, scratchBytes: bytes) { task, memory in
       let first = units * task / tasks * columnUnit
       let columns = first..<min(units * (task + 1) / tasks * columnUnit, matrix.columns)
       let y_ = y.address + columns.lowerBound
@@ -44,32 +47,46 @@ extension CPUOperations {
   /// out(rows,columns) = x(rows,in) · M[:,columns], or out += where `accumulate`, on the calling thread.
   ///
   /// - Parameters:
-  ///   - sumLength: as `rowByRowProduct` has it.
+  ///   - sumLength: as `rowByRowProduct` has it; where there is one, `longSum` terms at a time are added to `out`.
   ///   - memory: of `multiplyBytes` or more.
   func multiply(
     _ x: UnsafePointer<Float>, rows: Int, _ matrix: Matrix, columns: Range<Int>, accumulate: Bool = false,
     sumLength: Int = .max, into out: UnsafeMutablePointer<Float>, rowDistance: Int, _ memory: UnsafeMutableRawPointer
   ) {
-    // A matrix of Float is used where it lies; others by blocks, each widened once for all rows of x.
-    let step = matrix.type == .f32 ? max(matrix.rows, 1) : widenedRows
-    let padding = memory + widenedBytes(of: matrix, columns: columns.count)
+    let step = step(of: matrix, sumLength: sumLength)
+    let sums = (memory + widenedBytes(of: matrix, columns: columns.count, step)).assumingMemoryBound(to: Float.self)
+    let padding = UnsafeMutableRawPointer(sums) + sumBytes(rows: rows, columns: columns.count, sumLength: sumLength)
     for first in stride(from: 0, to: matrix.rows, by: step) {
       let block = matrix.floats(rows: first..<min(first + step, matrix.rows), columns: columns, widened: memory)
+      let adds = accumulate || first > 0
+      let isApart = adds && sumLength < .max
       rowByRowProduct(
         rows, columns.count, block.rows, x + first, matrix.rows, block.address, block.leadingDimension,
-        transposedB: matrix.isColumnMajor, accumulate: accumulate || first > 0, sumLength: sumLength, into: out,
-        rowDistance, padding)
+        transposedB: matrix.isColumnMajor, accumulate: adds && !isApart, sumLength: sumLength,
+        into: isApart ? sums : out, isApart ? columns.count : rowDistance, padding)
+      guard isApart else { continue }
+      for row in 0..<rows { vector_add(out + row * rowDistance, sums + row * columns.count, columns.count) }
     }
   }
 
-  /// The scratch memory that `multiply` needs for at most so many columns.
-  func multiplyBytes(_ matrix: Matrix, columns: Int) -> Int {
-    widenedBytes(of: matrix, columns: columns) + paddingBytes(columns, matrix.rows)
+  /// The scratch memory that `multiply` needs for at most so many rows and columns.
+  func multiplyBytes(_ matrix: Matrix, rows: Int, columns: Int, sumLength: Int = .max) -> Int {
+    widenedBytes(of: matrix, columns: columns, step(of: matrix, sumLength: sumLength))
+      + sumBytes(rows: rows, columns: columns, sumLength: sumLength) + paddingBytes(columns, matrix.rows)
   }
 
-  private func widenedBytes(of matrix: Matrix, columns: Int) -> Int {
-    matrix.type == .f32
-      ? 0 : min(matrix.rows, widenedRows) * min(matrix.columns, columns) * MemoryLayout<Float>.stride
+  /// Rows of the matrix that are multiplied at a time. A matrix of Float is used where it lies; others are widened by
+  /// blocks, each once for all rows of x.
+  private func step(of matrix: Matrix, sumLength: Int) -> Int {
+    sumLength < .max ? longSum : matrix.type == .f32 ? max(matrix.rows, 1) : widenedRows
+  }
+
+  private func widenedBytes(of matrix: Matrix, columns: Int, _ step: Int) -> Int {
+    matrix.type == .f32 ? 0 : min(matrix.rows, step) * min(matrix.columns, columns) * MemoryLayout<Float>.stride
+  }
+
+  private func sumBytes(rows: Int, columns: Int, sumLength: Int) -> Int {
+    sumLength < .max ? rows * columns * MemoryLayout<Float>.stride : 0
   }
 }
 

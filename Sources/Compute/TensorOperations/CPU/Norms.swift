@@ -6,6 +6,8 @@ extension CPUOperations {
   ///     r[t] = 1 / sqrt(Σ_i (x[t,i] − μ[t])² / D + ε)
   ///     y[t,i] = w[i]·(x[t,i] − μ[t])·r[t] + b[i],  where w has the offset of an RMS norm in it
   ///
+  /// Computed in Double and rounded once.
+  ///
   /// HF: Qwen2RMSNorm.forward, `x * torch.rsqrt(variance + eps)`; GemmaRMSNorm.forward. PyTorch: F.layer_norm.
   public func normalize(
     y: Tensor, statistics: Tensor, x: Tensor, weight: Tensor, bias: Tensor?, _ norm: Normalization
@@ -20,8 +22,8 @@ extension CPUOperations {
         switch norm {
         case .rms(let epsilon, let offset):
           precondition(bias == nil)
-          let r = Float(1 / (vector_dot(x_t, x_t, D) / Double(D) + Double(epsilon)).squareRoot())
-          statistics.address[t] = r
+          let r = 1 / (vector_dot(x_t, x_t, D) / Double(D) + Double(epsilon)).squareRoot()
+          statistics.address[t] = Float(r)
           vector_rmsnorm(y_t, x_t, w, offset, D, r)
         case .layer(let epsilon):
           let mean = vector_sum(x_t, D) / Double(D)

@@ -150,7 +150,7 @@ extension CPUOperations {
     let tiles = (matrix.columns + featureTile - 1) / featureTile
     let sumBytes = featureTile * MemoryLayout<Double>.stride
     let productBytes = x.rows * featureTile * MemoryLayout<Float>.stride
-    let multiplyBytes = multiplyBytes(matrix, columns: featureTile)
+    let multiplyBytes = multiplyBytes(matrix, rows: x.rows, columns: featureTile)
     distribute(tiles, scratchBytes: sumBytes + productBytes + multiplyBytes) { tile, memory in
       let columns = tile * featureTile..<min((tile + 1) * featureTile, matrix.columns)
       let products = (memory + sumBytes).assumingMemoryBound(to: Float.self)
