@@ -30,10 +30,12 @@ extension CUDAOperations {
     let N = samples.rowCount
     check(N, shape, queries: [output, query], keys: [key, value], logSumExp)
     let tiles = tiles(samples)
-    run(
-      "attention", tiles: tiles.count, heads: shape.heads, shape,
-      [output, logSumExp, query, key, value].map { .address($0.device) } + [.address(tiles.address)]
-        + numbers(of: shape, rows: N))
+    making([output]) { largest in
+      run(
+        "attention", tiles: tiles.count, heads: shape.heads, shape,
+        largest + [output, logSumExp, query, key, value].map { .address($0.device) } + [.address(tiles.address)]
+          + numbers(of: shape, rows: N))
+    }
   }
 
   public func attentionBackward(
@@ -64,9 +66,11 @@ extension CUDAOperations {
       ofHeads.map { .address($0) } + inputs)
     guard isShared else { return }
     for (gradient, parts) in zip([dKey, dValue], ofHeads) {
-      device.run(
-        "attention_add_heads", elements: gradient.count, .address(gradient.device), .address(parts),
-        .int(shape.heads / shape.keyValueHeads), .int(shape.headWidth), .long(gradient.count))
+      making([gradient]) { largest in
+        device.run(
+          "attention_add_heads", elements: gradient.count, largest[0], .address(gradient.device), .address(parts),
+          .int(shape.heads / shape.keyValueHeads), .int(shape.headWidth), .long(gradient.count))
+      }
     }
   }
 
@@ -129,11 +133,15 @@ private let attentionSumKernels = #"""
   }
 
   /// y[n,k] = Σ_g x[n, k · groups + g] of heads W wide. One thread an element of y.
-  extern "C" __global__ void attention_add_heads(float *y, const float *x, int groups, int W, long long count) {
+  extern "C" __global__ void attention_add_heads(
+      unsigned *largest, float *y, const float *x, int groups, int W, long long count) {
+    unsigned own = 0;
     FOR_THIS_ELEMENT(i, count) {
       double sum = 0;
       for (int g = 0; g < groups; g++) sum += x[i / W * groups * W + (long long)g * W + i % W];
       y[i] = (float)sum;
+      own = larger_magnitude(own, (float)sum);
     }
+    if (largest) raise_magnitude(largest, own);
   }
   """#

@@ -21,8 +21,8 @@ func attentionText(part: Int) -> String {
   /// with a running maximum and sum over tiles of keys (FlashAttention, Dao et al. 2022). L is kept as the largest
   /// score and the logarithm of the sum above it. One block a tile of rows, head and part of its columns.
   extern "C" __global__ void __launch_bounds__(128, PIECES == 1 ? 4 : 2) attention_\#(part)(
-      float *output, float *logSumExp, const float *query, const float *key, const float *value, const int *tiles,
-      int H, int K, int W, float scale, float cap, int window) {
+      unsigned *magnitude, float *output, float *logSumExp, const float *query, const float *key, const float *value,
+      const int *tiles, int H, int K, int W, float scale, float cap, int window) {
     // Scores take the place of the queries, and values that of the keys.
     __shared__ float4 a[TILE * PITCH], b[TILE * PITCH];
     __shared__ double sums[TILE_THREADS];
@@ -106,8 +106,9 @@ func attentionText(part: Int) -> String {
     }
     __syncthreads();
     scale_results<PIECES>(o, correction);
-    store_pieces<PIECES>(
+    unsigned own = store_pieces<PIECES>(
         output + head_of_row(work, work.start, H, W) + work.part, o, rows, H * W, work.width);
+    if (magnitude) raise_magnitude(magnitude, own);
   }
 
   /// dq_t = Σ_j dS[t,j]·k_j, with P computed again from L. One block a tile of rows, head and part of its columns.

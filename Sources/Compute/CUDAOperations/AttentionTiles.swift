@@ -177,8 +177,11 @@ let tileKernels = #"""
   }
 
   /// Writes W columns of `count` rows.
+  ///
+  /// Returns the largest magnitude of those that this thread has.
   template <int PIECES>
-  __device__ void store_pieces(float *out, float4 values[PIECES][ROWS][HALVES], int count, int distance, int W) {
+  __device__ unsigned store_pieces(float *out, float4 values[PIECES][ROWS][HALVES], int count, int distance, int W) {
+    unsigned own = 0;
     bool hasFours = has_fours(out, distance, W);
     #pragma unroll
     for (int piece = 0; piece < PIECES; piece++)
@@ -190,6 +193,9 @@ let tileKernels = #"""
           if (row >= count || w >= W) continue;
           float *to = out + (long long)row * distance + w;
           float4 x = values[piece][r][half];
+          #pragma unroll
+          for (int k = 0; k < 4; k++)
+            if (w + k < W) own = larger_magnitude(own, component(x, k));
           if (hasFours) {
             *(float4 *)to = x;
           } else {
@@ -198,5 +204,6 @@ let tileKernels = #"""
               if (w + k < W) to[k] = component(x, k);
           }
         }
+    return own;
   }
   """#

@@ -16,6 +16,8 @@ final class Device {
   /// Bytes in use, and the most that were.
   private(set) var used = CuBLAS.workspaceBytes
   private(set) var mostUsed = CuBLAS.workspaceBytes
+  /// Forgotten here, where everything is queued that may write to a tensor.
+  var magnitudes = KnownMagnitudes()
   /// Memory that was set aside for allocations to come.
   private var promised: [(address: DevicePointer, bytes: Int)] = []
   /// Copies of a product's factors.
@@ -119,10 +121,12 @@ final class Device {
 
   func release(_ address: DevicePointer, _ bytes: Int) {
     demand(driver.free(address), "cuMemFree")
+    magnitudes.release(address..<address + DevicePointer(bytes))
     used -= bytes
   }
 
   func copy(to destination: DevicePointer, from source: UnsafeRawPointer, bytes: Int) {
+    magnitudes.forget(writingAt: destination)
     if bytes > 0 {
       Trace.span("copy up") { demand(driver.copyToDevice(destination, source, bytes), "cuMemcpyHtoD") }
     }
@@ -135,10 +139,12 @@ final class Device {
   }
 
   func copy(to destination: DevicePointer, within source: DevicePointer, bytes: Int) {
+    magnitudes.forget(writingAt: destination)
     if bytes > 0 { demand(driver.copyWithin(destination, source, bytes), "cuMemcpyDtoD") }
   }
 
   func clear(_ address: DevicePointer, bytes: Int) {
+    magnitudes.forget(writingAt: address)
     if bytes > 0 { demand(driver.fill(address, 0, bytes), "cuMemsetD8") }
   }
 
@@ -212,6 +218,7 @@ final class Device {
 
   /// - Parameter source: pinned memory.
   func startCopy(to destination: DevicePointer, from source: UnsafeRawPointer, bytes: Int, on stream: OpaquePointer?) {
+    magnitudes.forget(writingAt: destination)
     traced("copy up", on: stream) {
       demand(driver.beginCopyToDevice(destination, source, bytes, stream), "cuMemcpyHtoDAsync")
     }
@@ -220,7 +227,10 @@ final class Device {
   // MARK: - Work
 
   enum Argument {
+    /// Of memory that the kernel may write to.
     case address(DevicePointer)
+    /// Of memory that it reads only, where it matters that this is known.
+    case source(DevicePointer)
     case int(Int)
     case long(Int)
     case float(Float)
@@ -255,10 +265,11 @@ final class Device {
     var status: Driver.Status = 0
     let function = kernels.kernel(kernel, &status)
     demand(status, "cuModuleGetFunction(\(kernel))")
+    for case .address(let address) in arguments { magnitudes.forget(writingAt: address) }
     // Each in eight bytes of its own, of which the kernel reads as many as its parameter has.
     var values = arguments.map { argument in
       switch argument {
-      case .address(let address): address
+      case .address(let address), .source(let address): address
       case .int(let value): UInt64(UInt32(bitPattern: Int32(value)))
       case .long(let value): UInt64(bitPattern: Int64(value))
       case .float(let value): UInt64(value.bitPattern)
@@ -281,6 +292,7 @@ final class Device {
     into c: DevicePointer, distance: Int
   ) {
     guard m > 0, n > 0 else { return }
+    magnitudes.forget(writingAt: c)
     var (a, b) = (a, b)
     if precision.factors == .bfloat16 {
       a = roundedToBfloat16(a, rows: m, columns: k, slot: 0)
@@ -299,6 +311,7 @@ final class Device {
     one: DevicePointer, into c: DevicePointer, distance: Int
   ) {
     guard m > 0, n > 0 else { return }
+    magnitudes.forget(writingAt: c)
     traced("product of halves \(m)x\(n)x\(k)") {
       demandProduct(
         products.multiplyHalves(
@@ -353,6 +366,8 @@ final class DeviceMemory {
   }
 
   deinit { device.release(address, capacity) }
+
+  var range: Range<DevicePointer> { address..<address + DevicePointer(capacity) }
 
   /// Grows to at least `bytes`; the contents are lost where it does.
   func reserve(_ bytes: Int) -> DevicePointer {

@@ -90,7 +90,7 @@ extension CUDAOperations {
       guard let rows else { return device.copy(to: gathered, within: source.device, bytes: source.bytes) }
       precondition(rows.allSatisfy { $0 >= 0 && $0 < source.rows })
       device.run(
-        "gather_rows", elements: count, .address(gathered), .address(source.device), .address(rowList(rows)),
+        "gather_rows", elements: count, .address(gathered), .source(source.device), .address(rowList(rows)),
         .int(columns), .long(count))
     }
   }

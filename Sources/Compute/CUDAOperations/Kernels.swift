@@ -2,8 +2,8 @@
 ///
 /// Each family's text stands beside the operations that launch it.
 public let kernelSource = [
-  blockKernels, elementwiseKernels, normKernels, rotaryEmbeddingKernels, attentionKernels, mlpActivationKernels,
-  crossEntropyKernels, sparseFeatureKernels, rebuiltRowKernels, splitKernels,
+  blockKernels, magnitudeKernels, elementwiseKernels, normKernels, rotaryEmbeddingKernels, attentionKernels,
+  mlpActivationKernels, crossEntropyKernels, sparseFeatureKernels, rebuiltRowKernels, splitKernels,
 ].joined(separator: "\n")
 
 /// What all threads of a block find together.

@@ -3,9 +3,11 @@ import TensorOperations
 extension CUDAOperations {
   public func activate(y: Tensor, gate: Tensor, up: Tensor?, by function: ActivationFunction) {
     precondition(y.hasShape(gate.rows, gate.columns) && up?.hasShape(gate.rows, gate.columns) ?? true)
-    device.run(
-      "activate", foursOf: y.count, .address(y.device), .address(gate.device), .address(up?.device ?? 0),
-      .int(Int(function.rawValue)), .long(y.count))
+    making([y]) { largest in
+      device.run(
+        "activate", foursOf: y.count, largest[0], .address(y.device), .address(gate.device),
+        .address(up?.device ?? 0), .int(Int(function.rawValue)), .long(y.count))
+    }
   }
 
   public func activateBackward(
@@ -13,10 +15,12 @@ extension CUDAOperations {
   ) {
     for tensor in [dGate, dUp, dy, up] { precondition(tensor?.hasShape(gate.rows, gate.columns) ?? true) }
     precondition((dUp == nil) == (up == nil))
-    device.run(
-      "activate_backward", foursOf: dy.count, .address(dGate.device), .address(dUp?.device ?? 0),
-      .address(dy.device), .address(gate.device), .address(up?.device ?? 0), .int(Int(function.rawValue)),
-      .long(dy.count))
+    making([dGate, dUp]) { largest in
+      device.run(
+        "activate_backward", foursOf: dy.count, largest[0], largest[1], .address(dGate.device),
+        .address(dUp?.device ?? 0), .address(dy.device), .address(gate.device), .address(up?.device ?? 0),
+        .int(Int(function.rawValue)), .long(dy.count))
+    }
   }
 }
 
@@ -51,7 +55,8 @@ let mlpActivationKernels = #"""
 
   /// y = f(g) ∘ u, or f(g) without u.
   extern "C" __global__ void activate(
-      float *y, const float *gate, const float *up, int function, long long count) {
+      unsigned *largest, float *y, const float *gate, const float *up, int function, long long count) {
+    unsigned own = 0;
     FOR_THESE_FOUR(i, count) {
       float g[4], u[4] = {1, 1, 1, 1};
       load_four(g, gate, i, count);
@@ -60,15 +65,18 @@ let mlpActivationKernels = #"""
       for (int k = 0; k < 4; k++) {
         float slope;
         u[k] *= activation(g[k], function, &slope);
+        own = larger_magnitude(own, u[k]);
       }
       store_four(y, u, i, count);
     }
+    if (largest) raise_magnitude(largest, own);
   }
 
   /// du = dy ∘ f(g),  dg = dy ∘ u ∘ f'(g), or dy ∘ f'(g) without u. d_gate may be gate or dy, and d_up may be up.
   extern "C" __global__ void activate_backward(
-      float *d_gate, float *d_up, const float *dy, const float *gate, const float *up, int function,
-      long long count) {
+      unsigned *largest_gate, unsigned *largest_up, float *d_gate, float *d_up, const float *dy, const float *gate,
+      const float *up, int function, long long count) {
+    unsigned own_gate = 0, own_up = 0;
     FOR_THESE_FOUR(i, count) {
       float g[4], d[4], u[4] = {1, 1, 1, 1};
       load_four(g, gate, i, count);
@@ -79,9 +87,13 @@ let mlpActivationKernels = #"""
         float slope, value = activation(g[k], function, &slope);
         g[k] = d[k] * u[k] * slope;
         u[k] = d[k] * value;
+        own_gate = larger_magnitude(own_gate, g[k]);
+        own_up = larger_magnitude(own_up, u[k]);
       }
       store_four(d_gate, g, i, count);
       if (d_up) store_four(d_up, u, i, count);
     }
+    if (largest_gate) raise_magnitude(largest_gate, own_gate);
+    if (largest_up) raise_magnitude(largest_up, own_up);
   }
   """#

@@ -7,13 +7,15 @@ extension CUDAOperations {
     precondition(y.hasShape(x.rows, x.columns) && statistics.count == x.rows && weight.count == x.columns)
     precondition(bias.map { $0.count == x.columns } ?? true)
     let tensors: [Device.Argument] = [y, statistics, x, weight].map { .address($0.device) }
-    switch norm {
-    case .rms(let epsilon, let offset):
-      precondition(bias == nil)
-      device.run("rms_norm", rows: x.rows, tensors + [.int(x.columns), .float(epsilon), .float(offset)])
-    case .layer(let epsilon):
-      device.run(
-        "layer_norm", rows: x.rows, tensors + [.address(bias?.device ?? 0), .int(x.columns), .float(epsilon)])
+    making([y]) { largest in
+      switch norm {
+      case .rms(let epsilon, let offset):
+        precondition(bias == nil)
+        device.run("rms_norm", rows: x.rows, largest + tensors + [.int(x.columns), .float(epsilon), .float(offset)])
+      case .layer(let epsilon):
+        let bias = Device.Argument.address(bias?.device ?? 0)
+        device.run("layer_norm", rows: x.rows, largest + tensors + [bias, .int(x.columns), .float(epsilon)])
+      }
     }
   }
 
@@ -24,9 +26,12 @@ extension CUDAOperations {
     precondition(statistics.count == x.rows && weight.count == x.columns)
     let tensors: [Device.Argument] = [dx, dy, x, weight, statistics].map { .address($0.device) }
     let rest: [Device.Argument] = [.int(x.columns), .int(accumulate ? 1 : 0)]
-    switch norm {
-    case .rms(_, let offset): device.run("rms_norm_backward", rows: x.rows, tensors + rest + [.float(offset)])
-    case .layer: device.run("layer_norm_backward", rows: x.rows, tensors + rest)
+    making([dx]) { largest in
+      switch norm {
+      case .rms(_, let offset):
+        device.run("rms_norm_backward", rows: x.rows, largest + tensors + rest + [.float(offset)])
+      case .layer: device.run("layer_norm_backward", rows: x.rows, largest + tensors + rest)
+      }
     }
   }
 }
@@ -35,30 +40,40 @@ extension CUDAOperations {
 let normKernels = #"""
   /// y[t,i] = (w[i] + offset)·x[t,i]·r[t],  r[t] = 1 / sqrt(Σ_i x[t,i]² / D + ε). One block a row.
   extern "C" __global__ void rms_norm(
-      float *y, float *r, const float *x, const float *w, int D, float epsilon, float offset) {
+      unsigned *largest, float *y, float *r, const float *x, const float *w, int D, float epsilon, float offset) {
     const float *x_t = x + (long long)blockIdx.x * D;
     float *y_t = y + (long long)blockIdx.x * D;
     double sum = 0;
     for (int i = threadIdx.x; i < D; i += blockDim.x) sum += (double)x_t[i] * x_t[i];
     float factor = (float)(1 / sqrt(block_sum(sum) / D + (double)epsilon));
     if (threadIdx.x == 0) r[blockIdx.x] = factor;
-    for (int i = threadIdx.x; i < D; i += blockDim.x) y_t[i] = (w[i] + offset) * (x_t[i] * factor);
+    unsigned own = 0;
+    for (int i = threadIdx.x; i < D; i += blockDim.x) {
+      float value = (w[i] + offset) * (x_t[i] * factor);
+      y_t[i] = value;
+      own = larger_magnitude(own, value);
+    }
+    if (largest) raise_magnitude(largest, own);
   }
 
   /// With g = (w + offset) ∘ dy:  dx[t,k] = r·g[t,k] − x[t,k]·(r³/D)·Σ_i g[t,i]·x[t,i]. dx may be dy.
   extern "C" __global__ void rms_norm_backward(
-      float *dx, const float *dy, const float *x, const float *w, const float *r, int D, int accumulate,
-      float offset) {
+      unsigned *largest, float *dx, const float *dy, const float *x, const float *w, const float *r, int D,
+      int accumulate, float offset) {
     long long row = (long long)blockIdx.x * D;
     double sum = 0;
     for (int i = threadIdx.x; i < D; i += blockDim.x)
       sum += (double)((w[i] + offset) * dy[row + i]) * x[row + i];
     float factor = r[blockIdx.x];
     float c = (float)((double)factor * factor * factor / D * block_sum(sum));
+    unsigned own = 0;
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
       float change = factor * ((w[i] + offset) * dy[row + i]) - c * x[row + i];
-      dx[row + i] = accumulate ? dx[row + i] + change : change;
+      float value = accumulate ? dx[row + i] + change : change;
+      dx[row + i] = value;
+      own = larger_magnitude(own, value);
     }
+    if (largest) raise_magnitude(largest, own);
   }
 
   /// The mean of a row, in all threads of its block.
@@ -71,15 +86,20 @@ let normKernels = #"""
   /// y[t,i] = w[i]·(x[t,i] − μ[t])·r[t] + b[i],  r[t] = 1 / sqrt(Σ_i (x[t,i] − μ[t])² / D + ε), μ the row's mean. One
   /// block a row.
   extern "C" __global__ void layer_norm(
-      float *y, float *r, const float *x, const float *w, const float *bias, int D, float epsilon) {
+      unsigned *largest, float *y, float *r, const float *x, const float *w, const float *bias, int D, float epsilon) {
     const float *x_t = x + (long long)blockIdx.x * D;
     float *y_t = y + (long long)blockIdx.x * D;
     double mean = mean_of_row(x_t, D), sum = 0;
     for (int i = threadIdx.x; i < D; i += blockDim.x) sum += (x_t[i] - mean) * (x_t[i] - mean);
     double factor = 1 / sqrt(block_sum(sum) / D + (double)epsilon);
     if (threadIdx.x == 0) r[blockIdx.x] = (float)factor;
-    for (int i = threadIdx.x; i < D; i += blockDim.x)
-      y_t[i] = w[i] * (float)((x_t[i] - mean) * factor) + (bias ? bias[i] : 0);
+    unsigned own = 0;
+    for (int i = threadIdx.x; i < D; i += blockDim.x) {
+      float value = w[i] * (float)((x_t[i] - mean) * factor) + (bias ? bias[i] : 0);
+      y_t[i] = value;
+      own = larger_magnitude(own, value);
+    }
+    if (largest) raise_magnitude(largest, own);
   }
 
   /// With g = w ∘ dy:
@@ -88,7 +108,8 @@ let normKernels = #"""
   ///
   /// dx may be dy.
   extern "C" __global__ void layer_norm_backward(
-      float *dx, const float *dy, const float *x, const float *w, const float *r, int D, int accumulate) {
+      unsigned *largest, float *dx, const float *dy, const float *x, const float *w, const float *r, int D,
+      int accumulate) {
     long long row = (long long)blockIdx.x * D;
     double mean = mean_of_row(x + row, D), sum = 0, along = 0;
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
@@ -98,9 +119,13 @@ let normKernels = #"""
     }
     double factor = r[blockIdx.x];
     double a = block_sum(sum) / D, c = factor * factor * factor / D * block_sum(along);
+    unsigned own = 0;
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
       float change = (float)(factor * ((double)(w[i] * dy[row + i]) - a) - (x[row + i] - mean) * c);
-      dx[row + i] = accumulate ? dx[row + i] + change : change;
+      float value = accumulate ? dx[row + i] + change : change;
+      dx[row + i] = value;
+      own = larger_magnitude(own, value);
     }
+    if (largest) raise_magnitude(largest, own);
   }
   """#

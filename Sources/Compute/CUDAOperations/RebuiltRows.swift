@@ -4,7 +4,7 @@ extension CUDAOperations {
   public func gatherRows(_ y: Tensor, from x: Tensor, rows: [Int32]) {
     precondition(y.hasShape(rows.count, x.columns) && rows.allSatisfy { $0 >= 0 && $0 < x.rows })
     device.run(
-      "gather_rows", elements: y.count, .address(y.device), .address(x.device), .address(rowList(rows)),
+      "gather_rows", elements: y.count, .address(y.device), .source(x.device), .address(rowList(rows)),
       .int(x.columns), .long(y.count))
   }
 
@@ -27,9 +27,11 @@ extension CUDAOperations {
       case .constantNorm: (2, 1)
       case .fixed(let scale, let isCentred): (isCentred ? 3 : 0, scale)
       }
-    device.run(
-      "normalize_input", rows: x.rows, .address(s.device), .address(scalings.device), .address(x.device),
-      .address(bias?.device ?? 0), .int(rule), .double(scale), .int(x.columns))
+    making([s]) { largest in
+      device.run(
+        "normalize_input", rows: x.rows, largest[0], .address(s.device), .address(scalings.device), .address(x.device),
+        .address(bias?.device ?? 0), .int(rule), .double(scale), .int(x.columns))
+    }
   }
 
   public func undoNormalization(_ y: Tensor, scalings: Tensor) { scale(y, scalings, isShifted: true) }
@@ -66,7 +68,8 @@ let rebuiltRowKernels = #"""
   /// s = (x − shift)·input scale − bias. By rule: 0 a given scale; 1 the mean and the standard deviation; 2 a norm of √D;
   /// 3 the mean and a given scale. s may be x. One block a row.
   extern "C" __global__ void normalize_input(
-      float *s, double *scalings, const float *x, const float *bias, int rule, double scale, int D) {
+      unsigned *largest, float *s, double *scalings, const float *x, const float *bias, int rule, double scale,
+      int D) {
     const float *x_t = x + (long long)blockIdx.x * D;
     float *s_t = s + (long long)blockIdx.x * D;
     double shift = 0, inputScale = scale, outputScale = 1 / scale;
@@ -93,10 +96,14 @@ let rebuiltRowKernels = #"""
       kept[1] = inputScale;
       kept[2] = outputScale;
     }
+    unsigned own = 0;
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
       float normalized = (float)((x_t[i] - shift) * inputScale);
-      s_t[i] = bias ? normalized - bias[i] : normalized;
+      float value = bias ? normalized - bias[i] : normalized;
+      s_t[i] = value;
+      own = larger_magnitude(own, value);
     }
+    if (largest) raise_magnitude(largest, own);
   }
 
   /// y = y·output scale + shift, or y·output scale

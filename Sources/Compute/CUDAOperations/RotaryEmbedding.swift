@@ -9,9 +9,13 @@ extension CUDAOperations {
     let pairs = x.rows * (x.columns / headWidth) * half
     guard pairs > 0 else { return }
     let (cosines, sines) = angles(inverseFrequencies, positions: Int(positions.max()!) + 1)
-    device.run(
-      "turn", elements: pairs, .address(x.device), .address(list("positions", positions)), .address(cosines),
-      .address(sines), .int(x.columns), .int(headWidth), .int(half), .float(isBackward ? -1 : 1), .long(pairs))
+    // What is not turned the kernel does not see.
+    making([2 * half == headWidth ? x : nil]) { largest in
+      device.run(
+        "turn", elements: pairs, largest[0], .address(x.device), .address(list("positions", positions)),
+        .address(cosines), .address(sines), .int(x.columns), .int(headWidth), .int(half),
+        .float(isBackward ? -1 : 1), .long(pairs))
+    }
   }
 
   private func angles(_ inverseFrequencies: [Double], positions: Int) -> (DevicePointer, DevicePointer) {
@@ -34,8 +38,9 @@ extension CUDAOperations {
 let rotaryEmbeddingKernels = #"""
   /// Turns the pair (x[i], x[i + half]) of every head by its row's angle. One thread a pair.
   extern "C" __global__ void turn(
-      float *x, const int *positions, const float *cosines, const float *sines, int columns, int headWidth, int half,
-      float direction, long long pairs) {
+      unsigned *largest, float *x, const int *positions, const float *cosines, const float *sines, int columns,
+      int headWidth, int half, float direction, long long pairs) {
+    unsigned own = 0;
     FOR_THIS_ELEMENT(pair, pairs) {
       int pairsOfRow = columns / headWidth * half;
       long long t = pair / pairsOfRow;
@@ -46,6 +51,8 @@ let rotaryEmbeddingKernels = #"""
       float a = low[0], b = low[half];
       low[0] = a * c - b * s;
       low[half] = b * c + a * s;
+      own = larger_magnitude(larger_magnitude(own, low[0]), low[half]);
     }
+    if (largest) raise_magnitude(largest, own);
   }
   """#

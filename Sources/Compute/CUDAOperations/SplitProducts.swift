@@ -33,8 +33,8 @@ extension CUDAOperations {
     let lowDistance = Self.paddedHalves(count)
     let memory = DeviceMemory(device, bytes: 2 * lowDistance)
     let scales = split(
-      floats.device, count, high: memory.address, low: memory.address + DevicePointer(lowDistance), units: [1],
-      makesUp: 1)
+      floats.device, count, largest: findLargestMagnitude(floats.device, count), high: memory.address,
+      low: memory.address + DevicePointer(lowDistance), units: [1], makesUp: 1)
     let owner = ScaledHalves(
       memory: memory, unit: values(Float.self, count: 1, at: scales)[0], lowDistance: lowDistance)
     return host.onDevice(type: .f16, address: memory.address, owner: owner)
@@ -65,8 +65,10 @@ extension CUDAOperations {
   func split(_ x: Tensor, for matrices: [Matrix], by sums: SumPieces = .usual) -> [SplitRows] {
     let (high, low) = halves("halves", x.count)
     let pieces = sums.pieces(of: x.columns)
+    let largest = largestMagnitude(of: x)
     let scales = split(
-      x.device, x.count, high: high, low: low, units: matrices.map(\.unit), makesUp: sums.scale(of: pieces))
+      x.device, x.count, largest: largest, high: high, low: low, units: matrices.map(\.unit),
+      makesUp: sums.scale(of: pieces))
     return matrices.indices.map { index in
       SplitRows(
         rows: x.rows, columns: x.columns, high: high, low: low, pieces: pieces,
@@ -77,18 +79,16 @@ extension CUDAOperations {
   /// - Returns: where for each unit stands what a product of high parts and one of a low part with numbers in that unit
   ///   come to.
   private func split(
-    _ x: DevicePointer, _ count: Int, high: DevicePointer, low: DevicePointer, units: [Float], makesUp: Float
+    _ x: DevicePointer, _ count: Int, largest: DevicePointer, high: DevicePointer, low: DevicePointer, units: [Float],
+    makesUp: Float
   ) -> DevicePointer {
     precondition(units.count <= Self.mostMatrices)
     let scales = scratch("scales of products", bytes: 2 * Self.mostMatrices * MemoryLayout<Float>.stride)
     guard count > 0 else { return scales }
-    let (largest, next) = constants.turnMagnitudes()
-    let blocks = min((count + Device.blockSize - 1) / Device.blockSize, 1024)
-    device.run("largest_magnitude", rows: blocks, .address(largest), .address(x), .long(count))
     let unit = { units.indices.contains($0) ? Device.Argument.float(units[$0]) : .float(0) }
     device.run(
-      "split_halves", foursOf: count, .address(high), .address(low), .address(scales), .address(x), .address(largest),
-      .address(next), .float(makesUp), unit(0), unit(1), unit(2), unit(3), .long(count))
+      "split_halves", foursOf: count, .address(high), .address(low), .address(scales), .source(x), .address(largest),
+      .float(makesUp), unit(0), unit(1), unit(2), unit(3), .long(count))
     return scales
   }
 
@@ -191,14 +191,14 @@ struct SplitRows {
 final class SplitConstants {
   private let device: Device
   private var known: [[Float]: DeviceMemory] = [:]
-  /// Two places for the largest magnitude of rows; whoever reads the one clears the other.
+  /// Two halves of places for largest magnitudes; the one is cleared when all places of the other are taken.
   private let magnitudes: DeviceMemory
-  private var isOdd = false
+  private static let placesOfHalf = 128
+  private var (half, taken) = (0, placesOfHalf)
 
   init(_ device: Device) {
     self.device = device
-    magnitudes = DeviceMemory(device, bytes: 2 * MemoryLayout<Float>.stride)
-    device.clear(magnitudes.address, bytes: 2 * MemoryLayout<Float>.stride)
+    magnitudes = DeviceMemory(device, bytes: 2 * Self.placesOfHalf * MemoryLayout<Float>.stride)
   }
 
   /// 1, and 0 behind it.
@@ -214,11 +214,17 @@ final class SplitConstants {
     return memory.address
   }
 
-  /// Where a largest magnitude is going to be, which is 0 now, and what is to be cleared for the one after it.
-  func turnMagnitudes() -> (now: DevicePointer, next: DevicePointer) {
-    isOdd.toggle()
-    let places = (magnitudes.address, magnitudes.address + DevicePointer(MemoryLayout<Float>.stride))
-    return isOdd ? (places.1, places.0) : places
+  /// Where `count` largest magnitudes are going to be, one behind the other, all of them 0 now.
+  func magnitudePlaces(_ count: Int) -> DevicePointer {
+    let bytes = Self.placesOfHalf * MemoryLayout<Float>.stride
+    if taken + count > Self.placesOfHalf {
+      (half, taken) = (1 - half, 0)
+      let start = magnitudes.address + DevicePointer(half * bytes)
+      device.magnitudes.forget(placedIn: start..<start + DevicePointer(bytes))
+      device.clear(start, bytes: bytes)
+    }
+    defer { taken += count }
+    return magnitudes.address + DevicePointer(half * bytes + taken * MemoryLayout<Float>.stride)
   }
 }
 
@@ -260,18 +266,13 @@ let splitKernels = #"""
     return __uint_as_float((unsigned)(14 - exponent + 127) << 23);
   }
 
-  __device__ bool is_finite_bits(unsigned bits) { return (bits & 0x7f800000u) != 0x7f800000u; }
-
-  /// The largest finite magnitude. Numbers that are not negative are in the order of their bits.
+  /// The largest finite magnitude.
   extern "C" __global__ void largest_magnitude(unsigned *largest, const float *x, long long count) {
     unsigned own = 0;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count;
-         i += (long long)gridDim.x * blockDim.x) {
-      unsigned bits = __float_as_uint(x[i]) & 0x7fffffffu;
-      if (is_finite_bits(bits) && bits > own) own = bits;
-    }
-    own = __float_as_uint(block_maximum(__uint_as_float(own)));
-    if (threadIdx.x == 0) atomicMax(largest, own);
+         i += (long long)gridDim.x * blockDim.x)
+      own = larger_magnitude(own, x[i]);
+    raise_magnitude(largest, own);
   }
 
   /// The same of bf16 or f16.
@@ -295,8 +296,8 @@ let splitKernels = #"""
   /// units of their own: what one of high parts comes to, times what makes up for its sums' shrinking, and one of a low
   /// part.
   extern "C" __global__ void split_halves(
-      unsigned short *high, unsigned short *low, float *scales, const float *x, const float *largest,
-      float *nextLargest, float makesUp, float unit0, float unit1, float unit2, float unit3, long long count) {
+      unsigned short *high, unsigned short *low, float *scales, const float *x, const float *largest, float makesUp,
+      float unit0, float unit1, float unit2, float unit3, long long count) {
     float scale = scale_to_halves(*largest);
     FOR_THESE_FOUR(i, count) {
       float v[4];
@@ -314,7 +315,6 @@ let splitKernels = #"""
         scales[2 * k] = unit * makesUp;
         scales[2 * k + 1] = unit / 2048.0f;
       }
-      *nextLargest = 0;
     }
   }
   """#

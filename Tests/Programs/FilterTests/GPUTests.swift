@@ -101,6 +101,28 @@ struct GPUTests {
     #expect(products.count > 20 && products.allSatisfy { $0.hasSuffix(" \(precision.product)") })
   }
 
+  /// Once every kind of rows was split, those that make them find by what they are split: no kernel reads them for that,
+  /// though gradients are brought down from between.
+  @Test func rowsAreNotReadForTheirLargestMagnitude() throws {
+    let folder = try TemporaryFolder()
+    let samples = (0..<3).map { sample in (0..<100).map { Int32(sample * 131 + $0 * 17) % 4096 } }
+    let tokens = Data(try tokenStream(samples.map { [$0] }, firstSample: 0))
+    let activations = try DemoRun.output("qwen-capture", DemoRun.modelFlag + ["--layers", "1"], tokens)
+    // On so small a card a pass has 128 rows.
+    let outcome = try run(
+      "act-grad", DemoRun.modelFlag + ["--layers", "1,2", "--device", "cuda", "--precision", "split", "--quiet"],
+      activations, ["STAND_IN_LOG": folder.file("log"), "STAND_IN_MEMORY": "100000000"])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let kernels = try String(contentsOf: folder.url("log"), encoding: .utf8).split(separator: "\n").compactMap { line in
+      line.hasPrefix("cuLaunchKernel ") ? line.split(separator: " ")[1] : nil
+    }
+    let passes = kernels.split(separator: "cross_entropy_end", omittingEmptySubsequences: false)
+    try #require(passes.count == 4)
+    // The first pass back with the second one forward, and the second one back with the third one forward.
+    #expect(passes[1].contains("largest_magnitude") && !passes[2].contains("largest_magnitude"))
+    for pass in passes[1...2] { #expect(pass.count { $0 == "split_halves" } > 15) }
+  }
+
   /// Neither does a GPU before compute capability 8.0 have.
   @Test(arguments: ["tf32", "bf16"]) func lowerPrecisionNeedsItsGPU(_ precision: String) throws {
     let words = "cuda:0: products in \(precision): expected a GPU of compute capability 8.0 or later, found 7.5"
