@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Compares grad-aggregate's standard errors with a bootstrap of whole units over 2,000 resamples.
 
-    python Tests/Parity/bootstrap_standard_errors.py --programs .build/release GRADIENTS...
+    python Tests/Parity/bootstrap_standard_errors.py --programs .build/release [--unit sample] [GRADIENTS...]
 
-GRADIENTS are streams of act-grad --with-activations, or of sae-grad --embed-basis or --dense. Units are drawn with
+GRADIENTS are streams of act-grad --with-activations, or of sae-grad --embed-basis or --dense; where none are given, of the
+demo, whose samples are the units. Units are drawn with
 replacement, as many as there are, and the average is made anew each time; its spread is what a standard error estimates.
 Of U units both differ by chance: the bootstrap's spread is low by a factor of √((U−1)/U), which is made up for. Prints,
 for each place, quantity and mode, the ratio of the two in the median over dimensions or features, for which the median
@@ -25,18 +26,35 @@ import gradient_filters as gf
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--programs", type=Path, default=ROOT / ".build/release", help="the folder of the built programs")
-    p.add_argument("--unit", default="document", choices=["document", "sample"])
+    p.add_argument("--unit", choices=["document", "sample"], help="default: document; of the demo: sample")
     p.add_argument("--resamples", type=int, default=2000)
-    p.add_argument("streams", type=Path, nargs="+", metavar="GRADIENTS")
+    p.add_argument("streams", type=Path, nargs="*", metavar="GRADIENTS")
     a = p.parse_args()
     averages.PROGRAMS = a.programs.resolve()
-    decoders = {name: tensor.astype("f8") for file in a.streams for tensors in gf.records(file)
+    if a.streams:
+        return compare(a, a.streams, a.unit or "document")
+    with tempfile.TemporaryDirectory() as folder:
+        compare(a, demo(Path(folder)), a.unit or "sample")
+
+
+def demo(folder):
+    """Streams of two layers' features, from all of the demo's text."""
+    tokens = averages.run("wt-tokenize", "-q", "--tokenizer", averages.MODEL, "--num-samples", 200, averages.TEXT)
+    activations = averages.run("qwen-capture", "-q", "--model", averages.MODEL, "--loss", data=tokens)
+    (folder / "features.ts").write_bytes(averages.run(
+        "sae-grad", "-q", "--model", averages.MODEL, "--layers", "1,3", "--sae", averages.SAES, "--embed-basis",
+        data=activations))
+    return [folder / "features.ts"]
+
+
+def compare(a, streams, unit):
+    decoders = {name: tensor.astype("f8") for file in streams for tensors in gf.records(file)
                 for name, tensor in tensors.items() if name.startswith("basis.")}
     y, b, zero = {}, {}, {}
-    for record in (record for file in a.streams for record in averages.gather(file, decoders)):
-        averages.add_units(y, b, zero, record, "position", "sum", a.unit, 0)
+    for record in (record for file in streams for record in averages.gather(file, decoders)):
+        averages.add_units(y, b, zero, record, "position", "sum", unit, 0)
     stream = averages.run("grad-aggregate", "-q", "--quantity", ",".join(averages.QUANTITIES), "--mode", "both",
-                          "--unit", a.unit, *a.streams)
+                          "--unit", unit, *streams)
     found = {name: tensor for tensors in gf.records(stream) for name, tensor in tensors.items()}
     keys = sorted(b)
     weights = np.array([b[k] for k in keys])
@@ -53,7 +71,7 @@ def main():
         failed |= not 0.9 <= median <= 1.1
         print(f"{place} {name}: {enough.sum()} of {len(enough)}, standard error / bootstrap: {median:.3f} "
               f"({low:.3f} to {high:.3f})", flush=True)
-    print(f"{U} {a.unit}s, {a.resamples} resamples")
+    print(f"{U} {unit}s, {a.resamples} resamples")
     sys.exit(failed)
 
 
