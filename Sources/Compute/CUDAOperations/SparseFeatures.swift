@@ -89,13 +89,12 @@ extension CUDAOperations {
   }
 
   public func addMagnitudes(
-    ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
-    show: PartSums
+    ofProduct x: Tensor, matrix: Matrix, to sums: Tensor?, partsEndingAt ends: [Int], show: PartSums
   ) {
     let rowsInParts = ends.last ?? 0
-    precondition(rowsInParts <= x.rows && (ends.isEmpty || sums.count == matrix.columns))
+    precondition(rowsInParts <= x.rows && (ends.isEmpty || sums!.hasShape(1, 2 * matrix.columns)))
     // Two products: how many rows a product has may decide which kernel cuBLAS takes, and so the bits.
-    if rowsInParts > 0 { addMagnitudes(x.first(rows: rowsInParts), matrix, to: sums, ends, show) }
+    if rowsInParts > 0 { addMagnitudes(x.first(rows: rowsInParts), matrix, to: sums!, ends, show) }
     guard rowsInParts < x.rows else { return }
     let others = x.rows(rowsInParts..<x.rows)
     forEachTile(of: others, matrix) { columns, products in
@@ -106,17 +105,15 @@ extension CUDAOperations {
   }
 
   private func addMagnitudes(
-    _ x: Tensor, _ matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, _ ends: [Int], _ show: PartSums
+    _ x: Tensor, _ matrix: Matrix, to sums: Tensor, _ ends: [Int], _ show: PartSums
   ) {
-    let added = scratch("magnitudes", bytes: matrix.columns * MemoryLayout<Double>.stride)
     forEachTile(of: x, matrix) { columns, products in
       device.run(
-        "sum_magnitudes", elements: columns.count,
-        .address(added + DevicePointer(columns.lowerBound * MemoryLayout<Double>.stride)), .address(products),
+        "add_magnitudes", elements: columns.count,
+        .address(sums.device + DevicePointer(columns.lowerBound * MemoryLayout<Double>.stride)), .address(products),
         .int(x.rows), .int(columns.count))
       self.show(columns, of: products, partsEndingAt: ends, areMagnitudes: true, show)
     }
-    for (index, sum) in values(Double.self, count: matrix.columns, at: added).enumerated() { sums[index] += sum }
   }
 
   /// Gives `body` some columns and where their x · M is.
@@ -338,12 +335,12 @@ let sparseFeatureKernels = #"""
     }
   }
 
-  /// sums[j] = Σ_n |y[n,j]| in double. One thread a column.
-  extern "C" __global__ void sum_magnitudes(double *sums, const float *y, int rows, int columns) {
+  /// sums[j] += Σ_n |y[n,j]| in double. One thread a column.
+  extern "C" __global__ void add_magnitudes(double *sums, const float *y, int rows, int columns) {
     FOR_THIS_ELEMENT(j, columns) {
       double sum = 0;
       for (int n = 0; n < rows; n++) sum += fabsf(y[(long long)n * columns + j]);
-      sums[j] = sum;
+      sums[j] += sum;
     }
   }
   """#

@@ -44,11 +44,25 @@ public protocol TensorOperations: PassOperations {
   /// (N,out). Of each part the sums are shown by themselves, and behind the parts each further row of x · M as it is.
   ///
   /// - Parameters:
-  ///   - sums: [out]; not touched where there are no parts.
+  ///   - sums: of `makeSums(out)`; nil where there are no parts.
   ///   - ends: where the parts end, which rise, at most to N.
   func addMagnitudes(
-    ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
-    show: PartSums)
+    ofProduct x: Tensor, matrix: Matrix, to sums: Tensor?, partsEndingAt ends: [Int], show: PartSums)
+}
+
+extension TensorOperations {
+  /// Memory of the device for `count` Doubles, which are 0: a row of a tensor with twice as many columns.
+  public func makeSums(_ count: Int) -> Tensor { makeRow(Array(repeating: 0, count: 2 * count)) }
+
+  /// The Doubles of `makeSums`, which are 0 from here on.
+  public func takeSums(_ sums: Tensor) -> [Double] {
+    var values = [Double](repeating: 0, count: sums.columns / 2)
+    values.withUnsafeMutableBytes {
+      if let address = $0.baseAddress { download(address.assumingMemoryBound(to: Float.self), from: sums) }
+    }
+    upload(sums, from: Array(repeating: Float(0), count: sums.columns))
+    return values
+  }
 }
 
 /// What is shown of a part of a product's rows, or of a row behind the parts, which are counted on: some columns, and what

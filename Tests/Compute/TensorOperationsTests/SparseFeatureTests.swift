@@ -70,32 +70,32 @@ import Testing
     #expect(relativeL2(values(operations, y), expected.indices.map { expected[$0] + Double(b[$0 % F]) }) < 1e-6)
 
     // Accumulates: what was there stays.
-    var sums = [Double](repeating: 2, count: F)
+    let sums = operations.makeSums(F)
     let ends = N > 2 ? [1, 1, N / 2, N] : [N]
     let parts = Shown(parts: ends.count, columns: F)
-    sums.withUnsafeMutableBufferPointer {
+    for show in [{ _, _, _ in }, parts.show] {
       operations.addMagnitudes(
-        ofProduct: tensor(operations, N, D, x), matrix: M, to: $0, partsEndingAt: ends, show: parts.show)
+        ofProduct: tensor(operations, N, D, x), matrix: M, to: sums, partsEndingAt: ends, show: show)
     }
     for (part, (start, end)) in zip([0] + ends, ends).enumerated() {
       let ofPart = (0..<F).map { f in (start..<end).reduce(0.0) { $0 + abs(expected[$1 * F + f]) } }
       #expect(zip(parts.values[part], ofPart).allSatisfy { abs($0 - $1) <= 1e-4 * max(1, $1) })
       #expect(start == end || relativeL2(parts.values[part], ofPart) < 1e-6)
     }
-    let magnitudes = (0..<F).map { f in (0..<N).reduce(2.0) { $0 + abs(expected[$1 * F + f]) } }
-    #expect(relativeL2(sums, magnitudes) < 1e-6)
+    let magnitudes = (0..<F).map { f in (0..<N).reduce(0.0) { $0 + 2 * abs(expected[$1 * F + f]) } }
+    #expect(relativeL2(operations.takeSums(sums), magnitudes) < 1e-6)
+    #expect(operations.takeSums(sums) == Array(repeating: 0, count: F))
 
     // Rows behind the parts, and rows alone, are shown as they are and change no sum.
     for inParts in [0, N / 3] {
       let all = Shown(parts: (inParts > 0 ? 1 : 0) + N - inParts, columns: F)
-      var others = [Double](repeating: 0, count: inParts > 0 ? F : 0)
-      others.withUnsafeMutableBufferPointer {
-        operations.addMagnitudes(
-          ofProduct: tensor(operations, N, D, x), matrix: M, to: $0, partsEndingAt: inParts > 0 ? [inParts] : [],
-          show: all.show)
-      }
+      let sums = inParts > 0 ? operations.makeSums(F) : nil
+      operations.addMagnitudes(
+        ofProduct: tensor(operations, N, D, x), matrix: M, to: sums, partsEndingAt: inParts > 0 ? [inParts] : [],
+        show: all.show)
       #expect(relativeL2(all.values.suffix(N - inParts).flatMap { $0 }, Array(expected[(inParts * F)...])) < 1e-6)
       #expect(all.times.allSatisfy { $0.allSatisfy { $0 == 1 } })
+      let others = sums.map(operations.takeSums) ?? []
       let ofPart = (0..<others.count).map { f in (0..<inParts).reduce(0.0) { $0 + abs(expected[$1 * F + f]) } }
       #expect(inParts == 0 || (relativeL2(others, ofPart) < 1e-6 && relativeL2(all.values[0], ofPart) < 1e-6))
     }

@@ -117,11 +117,10 @@ extension CPUOperations {
   }
 
   public func addMagnitudes(
-    ofProduct x: Tensor, matrix: Matrix, to sums: UnsafeMutableBufferPointer<Double>, partsEndingAt ends: [Int],
-    show: PartSums
+    ofProduct x: Tensor, matrix: Matrix, to sums: Tensor?, partsEndingAt ends: [Int], show: PartSums
   ) {
     let rowsInParts = ends.last ?? 0
-    precondition(rowsInParts <= x.rows && (ends.isEmpty || sums.count == matrix.columns))
+    precondition(rowsInParts <= x.rows && (ends.isEmpty || sums!.hasShape(1, 2 * matrix.columns)))
     forEachTile(of: x, matrix) { columns, products, ofPart in
       var row = 0
       for (part, end) in ends.enumerated() {
@@ -131,7 +130,7 @@ extension CPUOperations {
           row += 1
         }
         // Once a part: to add every row up twice takes 1 % of the product's time.
-        vector_add_scaled_doubles(sums.baseAddress! + columns.lowerBound, ofPart, columns.count, 1)
+        vector_add_scaled_doubles(sums!.doubles + columns.lowerBound, ofPart, columns.count, 1)
         show(part, columns, ofPart)
       }
       for row in rowsInParts..<x.rows {

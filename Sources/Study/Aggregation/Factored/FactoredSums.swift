@@ -24,7 +24,7 @@ final class FactoredSums {
   private var unitsAndEnds: [(key: UnitKey, end: Int)] = []
   private var completed: [UnitKey: Double] = [:]
   /// Σ |W_dec · (w·c·g)| without the factors, [F].
-  private var magnitudes: [Double]
+  private let magnitudes: Tensor?
   private let attributions: FactoredAttributions?
   /// Where both kinds of rows are multiplied, the units' behind the others.
   private let multiplied: Tensor?
@@ -48,7 +48,7 @@ final class FactoredSums {
     rows = measures.contains(Self.absolute) ? GatheredRows(columns: D) : nil
     let kinds = [unitRows, rows].count { $0 != nil }
     multiplied = kinds == 0 ? nil : operations.makeTensor(rows: kinds * GatheredRows.capacity, columns: D)
-    magnitudes = Array(repeating: 0, count: rows == nil ? 0 : basis.decoder.rows)
+    magnitudes = rows == nil ? nil : operations.makeSums(basis.decoder.rows)
     let modes = measures.filter { $0.quantity == .attribution }
     attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team, room)
   }
@@ -114,9 +114,8 @@ final class FactoredSums {
   func finish(_ sums: inout PlaceSums) {
     attributions?.multiply(to: &sums)
     multiply(to: &sums)
-    if rows != nil {
-      sums[Self.absolute].add(total: withFactors(magnitudes, \.magnitude))
-      for i in magnitudes.indices { magnitudes[i] = 0 }
+    if let magnitudes {
+      sums[Self.absolute].add(total: withFactors(operations.takeSums(magnitudes), \.magnitude))
     }
     guard unitRows != nil else { return }
     sums[Self.signed].add(total: withFactors(operations.product(basis.decoder, sum)))
@@ -147,18 +146,16 @@ final class FactoredSums {
     let x = multiplied.first(rows: rowCount + unitCount)
     let factors = basis.factors.map { $0.map(Double.init) }
     func product(_ addPart: MeasureSums.AddPart, _ addUnit: MeasureSums.AddPart) {
-      magnitudes.withUnsafeMutableBufferPointer {
-        operations.addMagnitudes(ofProduct: x, matrix: basis.decoder.transposed, to: $0, partsEndingAt: ends) {
-          part, columns, y in
-          let isSigned = part >= ends.count
-          if let factors {
-            for i in 0..<columns.count {
-              let factor = factors[columns.lowerBound + i]
-              y[i] *= isSigned ? factor : factor.magnitude
-            }
+      operations.addMagnitudes(ofProduct: x, matrix: basis.decoder.transposed, to: magnitudes, partsEndingAt: ends) {
+        part, columns, y in
+        let isSigned = part >= ends.count
+        if let factors {
+          for i in 0..<columns.count {
+            let factor = factors[columns.lowerBound + i]
+            y[i] *= isSigned ? factor : factor.magnitude
           }
-          if isSigned { addUnit(part - ends.count, columns, y) } else { addPart(part, columns, y) }
         }
+        if isSigned { addUnit(part - ends.count, columns, y) } else { addPart(part, columns, y) }
       }
     }
     switch (units.isEmpty, unitsOfRows.isEmpty) {
