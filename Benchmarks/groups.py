@@ -202,7 +202,7 @@ def attributions(bench, stream):
     for kind, name in kinds.items():
         varied = bench.streams / "varied.ts"
         subprocess.run(
-            [bench.options.python, data.ROOT / "Benchmarks/vary.py", "--features", str(bench.features), "--active", kind,
+            [bench.options.python, data.ROOT / "Benchmarks/vary_features.py", "--features", str(bench.features), "--active", kind,
              "--positions", "1000" if bench.options.quick else "15360", stream, varied], check=True)
         pairs = [[measure.run(bench.aggregate("--quantity", quantity, "--mode", "both"), stdin=varied)
                   for quantity in ("attribution", "activation")] for _ in range(5)]

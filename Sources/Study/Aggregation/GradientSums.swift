@@ -12,16 +12,16 @@ public final class GradientSums {
   private var factored: [Place: FactoredSums] = [:]
   /// What adds up several places at a time; nil where one thread does.
   private let team: ThreadTeam?
-  private let room: GatheringRoom
+  private let budget: GatheringBudget
 
   public init(
     _ choices: AggregationChoices, allowsNonfinite: Bool = false, team: ThreadTeam? = nil,
-    room: GatheringRoom = GatheringRoom()
+    budget: GatheringBudget = GatheringBudget()
   ) {
     self.choices = choices
     self.allowsNonfinite = allowsNonfinite
     self.team = team
-    self.room = room
+    self.budget = budget
   }
 
   /// From here on gradients at `place` are rows that this decoder multiplies.
@@ -29,7 +29,7 @@ public final class GradientSums {
   /// - Parameter team: what multiplies on the processor, whatever `operations` are.
   public func use(_ basis: Basis, for place: Place, operations: any TensorOperations, team: ThreadTeam) {
     multiplyOut(place)
-    factored[place] = FactoredSums(basis, choices, operations: operations, team: team, room: room)
+    factored[place] = FactoredSums(basis, choices, operations: operations, team: team, budget: budget)
   }
 
   /// Multiplies out what is gathered. Call it before the sums are read.

@@ -50,11 +50,11 @@ import Testing
     let positions = Double(Self.lengths.reduce(0, +))
     let matrix = Self.matrix(decoder, columnMajor: columnMajor)
     let records = batches.map(\.record)
-    let found = try [GatheringRoom(bytes: 400 * D * MemoryLayout<Float>.stride), GatheringRoom()].map { room in
+    let found = try [GatheringBudget(bytes: 400 * D * MemoryLayout<Float>.stride), GatheringBudget()].map { budget in
       let sums = GradientSums(
         AggregationChoices(
           quantities: [.attribution], modes: Set(AveragingMode.allCases), lossReduction: .sum, weighting: .position),
-        room: room)
+        budget: budget)
       let operations = try CPUOperations(threads: 2)
       sums.use(
         Basis(decoder: operations.makeMatrix(matrix), hostDecoder: matrix, factors: factors), for: mlpOut,

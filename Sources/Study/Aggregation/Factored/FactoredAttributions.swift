@@ -18,10 +18,10 @@ final class FactoredAttributions {
   private let basis: Basis
   private let measures: [Measure]
   private let team: ThreadTeam
-  private let room: GatheringRoom
+  private let budget: GatheringBudget
   /// Gradients g of the gathered positions, (positions, D); room for all is taken when the first comes.
   private lazy var gradients = AlignedBuffer(capacity: capacity * basis.decoder.columns * MemoryLayout<Float>.stride)
-  private lazy var capacity = room.positions(features: basis.decoder.rows, width: basis.decoder.columns)
+  private lazy var capacity = budget.positions(features: basis.decoder.rows, width: basis.decoder.columns)
   private var positions = 0
   private var events: [Event] = []
   /// Of each active feature at a position: the position, the feature and its value.
@@ -32,12 +32,12 @@ final class FactoredAttributions {
   /// Pairs that are gathered at most, but for those of one more position.
   private static let pairCapacity = 1 << 20
 
-  init(_ basis: Basis, _ measures: [Measure], _ team: ThreadTeam, _ room: GatheringRoom) {
-    (self.basis, self.measures, self.team, self.room) = (basis, measures, team, room)
-    room.enter()
+  init(_ basis: Basis, _ measures: [Measure], _ team: ThreadTeam, _ budget: GatheringBudget) {
+    (self.basis, self.measures, self.team, self.budget) = (basis, measures, team, budget)
+    budget.enter()
   }
 
-  deinit { room.leave() }
+  deinit { budget.leave() }
 
   func add(
     _ active: ActiveRow, g: UnsafePointer<Float>, isFirst: Bool, factor: Double, of key: UnitKey,
@@ -55,9 +55,9 @@ final class FactoredAttributions {
     if positions >= mostPositions || features.count >= Self.pairCapacity { multiply(to: &sums) }
   }
 
-  /// Fewer than there was room for where places came later.
+  /// Fewer than the capacity where places came later.
   private var mostPositions: Int {
-    min(capacity, room.positions(features: basis.decoder.rows, width: basis.decoder.columns))
+    min(capacity, budget.positions(features: basis.decoder.rows, width: basis.decoder.columns))
   }
 
   func complete(_ key: UnitKey, weight: Double) { events.append(.complete(key, weight: weight)) }
@@ -103,9 +103,9 @@ final class FactoredAttributions {
   ) {
     let most = part.features.lazy.map { pairs.range($0).count }.max() ?? 0
     withUnsafeTemporaryAllocation(of: Double.self, capacity: most) { dots in
-      var rows = DecoderLines(basis.hostDecoder)
-      for first in stride(from: 0, to: part.features.count, by: DecoderLines.atATime) {
-        let together = part.features.dropFirst(first).prefix(DecoderLines.atATime)
+      var rows = GatheredDecoderRows(basis.hostDecoder)
+      for first in stride(from: 0, to: part.features.count, by: GatheredDecoderRows.atATime) {
+        let together = part.features.dropFirst(first).prefix(GatheredDecoderRows.atATime)
         rows.read(together.map { pairs.features[$0] })
         multiply(together, rows, part.positionsAtATime, of: pairs, dots.baseAddress!, into: products)
       }
@@ -114,7 +114,7 @@ final class FactoredAttributions {
 
   /// - Parameter dots: room for the products of a feature's pairs.
   private func multiply(
-    _ chosen: ArraySlice<Int>, _ lines: DecoderLines, _ positionsAtATime: Int, of pairs: PairsByFeature,
+    _ chosen: ArraySlice<Int>, _ lines: GatheredDecoderRows, _ positionsAtATime: Int, of pairs: PairsByFeature,
     _ dots: UnsafeMutablePointer<Double>, into products: UnsafeMutablePointer<Double>
   ) {
     let (D, g) = (basis.decoder.columns, gradients.address.assumingMemoryBound(to: Float.self))

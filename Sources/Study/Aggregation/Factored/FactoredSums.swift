@@ -37,7 +37,7 @@ final class FactoredSums {
 
   init(
     _ basis: Basis, _ choices: AggregationChoices, operations: any TensorOperations, team: ThreadTeam,
-    room: GatheringRoom
+    budget: GatheringBudget
   ) {
     self.basis = basis
     self.operations = operations
@@ -50,7 +50,7 @@ final class FactoredSums {
     multiplied = kinds == 0 ? nil : operations.makeTensor(rows: kinds * GatheredRows.capacity, columns: D)
     magnitudes = rows == nil ? nil : operations.makeSums(basis.decoder.rows)
     let modes = measures.filter { $0.quantity == .attribution }
-    attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team, room)
+    attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team, budget)
   }
 
   /// Adds a unit's rows of g, (rows, D), each multiplied by `factor` ≥ 0, to `sums`, now or later.

@@ -2,7 +2,7 @@ import SystemIO
 import TensorOperations
 
 /// Rows of a decoder: where they lie, or brought together where it lies by columns.
-struct DecoderLines {
+struct GatheredDecoderRows {
   static let atATime = 256
 
   private let decoder: Matrix

@@ -1,7 +1,7 @@
 /// How many positions the attributions of factored gradients gather before they are multiplied, at all places together.
 ///
 /// A place's decoder is read once for all that are gathered there, so the more the better; but their gradients are kept.
-public final class GatheringRoom {
+public final class GatheringBudget {
   private let bytes: Int
   private var places = 0
 

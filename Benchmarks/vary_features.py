@@ -1,6 +1,6 @@
 """Makes of sae-grad's stream of one place a longer one with other active features, as many at each position.
 
-    vary.py --features 65536 --active same --positions 15360 GRADIENTS OUTPUT
+    vary_features.py --features 65536 --active same --positions 15360 GRADIENTS OUTPUT
 
 --active: `same` are active at all positions; `trained`, as in a trained autoencoder a few are active often and most hardly
 ever, the one of rank r in proportion to 1/r; `any`, each as often as the others. Gradients and values are repeated.
