@@ -91,24 +91,23 @@ typedef float floats_8 __attribute__((vector_size(32), aligned(4), may_alias));
 #define WIDENED(x) __builtin_convertvector(*(const floats_8 *)(x), doubles_8)
 
 /// In the same order whatever the number of rows.
-INLINED void dot_rows(double *sums, const float *a, const float *b, const int32_t *rows, int row_count, size_t count) {
+INLINED void dot_rows(
+    double *sums, const float *a, const float *b, const int32_t *rows, int row_count, size_t count) {
+  // One partial sum a row: with two, AVX2 has not enough registers for four rows.
   enum { MOST = 4 };
-  doubles_8 even[MOST], odd[MOST];
+  doubles_8 partial[MOST];
   const float *row[MOST];
   for (int r = 0; r < row_count; r++) {
-    even[r] = odd[r] = (doubles_8){0};
+    partial[r] = (doubles_8){0};
     row[r] = b + (size_t)rows[r] * count;
   }
   size_t i = 0;
-  for (; i + 16 <= count; i += 16) {
-    doubles_8 first = WIDENED(a + i), second = WIDENED(a + i + 8);
-    for (int r = 0; r < row_count; r++) {
-      even[r] += first * WIDENED(row[r] + i);
-      odd[r] += second * WIDENED(row[r] + i + 8);
-    }
+  for (; i + 8 <= count; i += 8) {
+    doubles_8 widened = WIDENED(a + i);
+    for (int r = 0; r < row_count; r++) partial[r] += widened * WIDENED(row[r] + i);
   }
   for (int r = 0; r < row_count; r++) {
-    doubles_8 s = even[r] + odd[r];
+    doubles_8 s = partial[r];
     double sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
     for (size_t j = i; j < count; j++) sum += (double)a[j] * row[r][j];
     sums[r] = sum;
@@ -128,18 +127,53 @@ void vector_dot_rows(
   if (r < row_count) dot_rows(sums + r, a, b, rows + r, 1, count);
 }
 
+#define SHUFFLED(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+
+/// y[r·columns + j] = x[j·stride + r] of eight by eight.
+INLINED void transpose_8x8(float *y, size_t columns, const float *x, size_t stride) {
+  floats_8 a[8], b[8];
+  for (int i = 0; i < 8; i++) a[i] = *(const floats_8 *)(x + i * stride);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = SHUFFLED(a[i], a[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+    b[i + 1] = SHUFFLED(a[i], a[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = i; j < i + 2; j++) {
+      a[j] = SHUFFLED(b[j], b[j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      a[j + 2] = SHUFFLED(b[j], b[j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  for (int i = 0; i < 4; i++) {
+    *(floats_8 *)(y + i * columns) = SHUFFLED(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *(floats_8 *)(y + (i + 4) * columns) = SHUFFLED(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
+FOR_EACH_PROCESSOR
 void vector_copy_rows(
     float *y, const float *x, size_t stride, const int32_t *rows, size_t row_count, size_t columns) {
   // As many columns at a time as a cache has places for lines that lie a power of two apart, as columns do whose length is
-  // one.
-  enum { AT_A_TIME = 8 };
+  // one; and as many rows, where several of them are to be copied.
+  enum { AT_A_TIME = 8, SEVERAL = 3 };
+  int32_t last = 0;
+  for (size_t r = 0; r < row_count; r++) last = rows[r] > last ? rows[r] : last;
   size_t first = 0;
-  for (; first + AT_A_TIME <= columns; first += AT_A_TIME)
-    for (size_t r = 0; r < row_count; r++) {
-      const float *from = x + first * stride + rows[r];
+  for (; first + AT_A_TIME <= columns; first += AT_A_TIME) {
+    const float *from = x + first * stride;
+    for (size_t r = 0, end; r < row_count; r = end) {
+      int32_t begin = rows[r];
+      for (end = r + 1; end < row_count && rows[end] >= begin && rows[end] < begin + AT_A_TIME;) end++;
       float *to = y + r * columns + first;
-      for (size_t j = 0; j < AT_A_TIME; j++) to[j] = from[j * stride];
+      if (end - r >= SEVERAL && begin + AT_A_TIME - 1 <= last) {
+        float block[AT_A_TIME * AT_A_TIME];
+        transpose_8x8(block, AT_A_TIME, from + begin, stride);
+        for (size_t k = r; k < end; k++, to += columns)
+          memcpy(to, block + (rows[k] - begin) * AT_A_TIME, AT_A_TIME * sizeof(float));
+      } else {
+        for (size_t k = r; k < end; k++, to += columns)
+          for (size_t j = 0; j < AT_A_TIME; j++) to[j] = from[j * stride + rows[k]];
+      }
     }
+  }
   for (; first < columns; first++)
     for (size_t r = 0; r < row_count; r++) y[r * columns + first] = x[first * stride + rows[r]];
 }
@@ -444,18 +478,6 @@ void vector_add_unit(double *even, double *squares, double *products, const doub
   for (size_t i = 0; i < count; i++) {
     squares[i] += y[i] * y[i];
     products[i] += y[i] * b;
-  }
-}
-
-FOR_EACH_PROCESSOR
-void vector_take_unit(
-    double *even, double *squares, double *products, double *y, const int32_t *indices, size_t count, double b) {
-  for (size_t k = 0; k < count; k++) {
-    int32_t i = indices[k];
-    if (even) even[i] += y[i];
-    squares[i] += y[i] * y[i];
-    products[i] += y[i] * b;
-    y[i] = 0;
   }
 }
 

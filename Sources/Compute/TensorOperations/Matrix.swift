@@ -73,7 +73,7 @@ public struct Matrix {
   }
 
   /// Copies some rows of a matrix of Float, one after another, each of `columns` numbers. Read fastest where they ascend.
-  public func copyRows(_ chosen: [Int32], to destination: UnsafeMutablePointer<Float>) {
+  public func copyRows(_ chosen: some Collection<Int32>, to destination: UnsafeMutablePointer<Float>) {
     precondition(chosen.allSatisfy { (0..<rows).contains(Int($0)) })
     guard isColumnMajor else {
       for (place, row) in chosen.enumerated() {
@@ -81,6 +81,6 @@ public struct Matrix {
       }
       return
     }
-    vector_copy_rows(destination, floats, leadingDimension, chosen, chosen.count, columns)
+    vector_copy_rows(destination, floats, leadingDimension, Array(chosen), chosen.count, columns)
   }
 }

@@ -69,6 +69,11 @@ public final class ThreadTeam: @unchecked Sendable {
     }
   }
 
+  /// Runs `body` for every part of 0..<count that has so many numbers, or for the last what is left.
+  public func run(_ count: Int, by size: Int, _ body: (Range<Int>) -> Void) {
+    run((count + size - 1) / size) { body($0 * size..<min(($0 + 1) * size, count)) }
+  }
+
   /// What `body` makes of each of the values, in their order; the first of its failures where there are any.
   public func map<Value, Result>(_ values: [Value], _ body: (Value) throws -> Result) throws -> [Result] {
     let results = UnsafeMutableBufferPointer<Swift.Result<Result, any Error>?>.allocate(capacity: values.count)

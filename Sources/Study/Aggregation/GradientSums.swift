@@ -10,12 +10,13 @@ public final class GradientSums {
   public let allowsNonfinite: Bool
   public internal(set) var places: [Place: PlaceSums] = [:]
   private var factored: [Place: FactoredSums] = [:]
-  /// What adds up several places at a time; nil where one thread does.
-  private let team: ThreadTeam?
+  private var active: [Place: ActiveSums] = [:]
+  /// What adds up several places at a time.
+  private let team: ThreadTeam
   private let budget: GatheringBudget
 
   public init(
-    _ choices: AggregationChoices, allowsNonfinite: Bool = false, team: ThreadTeam? = nil,
+    _ choices: AggregationChoices, allowsNonfinite: Bool = false, team: ThreadTeam = ThreadTeam(size: 1),
     budget: GatheringBudget = GatheringBudget()
   ) {
     self.choices = choices
@@ -28,25 +29,30 @@ public final class GradientSums {
   ///
   /// - Parameter team: what multiplies on the processor, whatever `operations` are.
   public func use(_ basis: Basis, for place: Place, operations: any TensorOperations, team: ThreadTeam) {
-    multiplyOut(place)
-    factored[place] = FactoredSums(basis, choices, operations: operations, team: team, budget: budget)
+    addUp(place)
+    factored[place] = FactoredSums(basis, choices, operations: operations)
+    if choices.quantities != [.gradient] { active[place] = activeSums(basis, team) }
   }
 
-  /// Multiplies out what is gathered. Call it before the sums are read.
+  private func activeSums(_ basis: Basis?, _ team: ThreadTeam) -> ActiveSums {
+    ActiveSums(choices.measures(ofFeatures: true), basis, team, budget)
+  }
+
+  /// Adds up what is gathered. Call it before the sums are read.
   public func finish() {
     for (place, var sums) in places {
       places[place] = nil
-      completeUnits(of: &sums, factored[place])
+      completeUnits(of: &sums, at: place)
       places[place] = sums
     }
-    for place in factored.keys.sorted() { multiplyOut(place) }
+    for place in places.keys.sorted() { addUp(place) }
   }
 
-  private func multiplyOut(_ place: Place) {
-    guard let factored = factored.removeValue(forKey: place), var sums = places.removeValue(forKey: place) else {
-      return
-    }
-    factored.finish(&sums)
+  private func addUp(_ place: Place) {
+    let (factored, active) = (factored.removeValue(forKey: place), active.removeValue(forKey: place))
+    guard var sums = places.removeValue(forKey: place) else { return }
+    factored?.finish(&sums)
+    active?.addUp(to: &sums)
     places[place] = sums
   }
 
@@ -64,13 +70,17 @@ public final class GradientSums {
       let activations = try activations(record, place, batch, width: factored?.basis.decoder.rows ?? width)
       var sums = try take(
         place, width: factored?.basis.decoder.rows ?? width, firing: activations?.areOfFeatures ?? false, record)
-      let values = PlaceRows(gradients: rows.baseAddress!, width: width, activations: activations, factored: factored)
+      // Places that are added up side by side have a thread each.
+      if case .active = activations, active[place] == nil { active[place] = activeSums(nil, ThreadTeam(size: 1)) }
+      let values = PlaceRows(
+        gradients: rows.baseAddress!, width: width, activations: activations, factored: factored,
+        activeSums: active[place])
       let parts = try weigh(batch, of: text, into: &sums, record)
       all.append(PlaceWork(place: place, values: values, parts: parts, sums: sums))
     }
     // Factored ones have threads, or a GPU, that they share.
     let (apart, together) = (all.filter { $0.values.factored == nil }, all.filter { $0.values.factored != nil })
-    if let team { team.run(apart.count) { add(apart[$0]) } } else { apart.forEach(add) }
+    team.run(apart.count) { add(apart[$0]) }
     together.forEach(add)
     for work in all { places[work.place] = work.sums }
   }
@@ -92,7 +102,7 @@ public final class GradientSums {
     for part in work.parts {
       for rows in part.rows { work.values.add(rows, part, to: &work.sums) }
       work.sums.units.add(part.key, samples: part.sample...part.sample, weight: part.weight)
-      endUnits(before: part.key, of: &work.sums, work.values.factored)
+      endUnits(before: part.key, of: &work.sums, at: work.place)
     }
   }
 
@@ -136,28 +146,31 @@ public final class GradientSums {
   // MARK: - Units
 
   /// Notes that what comes next is of the unit `key`: the one before may be complete.
-  private func endUnits(before key: UnitKey, of sums: inout PlaceSums, _ factored: FactoredSums?) {
+  private func endUnits(before key: UnitKey, of sums: inout PlaceSums, at place: Place) {
     switch choices.unit {
-    case .sample: complete(key, in: &sums, factored)
+    case .sample: complete(key, in: &sums, at: place)
     case .document:
       defer { sums.current = key }
       guard let current = sums.current, current != key else { return }
-      if sums.units.isComplete(current, among: sums.samples) { complete(current, in: &sums, factored) }
+      if sums.units.isComplete(current, among: sums.samples) { complete(current, in: &sums, at: place) }
     }
   }
 
-  private func complete(_ key: UnitKey, in sums: inout PlaceSums, _ factored: FactoredSums?) {
+  private func complete(_ key: UnitKey, in sums: inout PlaceSums, at place: Place) {
     let weight = sums.units.complete(key)
+    let (factored, active) = (factored[place], active[place])
     factored?.complete(key, weight: weight, in: &sums)
-    for i in sums.measures.indices where factored == nil || !FactoredSums.sums(sums.measures[i].measure) {
-      sums.measures[i].complete(key, weight: weight)
+    active?.complete(key, weight: weight)
+    for i in sums.measures.indices {
+      let isGathered = sums.measures[i].measure.quantity == .gradient ? factored != nil : active != nil
+      if !isGathered { sums.measures[i].complete(key, weight: weight) }
     }
   }
 
   /// Completes what has become so by other parts of the text.
-  private func completeUnits(of sums: inout PlaceSums, _ factored: FactoredSums?) {
+  private func completeUnits(of sums: inout PlaceSums, at place: Place) {
     for key in sums.units.openKeys where sums.units.isComplete(key, among: sums.samples) {
-      complete(key, in: &sums, factored)
+      complete(key, in: &sums, at: place)
     }
   }
 
@@ -172,8 +185,9 @@ public final class GradientSums {
         throw record.failure("tensor \(sum) is missing or empty")
       }
       var sums = try take(place, width: width, firing: hasFiring, record)
+      active[place]?.addUp(to: &sums)
       try sums.merge(record, at: place, of: texts, allowsNonfinite: allowsNonfinite)
-      completeUnits(of: &sums, factored[place])
+      completeUnits(of: &sums, at: place)
       places[place] = sums
     }
   }

@@ -25,20 +25,13 @@ final class FactoredSums {
   private var completed: [UnitKey: Double] = [:]
   /// Σ |W_dec · (w·c·g)| without the factors, [F].
   private let magnitudes: Tensor?
-  private let attributions: FactoredAttributions?
   /// Where both kinds of rows are multiplied, the units' behind the others.
   private let multiplied: Tensor?
 
   private static let signed = Measure.average(.gradient, .mean)
   private static let absolute = Measure.average(.gradient, .meanAbsolute)
 
-  /// Whether what is summed of that measure is summed here.
-  static func sums(_ measure: Measure) -> Bool { measure.quantity == .gradient || measure.quantity == .attribution }
-
-  init(
-    _ basis: Basis, _ choices: AggregationChoices, operations: any TensorOperations, team: ThreadTeam,
-    budget: GatheringBudget
-  ) {
+  init(_ basis: Basis, _ choices: AggregationChoices, operations: any TensorOperations) {
     self.basis = basis
     self.operations = operations
     let D = basis.decoder.columns
@@ -49,8 +42,6 @@ final class FactoredSums {
     let kinds = [unitRows, rows].count { $0 != nil }
     multiplied = kinds == 0 ? nil : operations.makeTensor(rows: kinds * GatheredRows.capacity, columns: D)
     magnitudes = rows == nil ? nil : operations.makeSums(basis.decoder.rows)
-    let modes = measures.filter { $0.quantity == .attribution }
-    attributions = modes.isEmpty ? nil : FactoredAttributions(basis, modes, team, budget)
   }
 
   /// Adds a unit's rows of g, (rows, D), each multiplied by `factor` ≥ 0, to `sums`, now or later.
@@ -78,19 +69,8 @@ final class FactoredSums {
     }
   }
 
-  /// Adds the activations of a position, whose gradient is g, to `sums`, now or later.
-  ///
-  /// - Parameter isFirst: whether it is a sample's position 0.
-  func add(
-    attributions active: ActiveRow, g: UnsafePointer<Float>, isFirst: Bool, factor: Double, of key: UnitKey,
-    to sums: inout PlaceSums
-  ) {
-    attributions?.add(active, g: g, isFirst: isFirst, factor: factor, of: key, to: &sums)
-  }
-
   /// Tells that nothing more comes of a unit.
   func complete(_ key: UnitKey, weight: Double, in sums: inout PlaceSums) {
-    attributions?.complete(key, weight: weight)
     if let unitRows {
       if let row = openSums.removeValue(forKey: key) {
         let destination = unitRows.next()
@@ -112,7 +92,6 @@ final class FactoredSums {
 
   /// Adds to `sums` all that was not added yet.
   func finish(_ sums: inout PlaceSums) {
-    attributions?.multiply(to: &sums)
     multiply(to: &sums)
     if let magnitudes {
       sums[Self.absolute].add(total: withFactors(operations.takeSums(magnitudes), \.magnitude))

@@ -1,4 +1,5 @@
 import CVectorMath
+import SystemIO
 import TensorStream
 
 /// The sums of one measure at one place, in Double: all that its average and its standard error are made of.
@@ -47,7 +48,6 @@ public struct MeasureSums: Sendable {
     factor: Double, of key: UnitKey
   ) {
     let (unit, width, isAbsolute) = (unit(key), width, measure.isAbsolute)
-    unit.useDensely()
     func accumulate(_ row: Int, in sums: UnsafeMutablePointer<Double>) {
       switch (others, isAbsolute) {
       case (let a?, false): vector_accumulate_product(sums, x + row * width, a + row * width, width, factor)
@@ -65,24 +65,41 @@ public struct MeasureSums: Sendable {
     first?.withUnsafeMutableBufferPointer { accumulate(firstRow, in: $0.baseAddress!) }
   }
 
-  /// Adds a position of a unit at which all but `features` are 0.
+  /// Parts that the features are cut into, so that threads have about as much to do.
+  private static let parts = 64
+
+  /// Adds gathered positions, at which all but active features are 0.
   ///
-  /// - Parameter isFirst: whether it is a sample's position 0.
+  /// - Parameters:
+  ///   - factors: how many times each position counts, ≥ 0.
+  ///   - value: gives what is summed of each pair of a feature and a position.
   mutating func add(
-    _ features: UnsafeBufferPointer<Int32>, isFirst: Bool = false, of key: UnitKey, factor: Double,
-    value: (Int) -> Double
+    _ pairs: PairsByFeature, of gathered: GatheredPositions, _ units: UnitsByCompletion, times factors: [Double],
+    on team: ThreadTeam, value: (Int) -> Double
   ) {
-    let (unit, isAbsolute) = (unit(key), measure.isAbsolute)
-    func added(_ number: Int) -> Double { factor * (isAbsolute ? abs(value(number)) : value(number)) }
-    total.withUnsafeMutableBufferPointer { total in
-      for (number, feature) in features.enumerated() {
-        let added = added(number)
-        total[Int(feature)] += added
-        unit.add(added, at: Int(feature))
+    precondition(pairs.features.count == width)
+    let completeCount = units.weights.count
+    let totals = units.keys.enumerated().map { place, key in place < completeCount ? open[key] : unit(key) }
+    let (width, isAbsolute) = (width, measure.isAbsolute)
+    withSums { total, first, moments in
+      team.run(Self.parts) { part in
+        var ofUnits = FeatureUnits(units, totals)
+        for feature in width * part / Self.parts..<width * (part + 1) / Self.parts {
+          ofUnits.begin(feature)
+          for pair in pairs.range(feature) {
+            let (position, value) = (Int(pairs.positions[pair]), value(pair))
+            let added = factors[position] * (isAbsolute ? abs(value) : value)
+            total[feature] += added
+            if gathered.areFirst[position] { first?[feature] += added }
+            ofUnits.add(added, to: Int(units.ofPositions[position]))
+          }
+          ofUnits.end(feature, moments)
+        }
       }
     }
-    guard isFirst, first != nil else { return }
-    for (number, feature) in features.enumerated() { first![Int(feature)] += added(number) }
+    for (total, key) in zip(totals, units.keys).prefix(completeCount) {
+      if let total { close(key, total) }
+    }
   }
 
   /// Adds what positions came to whose units are told apart otherwise, [width].
@@ -95,7 +112,6 @@ public struct MeasureSums: Sendable {
   mutating func add(_ y: [Double], toOpen key: UnitKey) {
     precondition(y.count == width)
     let unit = unit(key)
-    unit.useDensely()
     for i in 0..<width { unit.values[i] += y[i] }
   }
 
@@ -103,9 +119,35 @@ public struct MeasureSums: Sendable {
 
   /// Nothing is added to that unit any more.
   mutating func complete(_ key: UnitKey, weight: Double) {
-    guard let unit = open.removeValue(forKey: key) else { return }
-    withMoments { unit.take(into: $0, weight: weight, isEven: key.isEven) }
+    guard let unit = open[key] else { return }
+    let columns = 0..<width
+    withMoments { $0.add(unit.values, at: columns, weight: weight, isEven: key.isEven) }
+    close(key, unit)
+  }
+
+  private mutating func close(_ key: UnitKey, _ unit: UnitTotal) {
+    open[key] = nil
+    unit.clear()
     spare = unit
+  }
+
+  /// Where all sums are, while they change.
+  private mutating func withSums(
+    _ body: (_ total: UnsafeMutablePointer<Double>, _ first: UnsafeMutablePointer<Double>?, Moments) -> Void
+  ) {
+    var (total, first): ([Double], [Double]?) = ([], nil)
+    func exchange(_ sums: inout MeasureSums) {
+      swap(&sums.total, &total)
+      swap(&sums.first, &first)
+    }
+    exchange(&self)
+    withMoments { moments in
+      total.withUnsafeMutableBufferPointer { total in
+        guard first != nil else { return body(total.baseAddress!, nil, moments) }
+        first!.withUnsafeMutableBufferPointer { body(total.baseAddress!, $0.baseAddress, moments) }
+      }
+    }
+    exchange(&self)
   }
 
   private mutating func withMoments(_ body: (Moments) -> Void) {
@@ -131,7 +173,6 @@ public struct MeasureSums: Sendable {
     product: (AddPart) -> Void
   ) {
     let units = parts.map { part in part.weight == nil ? unit(part.key) : open[part.key] }
-    for unit in units { unit?.useDensely() }
     withMoments { moments in
       product { number, columns, y in
         let (key, weight) = parts[number]
@@ -145,10 +186,7 @@ public struct MeasureSums: Sendable {
       }
     }
     for (unit, part) in zip(units, parts) where part.weight != nil {
-      guard let unit else { continue }
-      open[part.key] = nil
-      unit.clear()
-      spare = unit
+      if let unit { close(part.key, unit) }
     }
   }
 
