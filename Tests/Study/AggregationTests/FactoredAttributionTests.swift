@@ -5,12 +5,12 @@ import TensorStream
 import TestSupport
 import Testing
 
-/// Attributions by a decoder of more rows than a thread brings together, over more positions than are gathered, against a
-/// loop in Double.
+/// Attributions by a decoder of more rows than are brought together, over more positions than are gathered, against a loop
+/// in Double.
 @Suite struct FactoredAttributionTests {
   private static let (width, features) = (19, 8500)
   private static let lengths = [400, 1, 500, 100]
-  /// Active nearly everywhere, so that their products are of few positions at a time.
+  /// Active nearly everywhere.
   private static let often = [3, 8400]
 
   @Test(arguments: [false, true]) func manyRowsAndPositions(columnMajor: Bool) throws {
@@ -50,33 +50,46 @@ import Testing
     let positions = Double(Self.lengths.reduce(0, +))
     let matrix = Self.matrix(decoder, columnMajor: columnMajor)
     let records = batches.map(\.record)
-    let found = try [GatheringBudget(bytes: 400 * D * MemoryLayout<Float>.stride), GatheringBudget()].map { budget in
+    // Few positions and pairs; few of the rows at a time; all at once, by one thread and by several.
+    let budgets = [
+      (GatheringBudget(gradientBytes: 400 * D * MemoryLayout<Float>.stride, pairs: 1 << 14), threads: 2),
+      (GatheringBudget(rowBytes: 1), 2), (GatheringBudget(), 1), (GatheringBudget(), 3),
+    ]
+    let found = try budgets.map { budget, threads in
       let sums = GradientSums(
         AggregationChoices(
-          quantities: [.attribution], modes: Set(AveragingMode.allCases), lossReduction: .sum, weighting: .position),
+          quantities: [.attribution, .activation], modes: Set(AveragingMode.allCases), lossReduction: .sum,
+          weighting: .position),
         budget: budget)
-      let operations = try CPUOperations(threads: 2)
+      let operations = try CPUOperations(threads: threads)
       sums.use(
         Basis(decoder: operations.makeMatrix(matrix), hostDecoder: matrix, factors: factors), for: mlpOut,
-        operations: operations, team: ThreadTeam(size: 2))
+        operations: operations, team: ThreadTeam(size: threads))
       try reading(.gradients, records) { try sums.add(gradients: $0) }
       sums.finish()
-      return [AveragingMode.mean, .meanAbsolute].map { sums.places[mlpOut]!.average(.average(.attribution, $0)) }
+      return sums
     }
-    for (found, expected) in zip(found[0], [signed, absolute]) {
-      #expect(relativeL2(found, expected.map { $0 / positions }) < 1e-12)
+    for (mode, expected) in [(AveragingMode.mean, signed), (.meanAbsolute, absolute)] {
+      let average = found[0].places[mlpOut]!.average(.average(.attribution, mode))
+      #expect(relativeL2(average, expected.map { $0 / positions }) < 1e-12)
     }
-    #expect(found[0] == found[1], "how many positions are gathered makes no difference")
+    let all = try found.map(tensors)
+    #expect(all.dropFirst().allSatisfy { $0 == all[0] }, "how much is done at a time makes no difference")
   }
 
   /// Some rows, in any order and more than once.
   @Test(arguments: [false, true]) func rowsOfAMatrix(columnMajor: Bool) {
     var numbers = SeededNumbers(seed: 5)
     let values = numbers.floats(Self.features * Self.width)
-    let chosen: [Int32] = [8499, 0, 17, 17, 450]
-    var found = [Float](repeating: .nan, count: chosen.count * Self.width)
-    Self.matrix(values, columnMajor: columnMajor).copyRows(chosen, to: &found)
-    #expect(found == chosen.flatMap { values[Int($0) * Self.width..<(Int($0) + 1) * Self.width] })
+    let cases: [[Int32]] = [
+      [8499, 0, 17, 17, 450], [], Array(0..<21), Array(8489..<8500), [0, 1, 2, 7, 8, 9, 30, 31, 33, 35, 90],
+      [5, 5, 5, 12, 11, 10, 9, 8], [8490, 8492, 8493, 8494, 8495, 8497, 8499], (0..<8500).filter { $0 % 3 != 1 },
+    ]
+    for chosen in cases {
+      var found = [Float](repeating: .nan, count: chosen.count * Self.width)
+      Self.matrix(values, columnMajor: columnMajor).copyRows(chosen, to: &found)
+      #expect(found == chosen.flatMap { values[Int($0) * Self.width..<(Int($0) + 1) * Self.width] }, "\(chosen)")
+    }
   }
 
   /// (features, width), with room between its lines.

@@ -135,10 +135,11 @@ func reading(_ kind: StreamKind, _ records: [OutputRecord], _ body: (Record) thr
   while let record = try reader.nextRecord() { try body(record) }
 }
 
-func aggregated(_ batches: [RaggedBatch], _ choices: AggregationChoices, allowsNonfinite: Bool = false) throws
-  -> GradientSums
-{
-  let sums = GradientSums(choices, allowsNonfinite: allowsNonfinite)
+func aggregated(
+  _ batches: [RaggedBatch], _ choices: AggregationChoices, allowsNonfinite: Bool = false,
+  budget: GatheringBudget = GatheringBudget()
+) throws -> GradientSums {
+  let sums = GradientSums(choices, allowsNonfinite: allowsNonfinite, budget: budget)
   try reading(.gradients, batches.map(\.record)) { try sums.add(gradients: $0) }
   sums.finish()
   return sums

@@ -167,6 +167,24 @@ private let bothModes = Set(AveragingMode.allCases)
     }
   }
 
+  /// However few pairs of a feature and a position are added up at a time, and whatever the order in which units begin,
+  /// go on and end among them, sums are the same to the bit.
+  @Test(arguments: IndependentUnit.allCases) func howMuchIsGatheredChangesNothing(_ unit: IndependentUnit) throws {
+    let choices = AggregationChoices(
+      quantities: allQuantities, modes: bothModes, lossReduction: .sample, weighting: .sample, unit: unit)
+    let batches = RaggedBatch.examples(width: 9, seed: 8, areFeatures: true).flatMap(\.apart)
+    var numbers = SeededNumbers(seed: 10)
+    for round in 0..<8 {
+      let ordered = round == 0 ? batches : batches.shuffled(using: &numbers)
+      let together = try aggregated(ordered, choices)
+      try expectOracle(together, batches, choices, "round \(round)")
+      for pairs in [1, 8, 60] {
+        let few = try aggregated(ordered, choices, budget: GatheringBudget(pairs: pairs))
+        #expect(try tensors(of: few) == tensors(of: together), "\(pairs) pairs, round \(round)")
+      }
+    }
+  }
+
   /// Only what another part may go on with is kept apart: of samples 1 to 6 and 107 to 113 the documents at the four ends.
   @Test func openDocumentsAreThoseAtTheEnds() throws {
     let batches = RaggedBatch.examples(width: 2, seed: 3).flatMap(\.apart)

@@ -8,7 +8,6 @@ import TensorOperations
 /// Each is a product of two rows, so it matters where these are read from. As many rows of the decoder as stay in the
 /// cache that cores share are brought together there, and serve all positions, whose rows g come one after another.
 final class ActiveGradients {
-  private static let bytesOfRows = 12 << 20
   private static let (rowsOfACopy, positionsOfAPart) = (256, 128)
 
   private let basis: Basis
@@ -26,7 +25,7 @@ final class ActiveGradients {
   private var D: Int { basis.decoder.columns }
 
   private var rowsAtATime: Int {
-    min(max(Self.bytesOfRows / (D * MemoryLayout<Float>.stride), Self.rowsOfACopy), basis.decoder.rows)
+    min(max(budget.rowBytes / (D * MemoryLayout<Float>.stride), Self.rowsOfACopy), basis.decoder.rows)
   }
 
   /// How many positions may be gathered: fewer than there is room for where places came later.
