@@ -178,8 +178,8 @@ def standard_errors(bench):
     text, stream = bench.streams / "one-document", bench.streams / "one-document.ts"
     data.without_headings(bench.text, text)
     tokens, lengths = bench.tokenize("one-document-tokens.ts", text, bench.options.samples)
-    measure.run(bench.capture("--layers", layer), bench.sae_grad(layer, flags=["--use-error-term"]), stdin=tokens,
-                stdout=stream)
+    made = measure.run(
+        bench.capture("--layers", layer), bench.sae_grad(layer, flags=["--use-error-term"]), stdin=tokens, stdout=stream)
 
     def averaged(*flags):
         return measure.run(bench.aggregate(*flags), stdin=stream)
@@ -191,11 +191,14 @@ def standard_errors(bench):
             bench.add(Row(f"grad-aggregate --mode {mode}, {name}", run.seconds, sum(lengths), peak=run.peak, cores=run.cores))
         ratios = sorted(one.processes[0].processor / other.processes[0].processor for one, other in pairs)
         bench.ratio(f"standard errors of {mode}: processor time with / without", ratios[2], at_most=1.05)
-    attributions(bench, stream)
+    attributions(bench, stream, os.path.getsize(stream) / made.seconds)
 
 
-def attributions(bench, stream):
-    """Attributions alone, next to activations, for which as much is read and nothing multiplied."""
+def attributions(bench, stream, speed):
+    """Attributions alone, next to activations, for which as much is read and nothing multiplied.
+
+    - speed: bytes a second at which sae-grad writes such a stream.
+    """
     if not bench.python("numpy"):
         return
     kinds = {"same": "the same features", "trained": "as in a trained autoencoder", "any": "features vary evenly"}
@@ -203,16 +206,22 @@ def attributions(bench, stream):
         varied = bench.streams / "varied.ts"
         subprocess.run(
             [bench.options.python, data.ROOT / "Benchmarks/vary_features.py", "--features", str(bench.features), "--active", kind,
-             "--positions", "1000" if bench.options.quick else "15360", stream, varied], check=True)
+             "--positions", "1000" if bench.options.quick else "61440", stream, varied], check=True)
+        size = os.path.getsize(varied)
         pairs = [[measure.run(bench.aggregate("--quantity", quantity, "--mode", "both"), stdin=varied)
-                  for quantity in ("attribution", "activation")] for _ in range(5)]
-        for quantity, runs in zip(("attribution", "activation"), zip(*pairs)):
-            run = min(runs, key=lambda run: run.seconds)
+                  for quantity in ("attribution", "activation")] for _ in range(3)]
+        fastest = [min(runs, key=lambda run: run.seconds) for runs in zip(*pairs)]
+        for quantity, run in zip(("attribution", "activation"), fastest):
             indent = "  " if quantity == "activation" else ""
             bench.add(Row(f"{indent}grad-aggregate --quantity {quantity}, {name}", run.seconds, peak=run.peak,
-                          cores=run.cores, note=f"{os.path.getsize(varied) / 1e6 / run.seconds:.0f} MB/s"))
+                          cores=run.cores, note=f"{size / 1e6 / run.seconds:.0f} MB/s"))
+        reading = min(measure.run([bench.program("stream-info"), "--check"], stdin=varied).seconds for _ in range(3))
+        bench.add(Row("  stream-info --check of the same", reading, note=f"{size / 1e6 / reading:.0f} MB/s"))
         ratios = sorted(one.processes[0].processor / other.processes[0].processor for one, other in pairs)
-        bench.ratio(f"attributions / activations alone, {name}: processor time", ratios[2])
+        bench.ratio(f"attributions / activations alone, {name}: processor time", ratios[len(ratios) // 2])
+        bench.ratio(f"reading and verifying / attributions alone, {name}: time", reading / fastest[0].seconds)
+        bench.ratio(
+            f"attributions alone / sae-grad, {name}: speed of the stream", size / fastest[0].seconds / speed, at_least=10)
         varied.unlink()
 
 

@@ -9,7 +9,7 @@ import TensorStream
 final class ActiveSums {
   private let team: ThreadTeam
   private let budget: GatheringBudget
-  private let attributes: Bool
+  private let hasAttributions: Bool
   private var gathered = GatheredPositions()
   /// What attributions are products of: of factored gradients, or else the gathered pairs' gradients.
   private let factored: ActiveGradients?
@@ -20,8 +20,8 @@ final class ActiveSums {
   ///   - team: what adds up, and multiplies on the processor whatever the basis' device is.
   init(_ measures: [Measure], _ basis: Basis?, _ team: ThreadTeam, _ budget: GatheringBudget) {
     (self.team, self.budget) = (team, budget)
-    attributes = measures.contains { $0.quantity == .attribution }
-    factored = attributes ? basis.map { ActiveGradients($0, team, budget) } : nil
+    hasAttributions = measures.contains { $0.quantity == .attribution }
+    factored = hasAttributions ? basis.map { ActiveGradients($0, team, budget) } : nil
     budget.enter()
   }
 
@@ -38,7 +38,7 @@ final class ActiveSums {
     guard !active.features.isEmpty else { return }
     if let factored {
       factored.add(g, at: gathered.count)
-    } else if attributes {
+    } else if hasAttributions {
       gradients.append(contentsOf: active.features.lazy.map { Double(g[Int($0)]) })
     }
     gathered.add(active, isFirst: isFirst, of: part)
@@ -52,7 +52,7 @@ final class ActiveSums {
   func addUp(to sums: inout PlaceSums) {
     guard !gathered.isEmpty else { return }
     let gradients = factored?.gradients(of: gathered) ?? gradients
-    let pairs = PairsByFeature(gathered, gradients: attributes ? gradients : nil, features: sums.width)
+    let pairs = PairsByFeature(gathered, gradients: hasAttributions ? gradients : nil, features: sums.width)
     let units = gathered.unitsByCompletion
     func add(_ measure: Int, times factors: [Double], value: (Int) -> Double) {
       sums.measures[measure].add(pairs, of: gathered, units, times: factors, on: team, value: value)
