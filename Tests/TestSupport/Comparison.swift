@@ -1,3 +1,5 @@
+import Foundation
+
 /// ‖found − expected‖ / ‖expected‖ in Double; NaN where either has one, which no tolerance lets pass.
 public func relativeL2<A: BinaryFloatingPoint, B: BinaryFloatingPoint>(_ found: [A], _ expected: [B]) -> Double {
   precondition(found.count == expected.count, "\(found.count) values, expected \(expected.count)")
@@ -29,3 +31,8 @@ public struct SeededNumbers: RandomNumberGenerator {
     (0..<count).map { _ in Float.random(in: -scale...scale, using: &self) }
   }
 }
+
+/// Whether a row of a product has the same bits wherever it stands among others. OpenBLAS's kernels for AVX2 round a row by
+/// its place in a tile of twelve (kernel/x86_64/sgemm_kernel_8x4_haswell_2.c), those for AVX-512 all rows alike.
+public let roundsAllRowsAlike =
+  (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8))?.contains("avx512f") ?? false

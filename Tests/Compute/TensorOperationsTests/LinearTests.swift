@@ -161,7 +161,9 @@ import Testing
 /// Products whose rows do not depend on one another's company.
 @Suite struct RowByRowTests {
   /// From products that OpenBLAS has small kernels for to others that it has not.
-  @Test(arguments: [(17, 200), (64, 128), (65, 130), (33, 100), (200, 17), (300, 500)], [false, true])
+  @Test(
+    .enabled(if: roundsAllRowsAlike, "OpenBLAS rounds a row by its place on this processor"),
+    arguments: [(17, 200), (64, 128), (65, 130), (33, 100), (200, 17), (300, 500)], [false, true])
   func aRowHasTheSameBitsAloneAndAmongOthers(shape: (inputs: Int, outputs: Int), backward: Bool) throws {
     let (I, O) = (shape.inputs, shape.outputs)
     var numbers = SeededNumbers(seed: 11)

@@ -116,7 +116,8 @@ import Testing
     #expect(try arrays(apart) == arrays([try gradients(["--threads", "1"])]))
   }
 
-  @Test(arguments: [2, 3, 5]) func anyNumberOfThreadsGivesTheSameBits(_ threads: Int) throws {
+  @Test(.enabled(if: roundsAllRowsAlike, "OpenBLAS rounds a row by its place on this processor"), arguments: [2, 3, 5])
+  func anyNumberOfThreadsGivesTheSameBits(_ threads: Int) throws {
     let more = ["--threads", "\(threads)"]
     let activations = try DemoRun.output("qwen-capture", DemoRun.modelFlag + more, try DemoRun.tokens.get())
     for (program, flags) in [("act-grad", DemoRun.modelFlag), ("sae-grad", Self.flags)] {

@@ -21,7 +21,8 @@ import Testing
   }
 
   /// Steps that any machine does one by one leave what one run leaves.
-  @Test func stepsOneByOneLeaveTheFilesOfOneRun() throws {
+  @Test(.enabled(if: roundsAllRowsAlike, "OpenBLAS rounds a row by its place on this processor"))
+  func stepsOneByOneLeaveTheFilesOfOneRun() throws {
     let outcome = try shell(
       """
       set -eo pipefail
