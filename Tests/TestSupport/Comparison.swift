@@ -33,6 +33,6 @@ public struct SeededNumbers: RandomNumberGenerator {
 }
 
 /// Whether a row of a product has the same bits wherever it stands among others. OpenBLAS's kernels for AVX2 round a row by
-/// its place in a tile of twelve (kernel/x86_64/sgemm_kernel_8x4_haswell_2.c), those for AVX-512 all rows alike.
+/// its place in a tile of twelve, those for AVX-512 all rows alike.
 public let roundsAllRowsAlike =
   (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8))?.contains("avx512f") ?? false

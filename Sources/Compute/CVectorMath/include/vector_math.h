@@ -113,4 +113,3 @@ void vector_accumulate_product_magnitude(double *sums, const float *x, const flo
 /// Of the totals y of a unit of weight b: even[i] += y[i], where even is not null, squares[i] += y[i]² and
 /// products[i] += y[i]·b.
 void vector_add_unit(double *even, double *squares, double *products, const double *y, size_t count, double b);
-
